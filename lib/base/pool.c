@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pool.h"
+
+#include "poison.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+static uint32_t stride_of(uint32_t object_bytes) {
+    uint32_t align = object_bytes >= WEIR_CACHE_LINE ? WEIR_CACHE_LINE : 8;
+
+    return (object_bytes + align - 1) & ~(align - 1);
+}
+
+uint64_t pool_bytes(uint32_t object_bytes, uint32_t capacity) {
+    uint64_t bytes = (uint64_t)stride_of(object_bytes) * capacity;
+
+    return (bytes + 4095) & ~4095ull;
+}
+
+int pool_init(struct pool *p, const char *name, uint32_t object_bytes, uint32_t capacity, unsigned flags) {
+    if (object_bytes == 0 || object_bytes > UINT32_MAX - WEIR_CACHE_LINE || capacity == 0)
+        return WEIR_EINVAL;
+    uint64_t bytes = pool_bytes(object_bytes, capacity);
+    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return WEIR_ENOMEM;
+    if (flags & POOL_SECRET) {
+        /* On fault: locking at once would touch every page. Both are best effort, RLIMIT_MEMLOCK may be small. */
+        (void)mlock2(base, bytes, MLOCK_ONFAULT);
+        (void)madvise(base, bytes, MADV_DONTDUMP);
+    }
+    *p = (struct pool){
+        .base = base, .stride_bytes = stride_of(object_bytes), .capacity = capacity, .flags = flags, .name = name};
+    return 0;
+}
+
+void pool_fini(struct pool *p) {
+    if (p->base == NULL)
+        return;
+    size_t touched = (size_t)p->fresh * p->stride_bytes;
+    unpoison_region(p->base, touched);
+    if (p->flags & POOL_SECRET)
+        explicit_bzero(p->base, touched);
+    munmap(p->base, pool_bytes(p->stride_bytes, p->capacity));
+    *p = (struct pool){0};
+}
+
+/* A free object's first 4 bytes link to the next free one. */
+static uint32_t reuse(struct pool *p) {
+    uint32_t index = p->free_head;
+    void *object = pool_get(p, index);
+
+    unpoison_region(object, p->stride_bytes);
+    memcpy(&p->free_head, object, sizeof(p->free_head));
+    /* A secret object was zeroed when it was freed: only the link is left to clear. */
+    memset(object, 0, p->flags & POOL_SECRET ? sizeof(p->free_head) : p->stride_bytes);
+    return index;
+}
+
+uint32_t pool_alloc(struct pool *p) {
+    uint32_t index;
+
+    if (p->free_head != POOL_NONE) {
+        index = reuse(p);
+    } else if (p->fresh < p->capacity) {
+        index = ++p->fresh; /* zero from mmap */
+    } else {
+        p->refused++;
+        return POOL_NONE;
+    }
+    if (++p->used > p->peak)
+        p->peak = p->used;
+    return index;
+}
+
+void pool_free(struct pool *p, uint32_t index) {
+    uint8_t *object = pool_get(p, index);
+
+    assert(p->used > 0);
+    if (p->flags & POOL_SECRET)
+        explicit_bzero(object, p->stride_bytes);
+    memcpy(object, &p->free_head, sizeof(p->free_head)); /* ASan sees a double free here: the object is poisoned */
+    p->free_head = index;
+    p->used--;
+    poison_region(object, p->stride_bytes);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Fixed-size objects in one mmap'ed region, named by a 4-byte index from 1; 0 is "none". Pages are touched on first use
+ * only, so a large pool costs what is in use. Freed objects are poisoned for ASan and, with POOL_SECRET, zeroed at once;
+ * such pools are locked in memory and left out of core dumps. One thread owns a pool. */
+#ifndef WEIR_POOL_H
+#define WEIR_POOL_H
+
+#include "base.h"
+
+#define POOL_NONE 0u
+#define POOL_SECRET 1u /* mlock (best effort), MADV_DONTDUMP, zero on free */
+
+struct pool {
+    uint8_t *base;         /* object i lies at base + (i - 1) * stride */
+    uint32_t stride_bytes; /* object size rounded up to 8; to 64 where it is 64 or more */
+    uint32_t capacity;     /* objects */
+    uint32_t used;         /* objects out */
+    uint32_t peak;         /* most that were out at once */
+    uint32_t fresh;        /* indices above this were never handed out */
+    uint32_t free_head;    /* most recently freed index */
+    uint64_t refused;      /* times pool_alloc found it empty */
+    unsigned flags;
+    const char *name;      /* static storage */
+};
+
+/* Reserve address space for `capacity` objects. Returns 0, WEIR_EINVAL (size 0, capacity 0) or WEIR_ENOMEM. */
+int pool_init(struct pool *p, const char *name, uint32_t object_bytes, uint32_t capacity, unsigned flags);
+
+/* Unmap. All objects are gone. A zeroed pool is allowed. */
+void pool_fini(struct pool *p);
+
+/* Bytes of address space pool_init would map for these sizes; used by the memory plan. */
+uint64_t pool_bytes(uint32_t object_bytes, uint32_t capacity);
+
+/* A zeroed object's index, or POOL_NONE where none is left (counted in `refused`). */
+uint32_t pool_alloc(struct pool *p);
+
+/* Give an object back. */
+void pool_free(struct pool *p, uint32_t index);
+
+/* The object behind an index that pool_alloc returned. */
+static inline void *pool_get(const struct pool *p, uint32_t index) {
+    assert(index != POOL_NONE && index <= p->fresh);
+    return p->base + (size_t)(index - 1) * p->stride_bytes;
+}
+
+/* Index of an object of this pool. */
+static inline uint32_t pool_index(const struct pool *p, const void *object) {
+    return (uint32_t)(((const uint8_t *)object - p->base) / p->stride_bytes) + 1;
+}
+
+#endif

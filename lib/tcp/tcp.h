@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* lib/tcp: TCP of both roles, one core an instance, no thread, no clock, no socket: packets and time in, packets and
+ * events out.
+ *
+ *   in:   path.c -> tcp_input_burst (one bulk flow lookup) -> tcp_in.c (checks in RFC 9293 3.10.7 order, header
+ *         prediction first) -> tcp_state.c (steps x state table) -> tcp_reasm.c; in-order payload lies on the flow's
+ *         receive rope; a flow with news is on the READY list once
+ *   up:   session.c pops READY flows, takes bytes from tcp_conn_rx, tells tcp_conn_consumed, queues with tcp_conn_send
+ *   out:  flows with something to send are on the PENDING list; tcp_output.c serves it by deficit round robin and cuts
+ *         segments; ACKs leave once a flow a turn
+ *   time: one lazy wheel node a flow (tcp_timer.c)
+ *
+ * RFCs here: 9293 (state machine), 7323 (window scale, timestamps, PAWS), 2018 (SACK: generated; received blocks are
+ * parsed), 5681 and 6582 (congestion control, NewReno), 6298 (RTO), 6928 (IW10), 5961 (blind attacks: challenge ACKs, rate
+ * limited), 6528 (ISN), 1122 4.2 (keep-alive, delayed ACK, silly window), 6191 (TIME-WAIT reuse).
+ *
+ * Names and ownership: a connection is a tcp_id (pool index; 0 none) together with its generation. Everything reached
+ * through it belongs to the core. Once tcp_conn_release is called the id is the core's own: it goes through FIN, TIME-WAIT
+ * and so on alone and raises no more events.
+ *
+ * Memory: struct tcp_conn <= 256 B, hot fields in the first two cache lines; ropes hold mbufs only while data waits;
+ * pools and table are made at init. Limits: max_conns; out-of-order data per flow bounded by the advertised window and
+ * by segment count; half-open flows bounded by max_half_open (further SYNs dropped, counted).
+ *
+ * Threading: one struct tcp_core a worker, touched by that worker only. Statistics may be read, torn, by others. */
+#ifndef WEIR_TCP_H
+#define WEIR_TCP_H
+
+#include "../base/base.h"
+#include "../base/flow_table.h"
+#include "../base/pool.h"
+#include "../base/rope.h"
+#include "../base/timer_wheel.h"
+#include "../net/net.h"
+
+typedef uint32_t tcp_id;
+
+#define TCP_MAX_PORTS 16
+#define TCP_MAX_LISTENERS 256
+#define TCP_BURST 64 /* most segments in a tcp_input_burst call */
+
+/* RFC 9293 3.3.2 */
+#define TCP_STATES(X)                                                                                                  \
+    X(CLOSED) X(SYN_SENT) X(SYN_RECEIVED) X(ESTABLISHED) X(FIN_WAIT_1) X(FIN_WAIT_2) X(CLOSE_WAIT) X(CLOSING)          \
+        X(LAST_ACK) X(TIME_WAIT)
+enum tcp_state {
+#define X(name) TCP_##name,
+    TCP_STATES(X)
+#undef X
+        TCP_STATE_COUNT
+};
+const char *tcp_state_name(enum tcp_state s); /* "ESTABLISHED" */
+
+/* Why a segment was discarded. X(NAME, text) in tcp_drops.def */
+enum tcp_drop {
+    TCP_DROP_NONE,
+#define X(name, text) TCP_DROP_##name,
+#include "tcp_drops.def"
+#undef X
+    TCP_DROP_COUNT
+};
+const char *tcp_drop_name(enum tcp_drop d);
+const char *tcp_drop_text(enum tcp_drop d);
+
+/* Why a connection ended. X(NAME, text) in tcp_ends.def: FIN (both sides closed), PEER_RESET, ABORTED (by us), REFUSED
+ * (RST to our SYN), CONNECT_TIMEOUT, RTO_TIMEOUT, KEEPALIVE_TIMEOUT, PERSIST_TIMEOUT, HALF_OPEN_TIMEOUT, UNREACHABLE,
+ * NO_MEMORY, LINGER_TIMEOUT */
+enum tcp_end {
+    TCP_END_NONE,
+#define X(name, text) TCP_END_##name,
+#include "tcp_ends.def"
+#undef X
+    TCP_END_COUNT
+};
+const char *tcp_end_name(enum tcp_end e);
+
+/* Events of a READY flow, a bit set that tcp_conn_events reads and clears. */
+#define TCP_EV_ACCEPTED 0x01    /* passive open complete: the owner adopts it (tcp_conn_set_user) or aborts it */
+#define TCP_EV_CONNECTED 0x02   /* active open complete */
+#define TCP_EV_READABLE 0x04    /* the receive rope grew */
+#define TCP_EV_PEER_FIN 0x08    /* the peer's FIN is in order: nothing follows what lies on the rope */
+#define TCP_EV_WRITABLE 0x10    /* send room grew after tcp_conn_send_room had come back short */
+#define TCP_EV_CLOSED 0x20      /* over: tcp_conn_end says why; unread bytes are still on the rope; release it */
+
+/* What tcp_input_burst did with mbuf i. */
+#define TCP_SEG_FREE 0 /* taken note of; the caller frees it, it is no drop */
+#define TCP_SEG_KEPT 1 /* the core owns it */
+                       /* < 0: minus an enum tcp_drop; the caller frees and counts */
+
+/* How to send out of one port; the owner fills it before tcp_output and keeps tx_room current. */
+struct tcp_port {
+    struct rte_mempool *pool; /* header mbufs, and whole frames on single-segment ports */
+    uint16_t mtu;             /* IP bytes */
+    uint16_t tx_room;         /* packets the port takes this turn; tcp_output stops at 0 and lowers it */
+    bool multi_seg;           /* payload attached (indirect), not copied */
+    bool hw_ip_cksum, hw_tcp_cksum;
+};
+
+struct tcp_config {
+    uint32_t max_conns;        /* flows, both roles together */
+    uint32_t max_half_open;    /* SYN_RECEIVED */
+    uint32_t max_time_wait;    /* beyond it the oldest goes */
+    uint32_t rcv_buf_bytes;    /* most a flow may advertise (default 64 KB where 0) */
+    uint32_t snd_buf_bytes;    /* most on the send rope (default 64 KB where 0) */
+    uint32_t rx_budget_mbufs;  /* mbufs all receive ropes and reassembly queues may hold; windows shrink towards it */
+    uint32_t connect_timeout_ms, half_open_timeout_ms, user_timeout_ms; /* 0: 5 s, 10 s, 60 s */
+    uint32_t keepalive_idle_ms, keepalive_interval_ms;                  /* 0: 300 s, 15 s */
+    uint8_t keepalive_probes;                                           /* 0: 5 */
+    uint32_t time_wait_ms;     /* 0: 60 s */
+    uint32_t linger_ms;        /* a released flow may stay so long before it is reset; 0: 30 s */
+    uint64_t secret[2];        /* SipHash key of ISNs (RFC 6528) and table; random per boot */
+    const char *name;          /* unique in the process: names of tables */
+    int socket_id;             /* NUMA node or SOCKET_ID_ANY */
+};
+
+/* X(name): monotonic counters */
+#define TCP_COUNTERS(X)                                                                                                \
+    X(segs_in) X(segs_out) X(bytes_in) X(bytes_out) X(syns_in) X(accepted) X(connects) X(connected) X(retransmits)     \
+        X(fast_retransmits) X(rto_fired) X(tlp_probes) X(dup_acks_in) X(ooo_in) X(ooo_dropped) X(challenge_acks)        \
+            X(resets_in) X(resets_out) X(persist_probes) X(keepalive_probes) X(predicted_in) X(no_mbuf)                \
+                X(half_open_refused) X(conns_refused) X(time_wait_reused) X(delayed_acks)
+struct tcp_stats {
+#define X(name) uint64_t name;
+    TCP_COUNTERS(X)
+#undef X
+    uint64_t drops[TCP_DROP_COUNT];
+    uint64_t ends[TCP_END_COUNT];
+    uint32_t by_state[TCP_STATE_COUNT]; /* gauge */
+    uint32_t rx_mbufs;                  /* gauge: held by receive ropes and reassembly */
+    uint32_t tx_mbufs;                  /* gauge: held by send ropes */
+};
+
+struct tcp_listener {
+    uint32_t addr_be;
+    uint16_t port_be;
+    uint16_t listener_id; /* the owner's number */
+    bool accepting;       /* false: SYNs are answered with RST (draining) */
+    bool used;
+};
+
+struct tcp_core; /* tcp_core.h lays it out; struct worker holds it by value */
+
+/* Returns 0 or a negative weir_error. `core` must be zeroed. */
+int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64_t now_us);
+/* Frees every flow, mbuf and table. */
+void tcp_core_fini(struct tcp_core *core);
+/* Bytes a connection costs: base object, timer node; for the memory plan. */
+uint32_t tcp_conn_bytes(void);
+
+/* Accept on addr:port. Returns 0, WEIR_EEXIST or WEIR_EFULL. Connections arrive READY with TCP_EV_ACCEPTED. */
+int tcp_listen(struct tcp_core *core, uint32_t addr_be, uint16_t port_be, uint16_t listener_id);
+/* Stop or resume accepting on all listeners of that id; established flows stay. */
+void tcp_listen_accepting(struct tcp_core *core, uint16_t listener_id, bool accepting);
+
+/* Process up to TCP_BURST validated IPv4 packets (l2_len, l3_len set, TCP checksum already verified or offloaded).
+ * verdicts[i] as above. m->port is the core's port number (index into ports[]). */
+void tcp_input_burst(struct tcp_core *core, struct rte_mbuf **m, uint16_t n, uint64_t now_us, int16_t *verdicts);
+
+/* TCP checksum of one such packet where the PMD left it UNKNOWN or marked it BAD; header length. 0 or -NET_DROP_TCP_*.
+ */
+int tcp_validate(const struct rte_mbuf *m);
+
+/* An ICMP error about a segment of ours (RFC 5927: sequence checked; hard errors are soft once established). */
+void tcp_icmp_error(struct tcp_core *core, const struct icmp_error *err, uint64_t now_us);
+
+/* Fire what is due, bounded. */
+void tcp_timers(struct tcp_core *core, uint64_t now_us);
+
+/* Cut segments for flows with something to send, round robin, at most 64 KB a flow a call, and RST or challenge replies.
+ * Writes IPv4 packets without Ethernet header (RTE_PKTMBUF_HEADROOM left for it), m->port = port number, ol_flags and
+ * l2_len/l3_len/l4_len set for offload. Returns how many, at most `max`. */
+uint16_t tcp_output(struct tcp_core *core, struct rte_mbuf **out, uint16_t max, uint64_t now_us);
+
+/* Is anything READY, or PENDING to be sent? (the worker's idle back-off asks) */
+bool tcp_busy(const struct tcp_core *core);
+
+/* Next READY flow, or 0. Each is returned once per call to tcp_input_burst/tcp_timers that gave it news. */
+tcp_id tcp_ready_next(struct tcp_core *core);
+/* Put a flow on the READY list again with these events (the owner wants another visit next turn). */
+void tcp_conn_again(struct tcp_core *core, tcp_id id, uint8_t events);
+/* Events since the last call, cleared. */
+uint8_t tcp_conn_events(struct tcp_core *core, tcp_id id);
+
+/* Active open from laddr:lport out of `port`. Sends SYN with the next tcp_output. Returns 0, WEIR_EEXIST (4-tuple in
+ * use; a TIME-WAIT one is reused where RFC 6191 permits), WEIR_ENOMEM. `user` as for tcp_conn_set_user. */
+int tcp_connect(struct tcp_core *core, uint8_t port, uint32_t laddr_be, uint16_t lport_be, uint32_t raddr_be,
+                uint16_t rport_be, uint32_t user, uint64_t now_us, tcp_id *id);
+
+void tcp_conn_set_user(struct tcp_core *core, tcp_id id, uint32_t user);
+uint32_t tcp_conn_user(const struct tcp_core *core, tcp_id id);
+uint16_t tcp_conn_listener(const struct tcp_core *core, tcp_id id); /* of an accepted flow */
+enum tcp_end tcp_conn_end(const struct tcp_core *core, tcp_id id);
+enum tcp_state tcp_conn_state(const struct tcp_core *core, tcp_id id);
+bool tcp_conn_peer_fin(const struct tcp_core *core, tcp_id id); /* the FIN has arrived in order */
+
+/* The receive rope: the owner takes bytes off its head by any rope_ function, then calls tcp_conn_consumed, which opens
+ * the window (silly-window rules of RFC 1122 4.2.3.3) and queues an update where worth it. */
+struct rope *tcp_conn_rx(struct tcp_core *core, tcp_id id);
+void tcp_conn_consumed(struct tcp_core *core, tcp_id id);
+
+/* Bytes the send rope takes now: what cwnd and the peer's window allow beyond what is queued already, plus `extra` (one
+ * TLS record), within snd_buf_bytes; 0 after shutdown or close. A short answer arms TCP_EV_WRITABLE. */
+uint32_t tcp_conn_send_room(struct tcp_core *core, tcp_id id, uint32_t extra);
+/* Queue all of `src` (moved; empty afterwards). Returns 0 or WEIR_ESTATE (src untouched). */
+int tcp_conn_send(struct tcp_core *core, tcp_id id, struct rope *src);
+/* Bytes queued and not yet acknowledged. */
+uint32_t tcp_conn_unacked(const struct tcp_core *core, tcp_id id);
+
+/* FIN after what is queued. Receiving goes on. */
+void tcp_conn_shutdown(struct tcp_core *core, tcp_id id);
+/* RST now; the flow ends with TCP_END_ABORTED, without an event, and is released. */
+void tcp_conn_abort(struct tcp_core *core, tcp_id id);
+/* The owner is done: shutdown where that has not happened, drop what is unread and what comes, no more events. After
+ * TCP_EV_CLOSED this frees the flow. */
+void tcp_conn_release(struct tcp_core *core, tcp_id id);
+
+/* Everything `ss -ti` would show. */
+struct tcp_info {
+    struct flow_key key;
+    enum tcp_state state;
+    uint8_t port, snd_wscale, rcv_wscale;
+    bool sack, timestamps;
+    uint16_t mss, listener_id;
+    uint32_t user, srtt_us, rttvar_us, rto_us, cwnd_bytes, ssthresh_bytes, snd_wnd_bytes, rcv_wnd_bytes, unacked_bytes,
+        rx_bytes, retransmits;
+};
+void tcp_conn_info(const struct tcp_core *core, tcp_id id, struct tcp_info *info);
+/* Walk the flows in use: the first id after `after` (0: from the start), or 0. */
+tcp_id tcp_conn_next(const struct tcp_core *core, tcp_id after);
+/* Local and remote address of a flow (PROXY protocol, logs). */
+const struct flow_key *tcp_conn_key(const struct tcp_core *core, tcp_id id);
+uint8_t tcp_conn_port(const struct tcp_core *core, tcp_id id);
+
+const struct tcp_stats *tcp_core_stats(const struct tcp_core *core);
+struct tcp_port *tcp_core_port(struct tcp_core *core, uint8_t port);
+
+#endif
