@@ -11,8 +11,8 @@
  *   log.h          leveled, rate-limited log to stderr, syslog or a file
  *
  * Conventions, stated once for the whole tree:
- *   - A function that can fail returns 0 (or a count, or a verdict >= 0) or a negative code: one of enum weir_error, or,
- *     where the header says so, minus a drop reason.
+ *   - A function that can fail returns 0 (or a count, or a verdict >= 0) or a negative code: one of enum weir_error,
+ * or, where the header says so, minus a drop reason.
  *   - WEIR_MORE means "nothing wrong, more bytes are needed"; it is never an error to report.
  *   - Names carry units (_us, _ms, _bytes) and byte order (_be: as on the wire; no suffix: host order).
  *   - Time comes in as an argument (now_us: microseconds since start, monotonic, never 0).
@@ -51,10 +51,10 @@ enum weir_error {
 /* The text of a code of enum weir_error; "unknown error" for anything else. Never NULL, static storage. */
 const char *weir_error_text(int error);
 
-#define WEIR_LIKELY(x) __builtin_expect(!!(x), 1)
-#define WEIR_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define WEIR_LIKELY(x)    __builtin_expect(!!(x), 1)
+#define WEIR_UNLIKELY(x)  __builtin_expect(!!(x), 0)
 #define WEIR_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define WEIR_CACHE_LINE 64
+#define WEIR_CACHE_LINE   64
 
 static inline uint32_t weir_min_u32(uint32_t a, uint32_t b) {
     return a < b ? a : b;

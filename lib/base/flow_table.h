@@ -22,6 +22,7 @@ static_assert(sizeof(struct flow_key) == 16, "flow keys are hashed as two 8-byte
 
 struct flow_table {
     struct rte_hash *hash;
+    uint64_t secret[2]; /* keys the hash of flow keys */
     uint32_t used;
     uint32_t capacity;
 };

@@ -12,7 +12,8 @@ enum log_format { LOG_FMT_TEXT, LOG_FMT_JSON };
 /* target: "stderr", "syslog" or a path (opened for append, 0640). Returns 0 or WEIR_EIO (errno says why). */
 int log_open(const char *target, enum log_level level, enum log_format format);
 
-/* Open the file again (log rotation, SIGUSR1); no-op for the other targets. Returns 0 or WEIR_EIO: the old one stays. */
+/* Open the file again (log rotation, SIGUSR1); no-op for the other targets. Returns 0 or WEIR_EIO: the old one stays.
+ */
 int log_reopen(void);
 void log_close(void);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tell AddressSanitizer which of our own memory is out of use, which it cannot know by itself. Nothing in other builds. */
+/* Tell AddressSanitizer which of our own memory is out of use, which it cannot know by itself. Nothing in other builds.
+ */
 #ifndef WEIR_POISON_H
 #define WEIR_POISON_H
 

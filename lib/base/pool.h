@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fixed-size objects in one mmap'ed region, named by a 4-byte index from 1; 0 is "none". Pages are touched on first use
- * only, so a large pool costs what is in use. Freed objects are poisoned for ASan and, with POOL_SECRET, zeroed at once;
- * such pools are locked in memory and left out of core dumps. One thread owns a pool. */
+ * only, so a large pool costs what is in use. Freed objects are poisoned for ASan and, with POOL_SECRET, zeroed at
+ * once; such pools are locked in memory and left out of core dumps. One thread owns a pool. */
 #ifndef WEIR_POOL_H
 #define WEIR_POOL_H
 
 #include "base.h"
 
-#define POOL_NONE 0u
+#define POOL_NONE   0u
 #define POOL_SECRET 1u /* mlock (best effort), MADV_DONTDUMP, zero on free */
 
 struct pool {
@@ -20,7 +20,7 @@ struct pool {
     uint32_t free_head;    /* most recently freed index */
     uint64_t refused;      /* times pool_alloc found it empty */
     unsigned flags;
-    const char *name;      /* static storage */
+    const char *name; /* static storage */
 };
 
 /* Reserve address space for `capacity` objects. Returns 0, WEIR_EINVAL (size 0, capacity 0) or WEIR_ENOMEM. */

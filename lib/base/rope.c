@@ -116,8 +116,8 @@ void rope_splice(struct rope *dst, struct rope *src) {
     concat(dst, src);
 }
 
-/* Where byte n of a rope lies: `at` is the mbuf that holds it, `before` the one in front of that (NULL: it is the head),
- * `skipped` and `mbufs` count bytes and mbufs in front of `at`. */
+/* Where byte n of a rope lies: `at` is the mbuf that holds it, `before` the one in front of that (NULL: it is the
+ * head), `skipped` and `mbufs` count bytes and mbufs in front of `at`. */
 struct position {
     struct rte_mbuf *before, *at;
     uint32_t skipped, mbufs;

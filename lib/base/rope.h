@@ -59,8 +59,8 @@ void rope_clear(struct rope *r);
 /* Copy `n` bytes from `offset` to `dst`. Returns the number copied, fewer where the rope ends before. */
 uint32_t rope_copy(const struct rope *r, uint32_t offset, void *dst, uint32_t n);
 
-/* `n` bytes from `offset` as one piece: a pointer into the mbuf where they lie in one, else copied to `scratch` (at least
- * n bytes). NULL where the rope holds fewer than offset + n bytes. Valid until the rope changes. */
+/* `n` bytes from `offset` as one piece: a pointer into the mbuf where they lie in one, else copied to `scratch` (at
+ * least n bytes). NULL where the rope holds fewer than offset + n bytes. Valid until the rope changes. */
 const uint8_t *rope_peek(const struct rope *r, uint32_t offset, uint32_t n, void *scratch);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A bounded view of bytes. Peers' bytes are read through struct span only, packets are built through struct
- * span_writer only. A read or write past the end yields zeroes (or NULL), moves nothing and sets `failed`, which sticks:
- * a parser reads its fields in one go and checks once at the end. */
+ * span_writer only. A read or write past the end yields zeroes (or NULL), moves nothing and sets `failed`, which
+ * sticks: a parser reads its fields in one go and checks once at the end. */
 #ifndef WEIR_SPAN_H
 #define WEIR_SPAN_H
 

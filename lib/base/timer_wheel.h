@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A hierarchical timer wheel, 1 ms ticks, one node an id (1..capacity, the owner's pool index). Lazy: the owner keeps the
- * true deadlines in its object; arming later than what is armed is free (the node fires early, the owner looks and arms
- * again), so per-packet work never relinks. Bounded: an advance hands out at most what the caller has room for and goes
- * on next turn. 16 bytes a node. One thread. */
+/* A hierarchical timer wheel, 1 ms ticks, one node an id (1..capacity, the owner's pool index). Lazy: the owner keeps
+ * the true deadlines in its object; arming later than what is armed is free (the node fires early, the owner looks and
+ * arms again), so per-packet work never relinks. Bounded: an advance hands out at most what the caller has room for and
+ * goes on next turn. 16 bytes a node. One thread. */
 #ifndef WEIR_TIMER_WHEEL_H
 #define WEIR_TIMER_WHEEL_H
 
 #include "base.h"
 
-#define TIMER_WHEEL_LEVELS 4
-#define TIMER_WHEEL_SLOTS 256
+#define TIMER_WHEEL_LEVELS      4
+#define TIMER_WHEEL_SLOTS       256
+#define TIMER_WHEEL_CASCADE_MAX 4096 /* nodes moved to a finer level in one advance; the rest move with the next */
 
 struct timer_node {
     uint32_t next, prev; /* ids; 0 ends a list */
@@ -24,6 +25,7 @@ struct timer_wheel {
     uint32_t capacity, armed;
     uint32_t now_ms; /* all ticks up to this one are done */
     uint32_t heads[TIMER_WHEEL_LEVELS * TIMER_WHEEL_SLOTS];
+    uint64_t occupied[TIMER_WHEEL_LEVELS][TIMER_WHEEL_SLOTS / 64]; /* bit set: the slot's list is not empty */
 };
 
 /* Returns 0, WEIR_EINVAL or WEIR_ENOMEM. now_ms: the tick to start from. */
@@ -38,7 +40,7 @@ void timer_wheel_arm(struct timer_wheel *w, uint32_t id, uint32_t deadline_ms);
 void timer_wheel_cancel(struct timer_wheel *w, uint32_t id);
 
 /* Go on to now_ms: ids that are due, at most `max`, are written to `fired` and are no longer armed. Returns how many;
- * equal to max means there may be more (call again next turn). Never skips a tick. */
+ * equal to max means there may be more (call again next turn). Never skips a tick, and jumps over empty ones. */
 uint32_t timer_wheel_advance(struct timer_wheel *w, uint32_t now_ms, uint32_t *fired, uint32_t max);
 
 /* Earliest tick at which something can be due, or now_ms + `limit_ms` where nothing is before it (simulations step the
