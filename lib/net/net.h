@@ -54,7 +54,7 @@ enum net_drop {
 const char *net_drop_name(enum net_drop d);
 const char *net_drop_text(enum net_drop d);
 
-#define NET_IF_ADDRS 16
+#define NET_IF_ADDRS 32
 
 /* One port as the network layer sees it. Filled by app/weir/port.c; read only afterwards. */
 struct net_if {

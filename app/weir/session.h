@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A CONNECTION'S LIFE: tcp > tls > mqtt > lb > tcp, and back.
+ *
+ *   HANDSHAKE   TLS with the client (listeners with `tls`)                session.c, session_up.c
+ *   CONNECT     mqtt listeners wait for a whole CONNECT                   session_mqtt.c
+ *   DIALING     a server is picked and its TCP connection opened          session_dial.c
+ *   FLOWING     bytes both ways; back-pressure crosses: what one side's
+ *               send rope does not take stays on the other's receive rope session_up.c, session_down.c
+ *   ENDING      the answer that refuses is on its way; input is discarded session_close.c
+ *
+ * Close mapping: close_notify <-> FIN; a bare FIN under TLS resets the server side (unless MQTT said DISCONNECT before);
+ * RST <-> RST; a plain half-close is passed on as half-close.
+ *
+ * A session costs 128 bytes plus a timer node; its rope is empty while idle. Its two flows and its TLS state live in their
+ * modules' pools and are named by index. A flow's `user` is (index << 2 | side). */
+#ifndef WEIR_SESSION_H
+#define WEIR_SESSION_H
+
+#include "worker.h"
+
+enum session_side { SIDE_CLIENT, SIDE_SERVER, SIDE_PROBE };
+enum session_phase { PHASE_HANDSHAKE = 1, PHASE_CONNECT, PHASE_DIALING, PHASE_FLOWING, PHASE_ENDING };
+
+#define SESSION_CLIENT_EOF  0x0001 /* client's last byte is in c2s or gone on (FIN, close_notify) */
+#define SESSION_CLIENT_SHUT 0x0002 /* we closed our direction towards the client */
+#define SESSION_CLIENT_GONE 0x0004 /* client flow is over and released */
+#define SESSION_SERVER_EOF  0x0008
+#define SESSION_SERVER_SHUT 0x0010
+#define SESSION_SERVER_GONE 0x0020
+#define SESSION_GOODBYE     0x0040 /* MQTT DISCONNECT passed upwards */
+#define SESSION_PORT_HELD   0x0080 /* a source port of lb_ports is ours */
+#define SESSION_ECHO        0x0100 /* no server: what comes goes back */
+#define SESSION_MQTT        0x0200
+#define SESSION_TLS         0x0400
+#define SESSION_WILL_CLOSE  0x0800 /* `end` is set: first reason wins */
+#define SESSION_TLS_EOF     0x1000 /* close_notify seen */
+
+struct session {
+    tcp_id client, server; /* 0: none */
+    tls_id tls;
+    uint16_t flags;
+    uint8_t phase, end;       /* enum session_phase, enum session_end */
+    struct rope c2s;          /* plaintext of the client on its way to the server */
+    struct mqtt_stream up, down;
+    uint32_t up_fed, down_fed; /* bytes at the head of c2s and of the server's receive rope that MQTT has seen */
+    uint32_t deadline_ms;      /* of the phase; 0: none */
+    uint16_t listener, pool;
+    uint16_t server_index, source_port_be;
+    uint32_t source_addr_be;
+    lb_tried tried;
+    uint64_t key_hash;
+};
+static_assert(sizeof(struct session) <= 128, "memory budget of a session");
+
+static inline uint32_t session_user(uint32_t index, enum session_side side) {
+    return index << 2 | side;
+}
+
+/* Serve READY flows and TLS completions, a bounded number. Returns how many visits. */
+uint32_t session_run(struct worker *w);
+
+/* Phase deadlines, bounded. Returns how many fired. */
+uint32_t session_timers(struct worker *w);
+
+/* End at most `max` sessions (end of the drain). Returns how many were ended. */
+uint32_t session_close_some(struct worker *w, uint32_t max);
+
+/* --- between the session_*.c files --- */
+/* Move what can be moved, both ways, and carry closes across. May end and free the session: do not touch it afterwards.
+ */
+void session_pump(struct worker *w, struct session *s);
+/* Client's bytes up to c2s (session_up.c). Returns 0, or 1 where the session was ended. */
+int session_pull_client(struct worker *w, struct session *s);
+/* c2s to the server, or back to the client in echo mode. 0 or 1 as above. */
+int session_push_server(struct worker *w, struct session *s);
+/* Server's bytes to the client (session_down.c). 0 or 1 as above. */
+int session_push_client(struct worker *w, struct session *s);
+/* Send `plain` (all of it, sealed where TLS) to the client as far as it has room; the rest stays. Returns bytes taken. */
+uint32_t session_to_client(struct worker *w, struct session *s, struct rope *plain);
+/* A CONNECT at the head of c2s: decode, key, dial (session_mqtt.c). 0 or 1 as above. */
+int session_mqtt_connect(struct worker *w, struct session *s);
+/* Pick a server and open the connection (session_dial.c). 0, or 1 where the session was ended or refused. */
+int session_dial(struct worker *w, struct session *s);
+void session_connected(struct worker *w, struct session *s);
+/* The dialled connection failed: next server. 0 or 1 as above. */
+int session_dial_failed(struct worker *w, struct session *s, enum tcp_end why);
+void session_give_port(struct worker *w, struct session *s);
+
+/* Closing (session_close.c). */
+/* Set the reason, once. */
+void session_reason(struct session *s, enum session_end end);
+/* Answer `answer` (n bytes of plaintext, may be 0), close_notify, FIN; input is discarded until the client is gone or 2 s
+ * have passed. The server side is reset. */
+void session_refuse(struct worker *w, struct session *s, enum session_end end, const uint8_t *answer, uint32_t n);
+/* Reset whatever is still open and free. */
+void session_kill(struct worker *w, struct session *s, enum session_end end);
+/* Let go of both flows in order (they finish on their own) and free. */
+void session_finish(struct worker *w, struct session *s, enum session_end end);
+/* Carry end-of-stream across; free when both directions are done. 0, or 1 where the session was freed. */
+int session_closes(struct worker *w, struct session *s);
+/* Arm the phase's deadline. */
+void session_deadline(struct worker *w, struct session *s, uint32_t after_ms);
+
+static inline uint32_t session_index(const struct worker *w, const struct session *s) {
+    return pool_index(&w->sessions, s);
+}
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a reload replaces: one immutable block behind one pointer. Control publishes a new one and frees the old after every
+ * worker has passed a quiescent state (rte_rcu_qsbr). Flows outlive snapshots: they hold ids, and references on what they
+ * still use (struct tls_ctx counts its own). */
+#ifndef WEIR_SNAPSHOT_H
+#define WEIR_SNAPSHOT_H
+
+#include "config.h"
+#include "tls/tls.h"
+
+struct snapshot {
+    uint32_t generation;
+    struct tls_ctx *tls[CONFIG_MAX_TLS]; /* one reference each */
+};
+
+/* Load every certificate of the configuration. keep: an older snapshot whose contexts serve where a new pair is refused
+ * (each refusal is told through `refused(arg, text)`), or NULL: then the first refusal makes the whole fail.
+ * Returns NULL on failure, `error` filled. */
+struct snapshot *snapshot_new(const struct config *config, const struct snapshot *keep,
+                              void (*refused)(void *arg, const char *text), void *arg, char *error, size_t error_bytes);
+void snapshot_free(struct snapshot *s);
+
+#endif
