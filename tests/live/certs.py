@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Certificates of a lab: one authority, server pairs with ECDSA P-256 and with RSA, made by the openssl program."""
+import os
+
+from netns import run
+
+SERVER_NAME = "weir.test"
+
+
+class Certs:
+    def __init__(self, folder):
+        self.folder = folder
+        self.ca = self._path("ca.crt")
+        run("openssl", "req", "-x509", *self._new_key("ecdsa"), "-nodes", "-days", "2", "-subj", "/CN=weir test authority",
+            "-keyout", self._path("ca.key"), "-out", self.ca)
+        for name in ("ecdsa", "rsa"):
+            self.make(name, name)
+
+    def _path(self, name):
+        return os.path.join(self.folder, name)
+
+    @staticmethod
+    def _new_key(kind):
+        return ["-newkey", "rsa:2048"] if kind == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+
+    def certificate(self, name):
+        return self._path(f"{name}.crt")
+
+    def key(self, name):
+        return self._path(f"{name}.key")
+
+    def make(self, name, kind):
+        """A fresh pair <name>.crt, <name>.key for SERVER_NAME, signed by the authority."""
+        run("openssl", "req", *self._new_key(kind), "-nodes", "-subj", f"/CN={SERVER_NAME}", "-keyout", self.key(name),
+            "-out", self._path(f"{name}.csr"))
+        extensions = f"subjectAltName=DNS:{SERVER_NAME},IP:198.18.0.1\nbasicConstraints=CA:FALSE\n"
+        with open(self._path(f"{name}.ext"), "w", encoding="utf-8") as file:
+            file.write(extensions)
+        run("openssl", "x509", "-req", "-in", self._path(f"{name}.csr"), "-CA", self.ca, "-CAkey", self._path("ca.key"),
+            "-CAcreateserial", "-days", "2", "-extfile", self._path(f"{name}.ext"), "-out", self.certificate(name))
+        return self.certificate(name), self.key(name)

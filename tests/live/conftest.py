@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Options, the matrix of variants, and the laboratory as fixtures.
+
+A test module says how much of the matrix it takes with MATRIX ("all", "ends", "one"), changes the configuration with
+configure(config, lab), and starts its peers in prepare(lab), both optional. One weir serves a (module, variant)."""
+import os
+import signal
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import lab as laboratory  # noqa: E402 (the path above comes first)
+import netns  # noqa: E402
+
+ALL = ["tap-1", "af_xdp-1", "tap-2", "af_xdp-2"]
+ONE_ARM = ["tap-1-onearm", "af_xdp-2-onearm"]
+MATRIX = {  # depth: what a module's MATRIX means
+    "quick": {"all": ["tap-1", "af_xdp-2"], "ends": ["tap-1"], "one": ["tap-1"]},
+    "plain": {"all": ALL + ONE_ARM, "ends": ["tap-1", "af_xdp-2"], "one": ["tap-1"]},
+    "nightly": {"all": ALL + ONE_ARM, "ends": ALL + ONE_ARM, "one": ALL},
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--depth", choices=list(MATRIX), default=os.environ.get("WEIR_TEST_DEPTH", "quick"),
+                     help="how much of the matrix of ports and workers, and how many repetitions")
+    parser.addoption("--build", default="build", help="build folder whose weir is tested")
+    parser.addoption("--variant", action="append", help="only these, as tap-1 or af_xdp-2-onearm")
+
+
+def pytest_configure(config):
+    # A polite kill must take the namespaces down like ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if os.geteuid() != 0:
+        pytest.exit("the live tests need root: they make network namespaces", 2)
+    netns.clean_dead()
+
+
+def pytest_generate_tests(metafunc):
+    if "variant" in metafunc.fixturenames:
+        extent = getattr(metafunc.module, "MATRIX", "ends")
+        wanted = metafunc.config.getoption("variant") or MATRIX[metafunc.config.getoption("depth")][extent]
+        metafunc.parametrize("variant", wanted, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def depth(request):
+    return request.config.getoption("depth")
+
+
+@pytest.fixture(scope="module")
+def variant(request):
+    return laboratory.variant(request.param)
+
+
+@pytest.fixture(scope="module")
+def empty_lab(request, variant):
+    """Namespaces and certificates; no weir yet."""
+    place = laboratory.Lab(variant, request.config.getoption("build"))
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+@pytest.fixture(scope="module")
+def running_lab(request, empty_lab):
+    """With the module's peers and a weir that is ready."""
+    module, config = request.module, empty_lab.config()
+    getattr(module, "configure", lambda config, lab: None)(config, empty_lab)
+    getattr(module, "prepare", lambda lab: None)(empty_lab)
+    empty_lab.start(config)
+    return empty_lab
+
+
+@pytest.fixture
+def lab(running_lab):
+    """The module's laboratory; weir must be as alive after each test as before."""
+    yield running_lab
+    running_lab.weir.check()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A failed test shows what weir said."""
+    report = (yield).get_result()
+    if report.failed:
+        place = item.funcargs.get("empty_lab") or item.funcargs.get("running_lab")
+        if place and place.runs:
+            report.sections.append(("weir's log", place.weir.log(80)))
