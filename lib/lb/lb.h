@@ -53,8 +53,10 @@ struct lb_pool {
     struct lb_ports *ports;   /* this worker's source ports */
 };
 
-/* Fill maglev from names, addresses and weights. Returns 0 or WEIR_ENOMEM. Deterministic across machines. */
+/* Fill maglev (allocated where NULL) from names, addresses and weights. Returns 0 or WEIR_ENOMEM. Deterministic across
+ * machines, whatever the order of the servers. */
 int lb_pool_build(struct lb_pool *p);
+/* Free maglev; `ports` stay the caller's. */
 void lb_pool_fini(struct lb_pool *p);
 
 uint64_t lb_hash(const void *data, uint32_t len); /* fixed seed */
@@ -76,19 +78,22 @@ enum lb_state lb_server_event(struct lb_server *s, enum lb_event ev, uint64_t no
 uint16_t lb_probe_due(struct lb_pool *p, uint64_t now_us);
 
 /* --- source ports --- A worker's share: `accept(ctx, saddr_be, sport_be, daddr_be, dport_be)` says whether replies to this
- * tuple come back to this worker; NULL: all do. Range 1024..65535. One bit map per (source address, server) pair. */
+ * tuple come back to this worker; NULL: all do. It is asked once for a port: its answers must not change while the ports live,
+ * nor may a server's address. Range 1024..65535. One bit map per (source address, server) pair. */
 typedef bool (*lb_port_accept)(void *ctx, uint32_t saddr_be, uint16_t sport_be, uint32_t daddr_be, uint16_t dport_be);
 struct lb_ports *lb_ports_new(const uint32_t *sources_be, uint16_t n_sources, uint16_t n_servers, lb_port_accept accept,
                               void *ctx); /* NULL: no memory */
 void lb_ports_free(struct lb_ports *p);
 /* A free source for a connection to server `index` (sources round robin, ports from a rotating start so that a port just
- * freed is reused last). Bounded trial: at most 4,096 candidates a call, then WEIR_EFULL. Returns 0 or WEIR_EFULL. */
+ * freed is reused last). Bounded trial: at most 4,096 candidates a call, then WEIR_EFULL; the next call goes on from there.
+ * Returns 0 or WEIR_EFULL. */
 int lb_ports_take(struct lb_ports *p, uint16_t index, uint32_t daddr_be, uint16_t dport_be, uint32_t *saddr_be,
                   uint16_t *sport_be);
 void lb_ports_give(struct lb_ports *p, uint16_t index, uint32_t saddr_be, uint16_t sport_be);
 uint32_t lb_ports_used(const struct lb_ports *p, uint16_t index);
 
-/* --- PROXY protocol --- Header for a connection from client to listener address. Returns bytes written; buf >= 108. */
+/* --- PROXY protocol --- Header for a connection from client to listener address. Returns bytes written, 0 for
+ * version 0; buf >= 108. */
 uint32_t lb_proxy_header(uint8_t version, uint32_t client_addr_be, uint16_t client_port_be, uint32_t local_addr_be,
                          uint16_t local_port_be, uint8_t *buf);
 

@@ -60,17 +60,19 @@ struct mqtt_connect {
 /* Size of the CONNECT at the rope's head. Returns its whole size (> 0) once the fixed header is there, WEIR_MORE, or minus
  * an enum mqtt_drop. Looks at up to 14 bytes: a first byte that is no CONNECT, a remaining length of 5 bytes or above the
  * limit, a wrong protocol name or level are refused before the rest arrives. `level` (out) is the protocol level where it
- * was already seen, else 0 (says how to answer). */
+ * was already seen, else 0 (says how to answer: one we do not speak shows as 4 or 5, whichever's refusal it understands). */
 int mqtt_connect_size(const struct rope *r, const struct mqtt_limits *limits, uint8_t *level);
 
-/* Decode a whole CONNECT lying in one piece (rope_peek). Returns 0 or minus an enum mqtt_drop. */
+/* Decode a whole CONNECT lying in one piece (rope_peek). Returns 0 or minus an enum mqtt_drop; out->level is set then too,
+ * where it was seen, and says how to answer. */
 int mqtt_connect_decode(const uint8_t *data, uint32_t len, struct mqtt_connect *out);
 
 
 /* Build the answer that refuses before or at CONNECT: CONNACK with the code for `level` (3, 4, 5). Returns bytes written
  * (0: this version has no answer for it, just close). buf of at least 8 bytes. */
 uint32_t mqtt_refuse_connect(uint8_t level, enum mqtt_drop why, uint8_t *buf);
-/* Build the DISCONNECT a server sends a 5.0 client for `why` (0 bytes for 3.x: just close). buf >= 8. */
+/* Build the DISCONNECT a server sends a 5.0 client for `why` (0 bytes for 3.x: just close). buf >= 8. Only once a CONNACK
+ * has passed [MQTT-3.14.0-1]; until then mqtt_refuse_connect is the answer. */
 uint32_t mqtt_refuse_stream(uint8_t level, enum mqtt_drop why, uint8_t *buf);
 
 /* --- after CONNECT --- 8 bytes a direction */
@@ -110,5 +112,6 @@ static inline bool mqtt_stream_at_boundary(const struct mqtt_stream *s) {
 uint32_t mqtt_probe_connect(const char *client_id, uint8_t *buf, uint32_t capacity); /* 0: does not fit */
 /* CONNACK lying in `data`: 0 accepted, >0 the code, WEIR_MORE, WEIR_EINVAL. */
 int mqtt_probe_connack(const uint8_t *data, uint32_t len);
+uint32_t mqtt_probe_disconnect(uint8_t *buf, uint32_t capacity); /* 0: does not fit */
 
 #endif
