@@ -11,27 +11,30 @@
  * Verdicts: every input function returns an enum net_verdict (>= 0) or minus an enum net_drop (< 0). No function here
  * frees a discarded packet or counts it: path.c does both, in one place. NET_HELD means the module kept the mbuf.
  *
- * Packet layout: the Ethernet header stays in place; m->l2_len and m->l3_len are set on the way in, pkt_len is trimmed to
- * l2_len + the IP total length (padding goes). Headers are contiguous in the first segment (else NET_DROP_ETH_SHORT /
- * IP4_SHORT ...): single-segment RX buffers hold every frame up to the MTU.
+ * Packet layout: the Ethernet header stays in place; m->l2_len and m->l3_len are set on the way in, pkt_len is trimmed
+ * to l2_len + the IP total length (padding goes). Headers are contiguous in the first segment (else NET_DROP_ETH_SHORT
+ * / IP4_SHORT ...): single-segment RX buffers hold every frame up to the MTU.
  *
  * Checksums on input: verified in software only where the PMD says UNKNOWN; BAD is dropped; GOOD and NONE pass.
  * RFC 826 (ARP), RFC 5227 (gratuitous), RFC 791, 1122, 1812 5.3.7 (martians), RFC 792, RFC 768, RFC 5722 (overlaps).
  *
- * Limits: IPv4 only; no VLAN tags (dropped, counted). */
+ * Answers in place (NET_REPLY): only where the first segment's buffer is private (rope_mbuf_private), else
+ * -NET_DROP_MBUF_SHARED. Their checksums are complete; ol_flags is 0.
+ *
+ * Limits: IPv4 only; no VLAN tags (dropped, counted); packets are sent with DF and never cut. */
 #ifndef WEIR_NET_H
 #define WEIR_NET_H
 
 #include "../base/base.h"
 #include "wire.h"
 
-#include <rte_ip_frag.h>
+#include <rte_byteorder.h>
 #include <rte_mbuf.h>
 
 enum net_verdict {
-    NET_DONE,    /* taken note of; the caller frees it, it is no drop */
-    NET_HELD,    /* the module owns the mbuf now */
-    NET_REPLY,   /* rewritten in place into a full Ethernet frame to send out of the port it came from */
+    NET_DONE,  /* taken note of; the caller frees it, it is no drop */
+    NET_HELD,  /* the module owns the mbuf now */
+    NET_REPLY, /* rewritten in place into a full Ethernet frame to send out of the port it came from */
     NET_TO_ARP,
     NET_TO_IP4,
     NET_TO_ICMP,
@@ -79,16 +82,17 @@ int eth_input(const struct net_if *ifc, struct rte_mbuf *m);
 int eth_output(const struct net_if *ifc, struct rte_mbuf *m, const uint8_t dst_mac[6]);
 
 /* --- arp.c --- */
-#define ARP_TABLE_ENTRIES 1024 /* bounded; the least recently used dynamic entry without waiting packets goes first */
-#define ARP_WAITING_PACKETS 16 /* per unresolved address */
-#define ARP_REACHABLE_US 60000000ull /* then asked again on use, while still used (unicast first) */
-#define ARP_RETRY_US 1000000ull
-#define ARP_TRIES 3
-#define ARP_NEGATIVE_US 5000000ull /* after ARP_TRIES without an answer packets are refused for so long */
+#define ARP_TABLE_ENTRIES   1024        /* the least recently used one without open question or packets makes room */
+#define ARP_WAITING_PACKETS 16          /* per unresolved address */
+#define ARP_WAITING_TOTAL   512         /* over all addresses: an ARP flood must not drain the mbuf pool */
+#define ARP_REACHABLE_US    60000000ull /* then asked again on use, while still used (unicast first) */
+#define ARP_RETRY_US        1000000ull
+#define ARP_TRIES           3
+#define ARP_NEGATIVE_US     5000000ull /* after ARP_TRIES without an answer packets are refused for so long */
 
-struct arp_table;      /* one per worker and port */
+struct arp_table;                                                 /* one per worker and port */
 struct arp_table *arp_table_new(const char *name, int socket_id); /* NULL: no memory */
-void arp_table_free(struct arp_table *t);                        /* frees waiting packets */
+void arp_table_free(struct arp_table *t);                         /* frees waiting packets */
 
 /* Request for one of our addresses -> NET_REPLY. Reply to a question of ours -> entry set, waiting packets become ready
  * (arp_poll), NET_DONE. Unasked-for replies never overwrite a live entry: -NET_DROP_ARP_UNSOLICITED. */
@@ -99,9 +103,9 @@ int arp_input(struct arp_table *t, const struct net_if *ifc, struct rte_mbuf *m,
  * -NET_DROP_ARP_UNRESOLVED (negative cache), -NET_DROP_ARP_TABLE_FULL: the caller owns m. */
 int arp_resolve(struct arp_table *t, uint32_t next_hop_be, struct rte_mbuf *m, uint64_t now_us, uint8_t mac[6]);
 
-/* Full frames to send now, at most `max`: requests due (from `pool`), and packets whose address was just resolved. Packets
- * whose address stayed silent are returned in `expired` (at most max; IP packets, the caller frees and counts them as
- * ARP_UNRESOLVED). Bounded work. Returns the number of frames in `out`. */
+/* Full frames to send now, at most `max`: requests due (from `pool`), and packets whose address was just resolved.
+ * Packets whose address stayed silent are returned in `expired` (at most max; IP packets, the caller frees and counts
+ * them as ARP_UNRESOLVED). Bounded work. Returns the number of frames in `out`. */
 uint16_t arp_poll(struct arp_table *t, const struct net_if *ifc, struct rte_mempool *pool, uint64_t now_us,
                   struct rte_mbuf **out, uint16_t max, struct rte_mbuf **expired, uint16_t *n_expired);
 
@@ -113,21 +117,29 @@ struct arp_stats {
 };
 void arp_table_stats(const struct arp_table *t, struct arp_stats *s);
 
-/* --- ip4.c --- Validate: version, IHL, total length, checksum, source (not 0/8 except DHCP, 127/8, multicast, broadcast,
- * our own), destination ours, TTL > 0; options skipped, source routing dropped. Fragments -> NET_TO_FRAG. */
+/* --- ip4.c --- Validate: version, IHL, total length, checksum, source (not 0/8 except DHCP, 127/8, multicast,
+ * broadcast, our own), destination ours, TTL > 0; options skipped, source routing dropped. Fragments -> NET_TO_FRAG. */
 int ip4_input(const struct net_if *ifc, struct rte_mbuf *m);
 
 /* Prepend an IPv4 header to m (payload only): DF set, TTL 64, id from *ip_id. pkt_len and nb_segs must be right; asks
  * for checksum offload where hw_cksum, else computes it. Returns 0 or -NET_DROP_NO_HEADROOM. */
 int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t proto, uint16_t *ip_id, bool hw_cksum);
 
-/* Reassembly around rte_ip_frag with a cap of datagrams per source (RFC 5722 for overlaps, 30 s timeout). */
+/* Reassembly (RFC 815 in spirit) with a cap of datagrams per source. A fragment that overlaps another, or contradicts
+ * what is known of the datagram's end, ends the datagram (RFC 5722 4); an exact repetition is dropped alone (RFC
+ * 8200 4.5). */
+#define IP4_REASS_TIMEOUT_US        30000000ull
+#define IP4_REASS_FRAGMENTS         48 /* of one datagram: 65,515 bytes in 1,480-byte pieces are 45 */
+#define IP4_REASS_HELD_PER_DATAGRAM 4  /* fragments held in all: at most this times max_datagrams */
 struct ip4_reass;
+/* NULL: no memory. max_datagrams: at least 1; when it is reached, the oldest makes room. */
 struct ip4_reass *ip4_reass_new(uint32_t max_datagrams, uint32_t per_source, int socket_id);
 void ip4_reass_free(struct ip4_reass *r);
-/* NET_HELD, or NET_TO_IP4 with *whole set (headers contiguous, m->l2_len/l3_len set), or a drop. */
+/* NET_HELD, or NET_TO_IP4 with *whole set (headers contiguous, m->l2_len/l3_len set), or a drop. Where a drop ends its
+ * datagram, the fragments held so far are chained behind m, so that the caller's one free takes them along. */
 int ip4_reassemble(struct ip4_reass *r, struct rte_mbuf *m, uint64_t now_us, struct rte_mbuf **whole);
-/* mbufs of datagrams that timed out, for the caller to free and count (NET_DROP_FRAG_TIMEOUT); at most max. */
+/* Datagrams that timed out or made room for newer ones, one chain each, for the caller to free and count
+ * (NET_DROP_FRAG_TIMEOUT); at most max. */
 uint16_t ip4_reass_expired(struct ip4_reass *r, uint64_t now_us, struct rte_mbuf **out, uint16_t max);
 
 /* --- icmp.c --- Echo request -> NET_REPLY (whole frame turned round). Unreachable and time exceeded about our TCP/UDP
@@ -154,11 +166,13 @@ int icmp_unreachable(const struct net_if *ifc, struct rte_mbuf *m, uint8_t code,
 
 /* --- udp.c --- Length and checksum (0 means none). Returns NET_TO_UDP; m->l4_len is set. */
 int udp_input(struct rte_mbuf *m);
-/* Prepend a UDP header (checksum offloaded where hw_cksum, else computed over the chain). 0 or -NET_DROP_NO_HEADROOM. */
+/* Prepend a UDP header (checksum offloaded where hw_cksum, else computed over the chain). 0 or -NET_DROP_NO_HEADROOM.
+ */
 int udp_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint16_t sport_be, uint16_t dport_be,
                bool hw_cksum);
 
-/* --- checksum.c --- Internet checksum (RFC 1071) over mbuf chains with odd segment lengths. */
+/* --- checksum.c --- Internet checksum (RFC 1071) over mbuf chains with odd segment lengths. Sums are as they lie in
+ * memory: store them in a _be field as they are. */
 /* Folded ones'-complement sum of `len` bytes of the chain from `offset`, not inverted. */
 uint16_t checksum_chain(const struct rte_mbuf *m, uint32_t offset, uint32_t len);
 /* Sum of the pseudo-header, not inverted, for a payload of `len` bytes. */

@@ -52,12 +52,12 @@ struct wire_tcp { /* RFC 9293 3.1 */
 } __attribute__((packed, aligned(2)));
 static_assert(sizeof(struct wire_tcp) == 20, "RFC 9293");
 
-#define WIRE_ETH_ARP 0x0806
-#define WIRE_ETH_IP4 0x0800
+#define WIRE_ETH_ARP  0x0806
+#define WIRE_ETH_IP4  0x0800
 #define WIRE_ETH_VLAN 0x8100
 
-#define WIRE_IP4_DF 0x4000
-#define WIRE_IP4_MF 0x2000
+#define WIRE_IP4_DF     0x4000
+#define WIRE_IP4_MF     0x2000
 #define WIRE_IP4_OFFSET 0x1fff
 
 #define WIRE_TCP_FIN 0x01

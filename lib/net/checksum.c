@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RFC 1071: ones'-complement addition does not care about byte order, so bytes are summed as they lie in memory and the
+ * result is stored as it is. Nor does it care about word size, so 8 bytes are added at a time. Where a segment starts
+ * at an odd byte of the packet, its sum is the one with its two bytes swapped (RFC 1071 2(B)). */
+#include "net_int.h"
+
+static inline uint64_t load64(const uint8_t *p) {
+    uint64_t v;
+
+    memcpy(&v, p, 8);
+    return v;
+}
+
+static uint16_t fold(uint64_t sum) {
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)sum;
+}
+
+/* a + b with the carry brought round. */
+static inline uint64_t add_carry(uint64_t a, uint64_t b) {
+    a += b;
+    return a + (a < b);
+}
+
+/* Folded sum of n contiguous bytes, as if they began at an even offset. */
+static uint16_t sum_bytes(const uint8_t *p, uint32_t n) {
+    uint64_t a = 0, b = 0, last = 0;
+
+    for (; n >= 32; n -= 32, p += 32) { /* two chains of carries run side by side */
+        a = add_carry(a, load64(p));
+        b = add_carry(b, load64(p + 8));
+        a = add_carry(a, load64(p + 16));
+        b = add_carry(b, load64(p + 24));
+    }
+    for (; n >= 8; n -= 8, p += 8)
+        a = add_carry(a, load64(p));
+    memcpy(&last, p, n); /* zeroes behind the last byte */
+    return fold(add_carry(add_carry(a, b), last));
+}
+
+uint16_t checksum_chain(const struct rte_mbuf *m, uint32_t offset, uint32_t len) {
+    uint32_t sum = 0, done = 0;
+
+    while (m && offset >= m->data_len) {
+        offset -= m->data_len;
+        m = m->next;
+    }
+    for (; m && done < len; m = m->next, offset = 0) {
+        uint32_t part = weir_min_u32(len - done, m->data_len - offset);
+        uint16_t s = sum_bytes(rte_pktmbuf_mtod_offset(m, const uint8_t *, offset), part);
+        sum += done & 1 ? rte_bswap16(s) : s;
+        done += part;
+    }
+    return fold(sum);
+}
+
+uint16_t checksum_pseudo(uint32_t saddr_be, uint32_t daddr_be, uint8_t proto, uint16_t len) {
+    return fold((uint64_t)saddr_be + daddr_be + rte_cpu_to_be_16(proto) + rte_cpu_to_be_16(len));
+}
+
+uint16_t checksum_l4(const struct rte_mbuf *m, uint32_t offset, uint16_t len, uint32_t saddr_be, uint32_t daddr_be,
+                     uint8_t proto) {
+    uint32_t sum = checksum_chain(m, offset, len) + (uint32_t)checksum_pseudo(saddr_be, daddr_be, proto, len);
+
+    return (uint16_t)~fold(sum);
+}
