@@ -85,7 +85,7 @@ struct memory_plan {
     uint32_t pairs_per_worker;      /* share of max_connections x 1.25 */
     uint32_t flows_per_worker;      /* TCP flows: 2 a pair */
     uint32_t udp_flows_per_worker;  /* 0 without udp listeners */
-    uint32_t sessions_per_worker;   /* TCP pairs and UDP flows */
+    uint32_t sessions_per_worker;   /* one a pair */
     uint32_t handshakes_per_worker; /* 0 without TLS */
     uint32_t key_cache_entries;
     uint32_t rope_mbufs;            /* a worker's budget on each port: tcp_config.rx_budget_mbufs */
