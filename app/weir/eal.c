@@ -21,7 +21,7 @@
 
 #define PREFIX    "weir-" /* and the process id: two of us on one machine share no file */
 #define MAX_EXTRA 32
-#define MAX_ARGS  (32 + 2 * CONFIG_MAX_PORTS + MAX_EXTRA)
+#define MAX_ARGS  (32 + 2 * WEIR_MAX_PORTS + MAX_EXTRA)
 #define ARG_BYTES 1024 /* --lcores of 48 threads */
 
 /* EAL is one per process, and so is what has to be undone at its end. */
