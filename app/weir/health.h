@@ -6,13 +6,10 @@
 
 #include "worker.h"
 
-#define HEALTH_MAX_PROBES 64
-
 struct probe {
     tcp_id flow;
     uint16_t pool, server, source_port_be;
     uint32_t source_addr_be;
-    uint32_t deadline_ms;
 };
 
 /* Start probes that are due, end those that took too long. Once a turn; looks only every 50 ms. */

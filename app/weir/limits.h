@@ -10,6 +10,8 @@
 #define WEIR_MAX_POOLS 32
 #define WEIR_MAX_TLS 32
 
+#define HEALTH_MAX_PROBES 64
+
 #define WEIR_RX_BURST 32
 #define WEIR_TX_PENDING 256 /* frames a port's pending array holds when the PMD takes fewer than offered */
 #define WEIR_RING_SIZE 1024 /* hand-off and return rings, per ordered pair of workers */

@@ -34,6 +34,7 @@ enum session_phase { PHASE_HANDSHAKE = 1, PHASE_CONNECT, PHASE_DIALING, PHASE_FL
 #define SESSION_TLS         0x0400
 #define SESSION_WILL_CLOSE  0x0800 /* `end` is set: first reason wins */
 #define SESSION_TLS_EOF     0x1000 /* close_notify seen */
+#define SESSION_RESET_LATER 0x2000 /* the server reset: so will we, once the client has what came before */
 
 struct session {
     tcp_id client, server; /* 0: none */
@@ -44,6 +45,7 @@ struct session {
     struct mqtt_stream up, down;
     uint32_t up_fed, down_fed; /* bytes at the head of c2s and of the server's receive rope that MQTT has seen */
     uint32_t deadline_ms;      /* of the phase; 0: none */
+    uint32_t ending_ms;        /* PHASE_ENDING ends at the latest */
     uint16_t listener, pool;
     uint16_t server_index, source_port_be;
     uint32_t source_addr_be;
@@ -92,6 +94,10 @@ void session_reason(struct session *s, enum session_end end);
 /* Answer `answer` (n bytes of plaintext, may be 0), close_notify, FIN; input is discarded until the client is gone or 2 s
  * have passed. The server side is reset. */
 void session_refuse(struct worker *w, struct session *s, enum session_end end, const uint8_t *answer, uint32_t n);
+/* The server reset the connection: what it had sent still reaches the client, then a reset does (2 s at most). */
+void session_reset_later(struct worker *w, struct session *s, enum session_end end);
+/* The phase's deadline has passed (PHASE_ENDING). */
+void session_ending_expired(struct worker *w, struct session *s);
 /* Reset whatever is still open and free. */
 void session_kill(struct worker *w, struct session *s, enum session_end end);
 /* Let go of both flows in order (they finish on their own) and free. */

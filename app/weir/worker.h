@@ -70,7 +70,7 @@ struct worker_server {
 struct worker_stats {
     uint64_t turns, turns_busy;
     uint64_t busy_tsc, idle_tsc;
-    uint64_t longest_turn_us;
+    uint64_t longest_turn_tsc;
     uint64_t net_drops[NET_DROP_COUNT];
     uint64_t mqtt_drops[MQTT_DROP_COUNT];
     uint64_t mqtt_packets_in[16], mqtt_packets_out[16]; /* by type; in: from clients */
@@ -105,6 +105,7 @@ struct worker {
     uint16_t n_ports, n_listeners, n_pools;
     bool draining;                  /* no new connections */
     bool adaptive;
+    bool announced;                 /* gratuitous ARP is out */
     uint32_t empty_turns;           /* in a row */
     uint64_t now_us;                /* of this turn */
     struct weir *weir;
@@ -120,20 +121,23 @@ struct worker {
     struct lb_pool pools[WEIR_MAX_POOLS];
     bool pool_mqtt[WEIR_MAX_POOLS]; /* an mqtt listener uses it: probes speak MQTT */
     struct pool probes;             /* struct probe (health.c) */
+    uint32_t probe_deadline_ms[HEALTH_MAX_PROBES]; /* of probe i + 1; 0: not running */
+    uint64_t health_looked_us;
     struct icmp_limit icmp_echo, icmp_unreachable;
     struct worker_listener listeners[WEIR_MAX_LISTENERS];
     struct worker_server servers[WEIR_MAX_POOLS * LB_MAX_SERVERS]; /* by server id */
     struct worker_stats stats;
     struct mailbox mailbox;
+    struct mail *mail;              /* the message under work; NULL: none */
     uint64_t turn_tsc;              /* atomic, of the last turn's start: control watches it */
     uint8_t *scratch;               /* WORKER_SCRATCH bytes: a CONNECT in one piece, ... */
-    uint64_t rng;                   /* jitter; not for secrets */
 };
 #define WORKER_SCRATCH (128u * 1024)
 
 /* Make worker `index` of `weir` (config, ports, steer, rings are there). Memory from EAL and mmap as the plan says.
  * Returns NULL with `error` filled where something does not fit. */
-struct worker *worker_new(struct weir *weir, uint16_t index, uint32_t max_sessions, char *error, size_t error_bytes);
+struct worker *worker_new(struct weir *weir, uint16_t index, const struct memory_plan *plan, uint64_t now_us,
+                          char *error, size_t error_bytes);
 void worker_free(struct worker *w);
 
 /* Make and free the rings between workers. 0 or WEIR_ENOMEM. */

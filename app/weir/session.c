@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "session.h"
+
+#include "health.h"
+
+#define READY_BATCH 256u /* flows visited a turn */
+#define TLS_BATCH 64u    /* handshake completions taken a turn */
+#define TLS_INLINE 2u    /* handshake messages an inline engine serves a turn: each may cost half a millisecond */
+#define TIMER_BATCH 64u
+
+void session_deadline(struct worker *w, struct session *s, uint32_t after_ms) {
+    s->deadline_ms = clock_ms(w->now_us) + after_ms;
+    if (s->deadline_ms == 0)
+        s->deadline_ms = 1; /* 0 means none */
+    timer_wheel_arm(&w->session_wheel, session_index(w, s), s->deadline_ms);
+}
+
+/* What follows once bytes of the client can be read. */
+static void session_start_reading(struct worker *w, struct session *s) {
+    const struct config *c = w->weir->config;
+    if (s->flags & SESSION_MQTT) {
+        s->phase = PHASE_CONNECT;
+        session_deadline(w, s, c->timeouts.mqtt_connect_s * 1000);
+    } else if (s->flags & SESSION_ECHO) {
+        s->phase = PHASE_FLOWING;
+        s->deadline_ms = 0;
+    } else {
+        s->phase = PHASE_DIALING;
+        s->deadline_ms = 0;
+    }
+}
+
+static bool session_start_tls(struct worker *w, struct session *s, const struct config_listener *l) {
+    s->tls = tls_conn_new(&w->tls, w->snapshot->tls[l->tls], session_index(w, s));
+    if (s->tls == 0)
+        return false;
+    s->flags |= SESSION_TLS;
+    s->phase = PHASE_HANDSHAKE;
+    session_deadline(w, s, w->weir->config->timeouts.handshake_s * 1000);
+    return true;
+}
+
+/* A client's connection is complete: make its session. */
+static void session_accept(struct worker *w, tcp_id id) {
+    uint16_t listener = tcp_conn_listener(&w->tcp, id);
+    const struct config_listener *l = &w->weir->config->listeners[listener];
+    uint32_t index = pool_alloc(&w->sessions);
+    w->listeners[listener].accepted++;
+    if (index == POOL_NONE) {
+        w->listeners[listener].closed[SESSION_END_NO_MEMORY]++;
+        tcp_conn_abort(&w->tcp, id);
+        return;
+    }
+    struct session *s = pool_get(&w->sessions, index);
+    s->client = id;
+    s->listener = listener;
+    s->pool = l->pool < 0 ? LB_NONE : (uint16_t)l->pool;
+    s->server_index = LB_NONE;
+    s->flags = (l->mode == CONFIG_MODE_ECHO ? SESSION_ECHO : 0) | (l->mode == CONFIG_MODE_MQTT ? SESSION_MQTT : 0);
+    w->listeners[listener].open++;
+    tcp_conn_set_user(&w->tcp, id, session_user(index, SIDE_CLIENT));
+    if (l->tls >= 0) {
+        if (!session_start_tls(w, s, l)) {
+            session_kill(w, s, SESSION_END_NO_MEMORY);
+            return;
+        }
+    } else {
+        session_start_reading(w, s);
+    }
+    if (s->phase == PHASE_DIALING) {
+        s->key_hash = lb_hash(&tcp_conn_key(&w->tcp, id)->remote_addr_be, 4);
+        if (session_dial(w, s) != 0)
+            return;
+    }
+    session_pump(w, s);
+}
+
+/* TLS is up: what a listener without TLS does at once. Returns 1 where the session was ended. */
+static int session_handshake_done(struct worker *w, struct session *s) {
+    session_start_reading(w, s);
+    if (s->phase != PHASE_DIALING)
+        return 0;
+    s->key_hash = lb_hash(&tcp_conn_key(&w->tcp, s->client)->remote_addr_be, 4);
+    return session_dial(w, s);
+}
+
+void session_pump(struct worker *w, struct session *s) {
+    if (s->phase == PHASE_ENDING)
+        return;
+    bool shaking = s->phase == PHASE_HANDSHAKE;
+    if (session_pull_client(w, s) != 0)
+        return;
+    if (shaking && s->tls != 0 && tls_established(&w->tls, s->tls) && session_handshake_done(w, s) != 0)
+        return;
+    if (s->phase == PHASE_CONNECT && session_mqtt_connect(w, s) != 0)
+        return;
+    if (s->phase == PHASE_FLOWING) {
+        if (session_push_server(w, s) != 0)
+            return;
+        if (session_push_client(w, s) != 0)
+            return;
+    }
+    (void)session_closes(w, s);
+}
+
+/* The client's flow is over. In order: what it sent still goes to the server. Otherwise the server side is reset. */
+static void session_client_over(struct worker *w, struct session *s) {
+    enum tcp_end end = tcp_conn_end(&w->tcp, s->client);
+    if (end != TCP_END_FIN) {
+        session_kill(w, s, end == TCP_END_PEER_RESET ? SESSION_END_CLIENT_RESET : SESSION_END_CLIENT_TIMEOUT);
+        return;
+    }
+    s->flags |= SESSION_CLIENT_GONE;
+    session_pump(w, s);
+}
+
+static void session_client_news(struct worker *w, struct session *s, uint8_t events) {
+    if (s->phase == PHASE_ENDING) {
+        rope_clear(tcp_conn_rx(&w->tcp, s->client));
+        tcp_conn_consumed(&w->tcp, s->client);
+        if (events & (TCP_EV_CLOSED | TCP_EV_PEER_FIN))
+            session_finish(w, s, s->end);
+        return;
+    }
+    if (events & TCP_EV_CLOSED)
+        session_client_over(w, s);
+    else
+        session_pump(w, s);
+}
+
+static void session_server_over(struct worker *w, struct session *s) {
+    enum tcp_end end = tcp_conn_end(&w->tcp, s->server);
+    if (s->phase == PHASE_DIALING) {
+        if (session_dial_failed(w, s, end) == 0)
+            session_pump(w, s);
+        return;
+    }
+    if (end != TCP_END_FIN) {
+        /* What the server sent before it reset the connection was acknowledged: it goes to the client first. */
+        if (session_push_client(w, s) != 0)
+            return;
+        session_reset_later(w, s, end == TCP_END_PEER_RESET ? SESSION_END_SERVER_RESET : SESSION_END_SERVER_TIMEOUT);
+        return;
+    }
+    s->flags |= SESSION_SERVER_GONE;
+    session_pump(w, s);
+}
+
+static void session_server_news(struct worker *w, struct session *s, uint8_t events) {
+    if (events & TCP_EV_CONNECTED && s->phase == PHASE_DIALING)
+        session_connected(w, s);
+    if (events & TCP_EV_CLOSED)
+        session_server_over(w, s);
+    else
+        session_pump(w, s);
+}
+
+static void session_visit(struct worker *w, tcp_id id) {
+    uint8_t events = tcp_conn_events(&w->tcp, id);
+    if (events & TCP_EV_ACCEPTED) {
+        session_accept(w, id);
+        return;
+    }
+    uint32_t user = tcp_conn_user(&w->tcp, id);
+    if ((user & 3) == SIDE_PROBE) {
+        health_event(w, user >> 2, events);
+        return;
+    }
+    struct session *s = pool_get(&w->sessions, user >> 2);
+    if ((user & 3) == SIDE_CLIENT)
+        session_client_news(w, s, events);
+    else
+        session_server_news(w, s, events);
+}
+
+uint32_t session_run(struct worker *w) {
+    uint32_t visits = 0;
+    tcp_id id;
+    while (visits < READY_BATCH && (id = tcp_ready_next(&w->tcp)) != 0) {
+        session_visit(w, id);
+        visits++;
+    }
+    uint32_t news[TLS_BATCH];
+    uint32_t n = tls_poll(&w->tls, w->inline_engine != NULL ? TLS_INLINE : 0, news, TLS_BATCH);
+    for (uint32_t i = 0; i < n; i++)
+        session_pump(w, pool_get(&w->sessions, news[i]));
+    return visits + n;
+}
+
+static void session_expired(struct worker *w, struct session *s) {
+    switch (s->phase) {
+    case PHASE_HANDSHAKE:
+        session_kill(w, s, SESSION_END_HANDSHAKE_TIMEOUT);
+        break;
+    case PHASE_CONNECT:
+        session_refuse(w, s, SESSION_END_CONNECT_TIMEOUT, NULL, 0);
+        break;
+    case PHASE_ENDING:
+        session_ending_expired(w, s);
+        break;
+    default: /* one side is closed and the other did not follow */
+        session_kill(w, s, s->flags & SESSION_CLIENT_EOF ? SESSION_END_CLIENT_CLOSED : SESSION_END_SERVER_CLOSED);
+    }
+}
+
+uint32_t session_timers(struct worker *w) {
+    uint32_t fired[TIMER_BATCH];
+    uint32_t now_ms = clock_ms(w->now_us);
+    uint32_t n = timer_wheel_advance(&w->session_wheel, now_ms, fired, TIMER_BATCH);
+    for (uint32_t i = 0; i < n; i++) {
+        struct session *s = pool_get(&w->sessions, fired[i]);
+        if (s->deadline_ms == 0)
+            continue;
+        if ((int32_t)(now_ms - s->deadline_ms) >= 0)
+            session_expired(w, s);
+        else
+            timer_wheel_arm(&w->session_wheel, fired[i], s->deadline_ms);
+    }
+    return n;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The ends of a connection. Every session ends here, with one reason. */
+#include "session.h"
+
+#define ENDING_MS 2000u      /* a refused client may read its answer so long */
+#define RESET_POLL_MS 20u    /* how often a pending reset looks whether the client has everything */
+#define HALF_CLOSED_MS 30000u /* MQTT knows no half-close: the other side must follow */
+
+void session_reason(struct session *s, enum session_end end) {
+    if (s->flags & SESSION_WILL_CLOSE)
+        return;
+    s->end = (uint8_t)end;
+    s->flags |= SESSION_WILL_CLOSE;
+}
+
+/* Both flows are let go or gone: count the reason, give everything back. */
+static void session_free(struct worker *w, struct session *s) {
+    uint32_t index = session_index(w, s);
+    w->listeners[s->listener].closed[s->end]++;
+    w->listeners[s->listener].open--;
+    session_give_port(w, s);
+    if (s->tls != 0)
+        tls_conn_free(&w->tls, s->tls);
+    rope_clear(&s->c2s);
+    timer_wheel_cancel(&w->session_wheel, index);
+    pool_free(&w->sessions, index);
+}
+
+void session_kill(struct worker *w, struct session *s, enum session_end end) {
+    session_reason(s, end);
+    if (s->client != 0)
+        tcp_conn_abort(&w->tcp, s->client);
+    if (s->server != 0)
+        tcp_conn_abort(&w->tcp, s->server);
+    session_free(w, s);
+}
+
+void session_finish(struct worker *w, struct session *s, enum session_end end) {
+    session_reason(s, end);
+    if (s->client != 0)
+        tcp_conn_release(&w->tcp, s->client);
+    if (s->server != 0)
+        tcp_conn_release(&w->tcp, s->server);
+    session_free(w, s);
+}
+
+/* close_notify where TLS is up, then FIN behind what is queued. */
+static void shut_client(struct worker *w, struct session *s) {
+    struct rope wire = {0};
+    if (s->tls != 0 && tls_established(&w->tls, s->tls) && tls_close(&w->tls, s->tls, &wire) == 0 &&
+        tcp_conn_send(&w->tcp, s->client, &wire) != 0)
+        rope_clear(&wire);
+    tcp_conn_shutdown(&w->tcp, s->client);
+    s->flags |= SESSION_CLIENT_SHUT;
+}
+
+void session_refuse(struct worker *w, struct session *s, enum session_end end, const uint8_t *answer, uint32_t n) {
+    struct rope plain = {0};
+    session_reason(s, end);
+    if (s->server != 0) {
+        tcp_conn_abort(&w->tcp, s->server);
+        s->server = 0;
+    }
+    session_give_port(w, s);
+    rope_clear(&s->c2s);
+    if (n != 0 && rope_append(&plain, w->ports[tcp_conn_port(&w->tcp, s->client)].pool, answer, n) == 0) {
+        session_to_client(w, s, &plain);
+        rope_clear(&plain);
+    }
+    if (s->flags & SESSION_CLIENT_GONE || tcp_conn_peer_fin(&w->tcp, s->client)) {
+        shut_client(w, s);
+        session_finish(w, s, end);
+        return;
+    }
+    shut_client(w, s);
+    rope_clear(tcp_conn_rx(&w->tcp, s->client));
+    tcp_conn_consumed(&w->tcp, s->client);
+    s->phase = PHASE_ENDING;
+    session_deadline(w, s, ENDING_MS);
+    s->ending_ms = s->deadline_ms;
+}
+
+void session_reset_later(struct worker *w, struct session *s, enum session_end end) {
+    if (tcp_conn_unacked(&w->tcp, s->client) == 0) {
+        session_kill(w, s, end);
+        return;
+    }
+    session_reason(s, end);
+    tcp_conn_abort(&w->tcp, s->server);
+    s->server = 0;
+    session_give_port(w, s);
+    rope_clear(&s->c2s);
+    s->flags |= SESSION_RESET_LATER;
+    s->phase = PHASE_ENDING;
+    session_deadline(w, s, ENDING_MS);
+    s->ending_ms = s->deadline_ms;
+    session_deadline(w, s, RESET_POLL_MS);
+}
+
+void session_ending_expired(struct worker *w, struct session *s) {
+    bool waits = s->flags & SESSION_RESET_LATER && tcp_conn_unacked(&w->tcp, s->client) != 0;
+    if (waits && (int32_t)(clock_ms(w->now_us) - s->ending_ms) < 0)
+        session_deadline(w, s, RESET_POLL_MS);
+    else
+        session_kill(w, s, s->end);
+}
+
+/* The client's stream has ended and all of it is with the server: FIN there. */
+static void close_upwards(struct worker *w, struct session *s) {
+    if (!(s->flags & SESSION_CLIENT_EOF) || s->c2s.len_bytes != 0 || s->flags & SESSION_SERVER_SHUT)
+        return;
+    session_reason(s, SESSION_END_CLIENT_CLOSED);
+    s->flags |= SESSION_SERVER_SHUT;
+    if (s->flags & SESSION_ECHO)
+        s->flags |= SESSION_SERVER_EOF | SESSION_SERVER_GONE;
+    else
+        tcp_conn_shutdown(&w->tcp, s->server);
+    if (s->flags & SESSION_MQTT)
+        session_deadline(w, s, HALF_CLOSED_MS);
+}
+
+static void close_downwards(struct worker *w, struct session *s) {
+    if (!(s->flags & SESSION_SERVER_EOF) || s->flags & SESSION_CLIENT_SHUT)
+        return;
+    session_reason(s, SESSION_END_SERVER_CLOSED);
+    shut_client(w, s);
+    if (s->flags & SESSION_MQTT)
+        session_deadline(w, s, HALF_CLOSED_MS);
+}
+
+int session_closes(struct worker *w, struct session *s) {
+    if (s->phase == PHASE_ENDING)
+        return 0;
+    if (s->phase != PHASE_FLOWING) {
+        /* A client that leaves before its session is up: nobody to tell. */
+        if (s->flags & (SESSION_CLIENT_EOF | SESSION_CLIENT_GONE) && s->phase != PHASE_DIALING) {
+            session_finish(w, s, SESSION_END_CLIENT_CLOSED);
+            return 1;
+        }
+        return 0;
+    }
+    close_upwards(w, s);
+    close_downwards(w, s);
+    if ((s->flags & (SESSION_SERVER_SHUT | SESSION_CLIENT_SHUT)) == (SESSION_SERVER_SHUT | SESSION_CLIENT_SHUT)) {
+        session_finish(w, s, s->end);
+        return 1;
+    }
+    return 0;
+}
+
+uint32_t session_close_some(struct worker *w, uint32_t max) {
+    uint32_t ended = 0;
+    for (tcp_id id = tcp_conn_next(&w->tcp, 0), next; id != 0 && ended < max; id = next) {
+        next = tcp_conn_next(&w->tcp, id);
+        uint32_t user = tcp_conn_user(&w->tcp, id);
+        if ((user >> 2) == 0 || (user & 3) != SIDE_CLIENT)
+            continue;
+        session_finish(w, pool_get(&w->sessions, user >> 2), SESSION_END_DRAINED);
+        ended++;
+    }
+    return ended;
+}

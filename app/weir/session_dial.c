@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From a session to a server: pick, source port, TCP connection, PROXY header. */
+#include "session.h"
+
+#include <string.h>
+
+#define PORT_TRIES 8 /* ports that turn out to be in TIME-WAIT before we give up on this server for now */
+
+static struct lb_server *session_server(struct worker *w, const struct session *s) {
+    return &w->pools[s->pool].servers[s->server_index];
+}
+
+void session_give_port(struct worker *w, struct session *s) {
+    if (!(s->flags & SESSION_PORT_HELD))
+        return;
+    struct lb_server *server = session_server(w, s);
+    lb_ports_give(w->pools[s->pool].ports, s->server_index, s->source_addr_be, s->source_port_be);
+    s->flags &= (uint16_t)~SESSION_PORT_HELD;
+    server->connections--;
+    w->servers[server->server_id].open--;
+}
+
+/* The client gets the standard's answer for "no server" (3.1.1: 3, 5.0: 0x88), or just a close. */
+static int dial_refused(struct worker *w, struct session *s, enum session_end end) {
+    uint8_t answer[8];
+    uint32_t n = s->flags & SESSION_MQTT ? mqtt_refuse_connect(s->up.level, MQTT_DROP_NO_SERVER, answer) : 0;
+    session_refuse(w, s, end, answer, n);
+    return 1;
+}
+
+/* A TCP connection from a free source port to the server chosen. 0, WEIR_EFULL (no port) or WEIR_ENOMEM. */
+static int dial_connect(struct worker *w, struct session *s) {
+    struct lb_server *server = session_server(w, s);
+    struct lb_ports *ports = w->pools[s->pool].ports;
+    uint32_t user = session_user(session_index(w, s), SIDE_SERVER);
+    int rc = WEIR_EFULL;
+    for (int i = 0; i < PORT_TRIES; i++) {
+        rc = lb_ports_take(ports, s->server_index, server->addr_be, server->port_be, &s->source_addr_be,
+                           &s->source_port_be);
+        if (rc != 0)
+            return rc;
+        rc = tcp_connect(&w->tcp, server->port, s->source_addr_be, s->source_port_be, server->addr_be, server->port_be,
+                         user, w->now_us, &s->server);
+        if (rc == 0)
+            break;
+        lb_ports_give(ports, s->server_index, s->source_addr_be, s->source_port_be);
+        if (rc != WEIR_EEXIST)
+            return rc;
+    }
+    if (rc != 0)
+        return WEIR_EFULL;
+    s->flags |= SESSION_PORT_HELD;
+    server->connections++;
+    w->servers[server->server_id].connections++;
+    w->servers[server->server_id].open++;
+    return 0;
+}
+
+int session_dial(struct worker *w, struct session *s) {
+    s->server_index = lb_pick(&w->pools[s->pool], s->key_hash, s->tried);
+    if (s->server_index == LB_NONE)
+        return dial_refused(w, s, SESSION_END_NO_SERVER);
+    s->server = 0;
+    int rc = dial_connect(w, s);
+    if (rc == 0)
+        return 0;
+    s->server = 0;
+    if (rc != WEIR_EFULL)
+        return dial_refused(w, s, SESSION_END_NO_MEMORY);
+    w->stats.source_ports_exhausted++;
+    return dial_refused(w, s, SESSION_END_NO_SOURCE_PORT);
+}
+
+int session_dial_failed(struct worker *w, struct session *s, enum tcp_end why) {
+    struct lb_server *server = session_server(w, s);
+    (void)why;
+    w->servers[server->server_id].connect_failures++;
+    lb_server_event(server, LB_EV_CONNECT_FAILED, w->now_us);
+    s->tried |= (lb_tried)1 << s->server_index;
+    tcp_conn_release(&w->tcp, s->server);
+    s->server = 0;
+    session_give_port(w, s);
+    return session_dial(w, s);
+}
+
+/* The server's first bytes: the PROXY header where the pool wants it, then what the client sent. */
+void session_connected(struct worker *w, struct session *s) {
+    struct lb_pool *pool = &w->pools[s->pool];
+    lb_server_event(session_server(w, s), LB_EV_CONNECT_OK, w->now_us);
+    s->phase = PHASE_FLOWING;
+    if (pool->proxy_protocol == 0)
+        return;
+    const struct flow_key *key = tcp_conn_key(&w->tcp, s->client);
+    struct rope head = {0};
+    uint8_t header[128];
+    uint32_t n = lb_proxy_header(pool->proxy_protocol, key->remote_addr_be, key->remote_port_be, key->local_addr_be,
+                                 key->local_port_be, header);
+    if (rope_append(&head, w->ports[tcp_conn_port(&w->tcp, s->server)].pool, header, n) != 0) {
+        /* Without the header the server would misread the stream. */
+        w->stats.net_drops[NET_DROP_NO_MBUF]++;
+        session_reason(s, SESSION_END_NO_MEMORY);
+        tcp_conn_abort(&w->tcp, s->server);
+        s->server = 0;
+        session_give_port(w, s);
+        s->phase = PHASE_DIALING;
+        session_deadline(w, s, 1);
+        return;
+    }
+    if (tcp_conn_send(&w->tcp, s->server, &head) != 0)
+        rope_clear(&head);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Downwards: the server's bytes to the client, sealed where TLS, as far as the client's send rope has room. What it does not
+ * take stays on the server's receive rope and closes that window. */
+#include "session.h"
+
+uint32_t session_to_client(struct worker *w, struct session *s, struct rope *plain) {
+    struct rope wire = {0};
+    uint32_t room = tcp_conn_send_room(&w->tcp, s->client, TLS_RECORD_MAX);
+    uint32_t n = weir_min_u32(room, plain->len_bytes);
+    if (n == 0)
+        return 0;
+    if (s->flags & SESSION_TLS) {
+        int taken = tls_seal(&w->tls, s->tls, plain, &wire, n);
+        n = taken > 0 ? (uint32_t)taken : 0;
+        if (taken == WEIR_ENOMEM)
+            tcp_conn_again(&w->tcp, s->client, TCP_EV_WRITABLE);
+    } else if (n == plain->len_bytes) {
+        rope_splice(&wire, plain);
+    } else if (rope_move(&wire, plain, n, w->ports[tcp_conn_port(&w->tcp, s->client)].pool) != 0) {
+        w->stats.net_drops[NET_DROP_NO_MBUF]++;
+        tcp_conn_again(&w->tcp, s->client, TCP_EV_WRITABLE);
+        n = 0;
+    }
+    if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, &wire) != 0)
+        rope_clear(&wire);
+    return n;
+}
+
+/* The server's new bytes pass MQTT's order table before they go on. */
+static int down_inspect(struct worker *w, struct session *s, const struct rope *rx) {
+    struct mqtt_seen seen = {.connack_code = 0xff};
+    if (!(s->flags & SESSION_MQTT) || s->down_fed >= rx->len_bytes)
+        return 0;
+    int rc = mqtt_stream_feed_rope(&s->down, MQTT_FROM_SERVER, NULL, rx, s->down_fed, &seen);
+    s->down_fed = rx->len_bytes;
+    for (unsigned i = 0; i < 16; i++)
+        w->stats.mqtt_packets_out[i] += seen.by_type[i];
+    if (rc == 0)
+        return 0;
+    w->stats.mqtt_drops[-rc]++;
+    session_kill(w, s, SESSION_END_SERVER_PROTOCOL);
+    return 1;
+}
+
+int session_push_client(struct worker *w, struct session *s) {
+    if (s->server == 0)
+        return 0;
+    struct rope *rx = tcp_conn_rx(&w->tcp, s->server);
+    if (rx->len_bytes != 0) {
+        if (down_inspect(w, s, rx) != 0)
+            return 1;
+        if (s->flags & (SESSION_CLIENT_SHUT | SESSION_CLIENT_GONE)) {
+            rope_clear(rx); /* nobody is left to read it */
+            s->down_fed = 0;
+            tcp_conn_consumed(&w->tcp, s->server);
+        } else {
+            uint32_t n = session_to_client(w, s, rx);
+            s->down_fed -= weir_min_u32(n, s->down_fed);
+            w->servers[w->pools[s->pool].servers[s->server_index].server_id].bytes_from += n;
+            if (n != 0)
+                tcp_conn_consumed(&w->tcp, s->server);
+        }
+    }
+    if (rx->len_bytes == 0 && tcp_conn_peer_fin(&w->tcp, s->server))
+        s->flags |= SESSION_SERVER_EOF;
+    return 0;
+}

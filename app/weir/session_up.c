@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Upwards: the client's bytes to c2s (opened where TLS), and c2s to the server. */
+#include "session.h"
+
+#define C2S_MAX (64u * 1024) /* plaintext that may wait for the server; then the client's window closes */
+
+/* TLS said no: its alert goes out, then both sides are closed. */
+static int session_tls_failed(struct worker *w, struct session *s, struct rope *wire) {
+    if (wire->len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, wire) != 0)
+        rope_clear(wire);
+    session_refuse(w, s, SESSION_END_TLS_FAILED, NULL, 0);
+    return 1;
+}
+
+/* Opens what is there, as far as c2s may grow. Returns 1 where the session was ended, 2 where whole records are left. */
+static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
+    struct rope wire = {0};
+    if (s->flags & SESSION_TLS_EOF) { /* nothing may follow close_notify */
+        rope_clear(rx);
+        return 0;
+    }
+    if (s->c2s.len_bytes >= C2S_MAX)
+        return 2;
+    int v = tls_input(&w->tls, s->tls, rx, &s->c2s, &wire, C2S_MAX - s->c2s.len_bytes);
+    if (v < 0)
+        return session_tls_failed(w, s, &wire);
+    if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, &wire) != 0)
+        rope_clear(&wire);
+    if (v & TLS_CLOSE)
+        s->flags |= SESSION_TLS_EOF;
+    if (!(v & TLS_MORE_WORK))
+        return 0;
+    if (s->c2s.len_bytes < C2S_MAX)
+        tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
+    return 2;
+}
+
+static void pull_plain(struct session *s, struct rope *rx) {
+    if (s->c2s.len_bytes < C2S_MAX)
+        rope_splice(&s->c2s, rx);
+}
+
+/* FIN is in order: is everything before it on c2s? Under TLS only close_notify ends the stream (RFC 8446 6.1). `more`:
+ * whole records wait to be opened. */
+static int pull_end(struct worker *w, struct session *s, const struct rope *rx, bool more) {
+    if (s->flags & SESSION_CLIENT_EOF)
+        return 0;
+    if (s->flags & SESSION_TLS_EOF) {
+        s->flags |= SESSION_CLIENT_EOF;
+        return 0;
+    }
+    if (!tcp_conn_peer_fin(&w->tcp, s->client))
+        return 0;
+    if (!(s->flags & SESSION_TLS)) {
+        if (rx->len_bytes == 0)
+            s->flags |= SESSION_CLIENT_EOF;
+        return 0;
+    }
+    /* MQTT's own goodbye is as good as close_notify; before the handshake is over there is no stream to truncate. */
+    if (s->flags & SESSION_GOODBYE || s->phase == PHASE_HANDSHAKE) {
+        s->flags |= SESSION_CLIENT_EOF;
+        return 0;
+    }
+    if (more || s->c2s.len_bytes != 0)
+        return 0; /* what came before still goes on */
+    session_kill(w, s, SESSION_END_TLS_TRUNCATED);
+    return 1;
+}
+
+/* New plaintext passes MQTT's order table. */
+static int pull_inspect(struct worker *w, struct session *s) {
+    struct mqtt_seen seen = {.connack_code = 0xff};
+    if (!(s->flags & SESSION_MQTT) || s->phase == PHASE_CONNECT || s->phase == PHASE_HANDSHAKE ||
+        s->up_fed == s->c2s.len_bytes)
+        return 0;
+    int rc = mqtt_stream_feed_rope(&s->up, MQTT_FROM_CLIENT, NULL, &s->c2s, s->up_fed, &seen);
+    s->up_fed = s->c2s.len_bytes;
+    for (unsigned i = 0; i < 16; i++)
+        w->stats.mqtt_packets_in[i] += seen.by_type[i];
+    if (seen.disconnect)
+        s->flags |= SESSION_GOODBYE;
+    if (rc == 0)
+        return 0;
+    uint8_t answer[8];
+    uint32_t n = 0;
+    w->stats.mqtt_drops[-rc]++;
+    if (mqtt_stream_at_boundary(&s->down))
+        n = mqtt_refuse_stream(s->up.level, (enum mqtt_drop)-rc, answer);
+    session_refuse(w, s, SESSION_END_MQTT_REFUSED, answer, n);
+    return 1;
+}
+
+int session_pull_client(struct worker *w, struct session *s) {
+    struct rope *rx = tcp_conn_rx(&w->tcp, s->client);
+    uint32_t before = rx->len_bytes;
+    int rc = 0;
+    /* A handshake engine's answer may be waiting without new bytes. */
+    if (s->flags & SESSION_TLS && (before != 0 || s->phase == PHASE_HANDSHAKE))
+        rc = pull_tls(w, s, rx);
+    else if (before != 0)
+        pull_plain(s, rx);
+    if (rc == 1)
+        return 1;
+    if (rx->len_bytes != before)
+        tcp_conn_consumed(&w->tcp, s->client);
+    if (pull_inspect(w, s) != 0)
+        return 1;
+    return pull_end(w, s, rx, rc == 2);
+}
+
+/* The client gets its own bytes back. */
+static int push_echo(struct worker *w, struct session *s) {
+    if (s->c2s.len_bytes != 0)
+        session_to_client(w, s, &s->c2s);
+    return 0;
+}
+
+int session_push_server(struct worker *w, struct session *s) {
+    if (s->flags & SESSION_ECHO) {
+        uint32_t before = s->c2s.len_bytes;
+        push_echo(w, s);
+        if (s->c2s.len_bytes != before && tcp_conn_rx(&w->tcp, s->client)->len_bytes != 0)
+            tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
+        return 0;
+    }
+    if (s->c2s.len_bytes == 0 || s->flags & (SESSION_SERVER_SHUT | SESSION_SERVER_GONE))
+        return 0;
+    struct rope part = {0};
+    uint32_t room = tcp_conn_send_room(&w->tcp, s->server, TLS_RECORD_MAX);
+    uint32_t n = weir_min_u32(room, s->c2s.len_bytes);
+    if (n == 0)
+        return 0;
+    if (rope_move(&part, &s->c2s, n, w->ports[tcp_conn_port(&w->tcp, s->server)].pool) != 0) {
+        w->stats.net_drops[NET_DROP_NO_MBUF]++;
+        tcp_conn_again(&w->tcp, s->server, TCP_EV_WRITABLE);
+        return 0;
+    }
+    if (tcp_conn_send(&w->tcp, s->server, &part) != 0) {
+        rope_clear(&part);
+        return 0;
+    }
+    w->servers[w->pools[s->pool].servers[s->server_index].server_id].bytes_to += n;
+    if (s->up_fed >= n)
+        s->up_fed -= n;
+    /* Room again: more may lie on the client's rope. */
+    if (s->c2s.len_bytes < C2S_MAX && tcp_conn_rx(&w->tcp, s->client)->len_bytes != 0)
+        tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
+    return 0;
+}
