@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Two whole TCP stacks over an in-memory link; the test owns the clock.
+ *
+ *   pair.c         the two cores, their pools and ports; one turn; the step of the clock; what must hold at the end
+ *   pair_app.c     the owners of the flows: streams known by position, so that every byte is compared on arrival
+ *   pair_wire.c    looks at what passes (trace, last segment of each way) and makes segments of a stranger's
+ *   pair_cell.c    one run of a transfer under given conditions, and conditions drawn from a seed
+ *
+ * Side 0 connects, side 1 listens (a simultaneous open apart). A run depends on struct pair_setup alone. The first
+ * failure is kept in pair.error, with the state of all flows behind it; everything that follows returns at once.
+ * WEIR_PAIR_TRACE=1 prints every segment. */
+#ifndef WEIR_PAIR_H
+#define WEIR_PAIR_H
+
+#include "../sim/link.h"
+#include "tcp/tcp.h"
+#include "tcp/tcp_core.h"
+
+#define PAIR_CONNS       8
+#define PAIR_ADDR(side)  ((side) ? RTE_BE32(0xc6120002) : RTE_BE32(0xc6120001)) /* 198.18.0.1, 198.18.0.2 */
+#define PAIR_SERVER_PORT 1883
+#define PAIR_CLIENT_PORT 10000 /* plus the connection's number */
+#define PAIR_SECOND      1000000ull
+#define PAIR_POOL_MBUFS  2047u
+
+/* A side's pools; made once a process and whole again after every run. */
+enum pair_pool { PAIR_POOL_RX, PAIR_POOL_TX, PAIR_POOL_APP, PAIR_POOL_COUNT };
+
+/* All that a run depends on, beside the code. [s]: of side s; the link from s to the other. */
+struct pair_setup {
+    uint64_t seed;
+    struct sim_link_config link[2];
+    struct tcp_config tcp[2];
+    bool multi_seg[2], hw_cksum[2];
+    uint16_t mtu;
+    int32_t tx_room;  /* packets a turn: drawn from 0..tx_room; -1: as many as there are */
+    uint32_t turn_us; /* a turn's length while there is work */
+    uint64_t start_us;
+};
+
+/* What an end does beside moving bytes. */
+#define PAIR_SHUTDOWN      0x01 /* FIN once everything is queued */
+#define PAIR_CLOSE         0x02 /* release once everything is queued and the peer's FIN has been read up to */
+#define PAIR_RELEASE_EARLY 0x04 /* release once everything is queued and all of the peer's bytes are read */
+#define PAIR_ECHO          0x08 /* what is read is what is to be sent; FIN after FIN */
+
+/* One end of a connection, as its owner sees it. */
+struct pair_end {
+    tcp_id id;    /* 0: not open yet, or released */
+    uint8_t does; /* PAIR_* */
+    bool opened, shut, released, closed;
+    uint8_t seen;                     /* all TCP_EV_* so far */
+    enum tcp_end end;                 /* with TCP_EV_CLOSED */
+    uint32_t read_chunk, write_chunk; /* most bytes a visit; 0: no limit */
+    uint64_t read_from_us;            /* reads nothing before */
+    uint64_t write_bytes, written_bytes, read_bytes;
+};
+struct pair_conn {
+    struct pair_end end[2];
+    uint16_t client_port; /* 0: PAIR_CLIENT_PORT + number */
+    bool may_break;       /* the test expects an end other than FIN */
+};
+
+struct pair_segment { /* the last segment that a side sent for any connection */
+    uint32_t seq, ack, len_bytes;
+    uint16_t sport, dport, window;
+    uint8_t flags;
+};
+
+struct pair;
+struct pair_side {
+    struct pair *pair;
+    struct tcp_core *core;
+    struct sim_link *tx; /* to the other side */
+    struct rte_mempool *const *pools;
+    struct rte_mbuf **taken; /* mbufs that a test took out of a pool */
+    uint32_t n_taken;
+    bool dark;          /* nothing this side sends arrives */
+    uint8_t dark_flags; /* nor any segment with one of these flags */
+    struct pair_segment last;
+    uint64_t bad_checksum; /* packets refused before TCP */
+};
+
+struct pair {
+    struct pair_setup setup;
+    struct pair_side side[2];
+    struct pair_conn conn[PAIR_CONNS];
+    uint32_t n_conns;
+    struct sim_rng rng;
+    uint64_t now_us;
+    uint32_t idle_turns; /* in a row, with a core that says it is busy */
+    bool progress, trace;
+    char error[2048];
+};
+
+/* --- pair.c --- */
+/* EAL and the pools; once a process. */
+void pair_init(void);
+/* A run of one connection with the default set-up that has been established; its ends do nothing by themselves. */
+struct pair *pair_new_established(uint64_t seed);
+/* 1 ms round trip, nothing lost, no limits. */
+void pair_setup_default(struct pair_setup *setup, uint64_t seed);
+/* Both cores, side 1 listening. Never NULL; look at error. */
+struct pair *pair_new(const struct pair_setup *setup);
+/* Everything is over: ends what is open, then checks that nothing is held (gauges, table, wheel, pools). Returns false,
+ * and prints the error and the seed to stderr, where the run failed at any point. */
+bool pair_finish(struct pair *p);
+void pair_fail(struct pair *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Run until `done` (checked after each turn) or, with done NULL, until the time is over. `for_us` is a bound with
+ * `done`: reaching it is a failure. Returns false on failure. */
+bool pair_run(struct pair *p, bool (*done)(const struct pair *), uint64_t for_us);
+/* Every connection is closed on both sides and nothing is left in either core or under way. */
+bool pair_is_over(const struct pair *p);
+/* Take all free mbufs of a pool away from the stack, or give them back. */
+void pair_pool_drain(struct pair *p, unsigned side, enum pair_pool pool);
+void pair_pool_refill(struct pair *p, unsigned side);
+
+/* --- pair_app.c --- */
+/* Connect. Both ends must have been set up by the caller: p->conn[number].end[]. */
+void pair_open(struct pair *p, unsigned side, uint32_t number);
+/* Serve all flows that are READY. */
+void pair_serve(struct pair *p, unsigned side);
+/* When an end that waits wants to go on; SIM_LINK_NEVER. */
+uint64_t pair_app_next_us(const struct pair *p);
+void pair_app_wake(struct pair *p);
+/* Both directions of all connections have carried all bytes. */
+bool pair_all_arrived(const struct pair *p);
+bool pair_all_established(const struct pair *p);
+/* The owner's calls, keeping the end's record. */
+void pair_abort(struct pair *p, unsigned side, uint32_t number);
+void pair_release(struct pair *p, unsigned side, uint32_t number);
+void pair_shutdown(struct pair *p, unsigned side, uint32_t number);
+/* Queue so many bytes at once, more than the stack says there is room for. */
+void pair_write(struct pair *p, unsigned side, uint32_t number, uint32_t n);
+enum tcp_state pair_state(const struct pair *p, unsigned side, uint32_t number); /* CLOSED where there is no flow */
+
+/* --- pair_wire.c --- */
+bool pair_tap(void *side, const uint8_t *packet, uint32_t len_bytes);
+/* A segment that seems to come from `from`, delivered now. */
+void pair_inject(struct pair *p, unsigned from, const struct pair_segment *segment);
+
+/* --- pair_cell.c --- */
+struct pair_cell {
+    uint64_t seed;
+    uint32_t loss_ppm, reorder_ppm, dup_ppm, corrupt_ppm;
+    uint32_t rtt_us;
+    uint32_t rcv_buf_bytes;
+    uint32_t bytes; /* each way */
+    uint32_t conns;
+    uint32_t read_chunk, write_chunk;
+    int32_t tx_room;
+    uint64_t bytes_per_s;
+    bool multi_seg, hw_cksum, hold_tx, wrap, echo, drain_pools;
+    uint8_t close; /* who releases at once: bit 0 the client, bit 1 the server */
+};
+void pair_cell_draw(struct pair_cell *c, uint64_t seed);
+void pair_cell_print(const struct pair_cell *c, char *text, size_t room);
+/* Returns true, or false with everything about it on stderr. */
+bool pair_cell_run(const struct pair_cell *c);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pair.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static uint32_t pick(struct sim_rng *r, const uint32_t *values, uint32_t n) {
+    return values[sim_rng_below(r, n)];
+}
+#define PICK(...)                                                                                                      \
+    pick(&r, (const uint32_t[]){__VA_ARGS__}, (uint32_t)(sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t)))
+
+void pair_cell_draw(struct pair_cell *c, uint64_t seed) {
+    struct sim_rng r;
+    sim_rng_seed(&r, seed ^ 0x7765697263656c6cull);
+    *c = (struct pair_cell){.seed = seed};
+    c->loss_ppm = PICK(0, 0, 1000, 10000, 50000, 200000);
+    c->reorder_ppm = PICK(0, 0, 10000, 200000);
+    c->dup_ppm = PICK(0, 0, 10000, 100000);
+    c->corrupt_ppm = PICK(0, 0, 1000, 50000);
+    c->rtt_us = PICK(100, 2000, 20000, 200000);
+    c->rcv_buf_bytes = PICK(1460, 4096, 16384, 65536, 65536, 262144);
+    c->conns = PICK(1, 1, 1, 2, 4);
+    c->bytes = PICK(1, 1000, 20000, 200000, 400000) + sim_rng_below(&r, 3000);
+    c->read_chunk = PICK(0, 0, 0, 1, 7, 300, 2000);
+    c->write_chunk = PICK(0, 0, 0, 1, 90, 1000, 5000);
+    c->tx_room = (const int32_t[]){-1, -1, 3, 10, 40}[sim_rng_below(&r, 5)];
+    c->bytes_per_s = PICK(0, 0, 1000000, 12500000);
+    c->multi_seg = PICK(0, 1);
+    c->hw_cksum = PICK(0, 1);
+    c->hold_tx = PICK(0, 1);
+    c->wrap = PICK(0, 0, 0, 1);
+    c->echo = PICK(0, 0, 1);
+    c->drain_pools = PICK(0, 0, 0, 1);
+    c->close = (uint8_t)PICK(0, 0, 1, 2, 3);
+    /* A byte at a time over much data, or much data over a bad and long path, takes long and shows nothing new. */
+    if ((c->read_chunk && c->read_chunk < 100) || (c->write_chunk && c->write_chunk < 100) || c->loss_ppm > 100000 ||
+        c->rcv_buf_bytes < 8192)
+        c->bytes = RTE_MIN(c->bytes, 30000u);
+}
+
+void pair_cell_print(const struct pair_cell *c, char *text, size_t room) {
+    snprintf(text, room,
+             "loss %u reorder %u dup %u corrupt %u ppm, rtt %u us, window %u, %u conns of %u bytes, read %u write %u, "
+             "room %d, %lu B/s, multi %d hw %d hold %d wrap %d echo %d drain %d close %d",
+             c->loss_ppm, c->reorder_ppm, c->dup_ppm, c->corrupt_ppm, c->rtt_us, c->rcv_buf_bytes, c->conns, c->bytes,
+             c->read_chunk, c->write_chunk, c->tx_room, c->bytes_per_s, c->multi_seg, c->hw_cksum, c->hold_tx, c->wrap,
+             c->echo, c->drain_pools, c->close);
+}
+
+static void setup_of(const struct pair_cell *c, struct pair_setup *setup) {
+    pair_setup_default(setup, c->seed);
+    setup->tx_room = c->tx_room;
+    if (c->wrap) /* milliseconds in 32 bits, and microseconds, wrap within the run */
+        setup->start_us = ((1ull << 32) - 500) * 1000;
+    for (unsigned s = 0; s < 2; s++) {
+        setup->multi_seg[s] = c->multi_seg;
+        setup->hw_cksum[s] = c->hw_cksum;
+        setup->link[s] = (struct sim_link_config){.loss_ppm = c->loss_ppm,
+                                                  .dup_ppm = c->dup_ppm,
+                                                  .reorder_ppm = c->reorder_ppm,
+                                                  .corrupt_ppm = c->corrupt_ppm,
+                                                  .delay_us = c->rtt_us / 2,
+                                                  .reorder_us = c->rtt_us / 2 + 200,
+                                                  .bytes_per_s = c->bytes_per_s,
+                                                  .queue_bytes = c->bytes_per_s ? 30000 : 0,
+                                                  .hold_tx = c->hold_tx};
+        struct tcp_config *t = &setup->tcp[s];
+        t->rcv_buf_bytes = c->rcv_buf_bytes;
+        t->connect_timeout_ms = t->half_open_timeout_ms = t->user_timeout_ms = t->linger_ms = 3000000;
+    }
+}
+
+/* Now and then a pool of one side runs empty for a while. */
+static void drain_now_and_then(struct pair *p) {
+    for (int i = 0; i < 6 && !p->error[0] && !pair_is_over(p); i++) {
+        unsigned side = sim_rng_below(&p->rng, 2);
+        pair_run(p, NULL, sim_rng_below(&p->rng, 30000));
+        pair_pool_drain(p, side, (enum pair_pool)sim_rng_below(&p->rng, PAIR_POOL_COUNT));
+        pair_run(p, NULL, sim_rng_below(&p->rng, 100000));
+        pair_pool_refill(p, side);
+    }
+}
+
+static void ends_of(const struct pair_cell *c, struct pair_conn *conn) {
+    for (unsigned s = 0; s < 2; s++) {
+        conn->end[s] = (struct pair_end){.write_bytes = c->bytes,
+                                         .read_chunk = c->read_chunk,
+                                         .write_chunk = c->write_chunk,
+                                         .does = PAIR_SHUTDOWN | PAIR_CLOSE};
+        if (c->close & 1u << s)
+            conn->end[s].does = PAIR_CLOSE | PAIR_RELEASE_EARLY;
+    }
+    if (c->echo) {
+        conn->end[0].does = PAIR_SHUTDOWN | PAIR_CLOSE;
+        conn->end[1].does = PAIR_ECHO | PAIR_CLOSE;
+    }
+}
+
+bool pair_cell_run(const struct pair_cell *c) {
+    struct pair_setup setup;
+    setup_of(c, &setup);
+    struct pair *p = pair_new(&setup);
+    for (uint32_t i = 0; i < c->conns; i++) {
+        ends_of(c, &p->conn[i]);
+        pair_open(p, 0, i);
+    }
+    if (c->drain_pools)
+        drain_now_and_then(p);
+    pair_run(p, pair_is_over, 20000 * PAIR_SECOND);
+    if (!p->error[0] && !pair_all_arrived(p))
+        pair_fail(p, "over, but not all bytes have arrived");
+    bool fine = pair_finish(p);
+    if (!fine) {
+        char text[512];
+        pair_cell_print(c, text, sizeof(text));
+        fprintf(stderr, "  cell: %s\n", text);
+    }
+    return fine;
+}

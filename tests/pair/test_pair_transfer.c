@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Streams both ways at once over every kind of bad path: what arrives is what was sent, and nothing stays behind. */
+#include "pair.h"
+
+#include "base/poison.h"
+
+#include <criterion/criterion.h>
+
+#ifdef WEIR_ASAN
+#define BULK_BYTES (1u << 18)
+#else
+#define BULK_BYTES (1u << 20)
+#endif
+
+TestSuite(pair_transfer, .init = pair_init, .timeout = 280);
+
+static void run_cells(uint32_t loss_ppm) {
+    static const uint32_t rtt_us[] = {100, 20000, 200000}, windows[] = {2920, 16384, 262144};
+    uint64_t seed = 1000 + loss_ppm;
+    for (uint32_t bits = 0; bits < 8; bits++)
+        for (uint32_t r = 0; r < WEIR_ARRAY_LEN(rtt_us); r++)
+            for (uint32_t w = 0; w < WEIR_ARRAY_LEN(windows); w++) {
+                struct pair_cell c = {.seed = ++seed,
+                                      .loss_ppm = loss_ppm,
+                                      .reorder_ppm = bits & 1 ? 50000 : 0,
+                                      .dup_ppm = bits & 2 ? 20000 : 0,
+                                      .corrupt_ppm = bits & 4 ? 10000 : 0,
+                                      .rtt_us = rtt_us[r],
+                                      .rcv_buf_bytes = windows[w],
+                                      .bytes = loss_ppm > 100000 ? BULK_BYTES / 8 : BULK_BYTES,
+                                      .conns = 1,
+                                      .tx_room = -1,
+                                      .multi_seg = (bits + r + w) & 1,
+                                      .hold_tx = (bits + w) & 1};
+                cr_assert(pair_cell_run(&c));
+            }
+}
+
+Test(pair_transfer, bulk_loss_none) {
+    run_cells(0);
+}
+
+Test(pair_transfer, bulk_loss_1_in_1000) {
+    run_cells(1000);
+}
+
+Test(pair_transfer, bulk_loss_1_in_100) {
+    run_cells(10000);
+}
+
+Test(pair_transfer, bulk_loss_5_in_100) {
+    run_cells(50000);
+}
+
+Test(pair_transfer, bulk_loss_20_in_100) {
+    run_cells(200000);
+}
+
+static const struct pair_cell plain = {
+    .seed = 1, .rtt_us = 1000, .rcv_buf_bytes = 65536, .bytes = 100000, .conns = 1, .tx_room = -1, .multi_seg = true};
+
+Test(pair_transfer, echo) {
+    for (uint32_t i = 0; i < 8; i++) {
+        struct pair_cell c = plain;
+        c.echo = true;
+        c.bytes = i & 1 ? 1 : 300000;
+        c.multi_seg = i & 2;
+        c.loss_ppm = i & 4 ? 10000 : 0;
+        c.hold_tx = true;
+        cr_assert(pair_cell_run(&c));
+    }
+}
+
+Test(pair_transfer, no_bytes_at_all) {
+    struct pair_cell c = plain;
+    c.bytes = 0;
+    cr_assert(pair_cell_run(&c));
+}
+
+/* A reader of a few bytes a turn, a writer of a few bytes a turn, both; on both kinds of port. */
+Test(pair_transfer, small_steps) {
+    for (uint32_t i = 0; i < 8; i++) {
+        struct pair_cell c = plain;
+        c.bytes = 20000;
+        c.read_chunk = i & 1 ? 3 : 0;
+        c.write_chunk = i & 2 ? 5 : 0;
+        c.multi_seg = i & 4;
+        c.rcv_buf_bytes = 4096;
+        cr_assert(pair_cell_run(&c));
+    }
+}
+
+Test(pair_transfer, short_transmit) {
+    for (int32_t room = 1; room <= 3; room++) {
+        struct pair_cell c = plain;
+        c.tx_room = room;
+        c.conns = 4;
+        cr_assert(pair_cell_run(&c));
+        c.loss_ppm = 20000;
+        c.multi_seg = false;
+        cr_assert(pair_cell_run(&c));
+    }
+}
+
+/* A narrow path with a short queue: loss comes from our own sending too fast. */
+Test(pair_transfer, narrow_path) {
+    struct pair_cell c = plain;
+    c.bytes_per_s = 500000;
+    c.rtt_us = 20000;
+    c.conns = 3;
+    c.bytes = 300000;
+    cr_assert(pair_cell_run(&c));
+}
+
+/* The wrap of 32-bit milliseconds and microseconds passes unnoticed. */
+Test(pair_transfer, clock_wrap) {
+    struct pair_cell c = plain;
+    c.wrap = true;
+    c.rtt_us = 200000;
+    c.loss_ppm = 20000;
+    cr_assert(pair_cell_run(&c));
+}
+
+/* On a clean path nothing is sent twice, and most segments take the predicted route. */
+Test(pair_transfer, clean_path_is_clean) {
+    struct pair *p = pair_new_established(5);
+    p->conn[0].end[1].does = PAIR_SHUTDOWN | PAIR_CLOSE;
+    p->conn[0].end[0] = (struct pair_end){
+        .id = p->conn[0].end[0].id, .opened = true, .write_bytes = 1 << 20, .does = PAIR_CLOSE | PAIR_SHUTDOWN};
+    p->conn[0].end[1].write_bytes = 1;
+    tcp_conn_again(p->side[0].core, p->conn[0].end[0].id, TCP_EV_WRITABLE);
+    tcp_conn_again(p->side[1].core, p->conn[0].end[1].id, TCP_EV_WRITABLE);
+    pair_run(p, pair_is_over, 100 * PAIR_SECOND);
+    const struct tcp_stats *from = tcp_core_stats(p->side[0].core), *to = tcp_core_stats(p->side[1].core);
+    cr_expect_eq(from->retransmits, 0);
+    cr_expect_eq(from->rto_fired, 0);
+    cr_expect_eq(to->ooo_in, 0);
+    cr_expect_geq(to->predicted_in * 10, to->segs_in * 9);
+    cr_expect_leq(from->segs_out, (1u << 20) / 1400 + 20, "full segments");
+    cr_expect_leq(to->segs_out, from->segs_out, "no more ACKs than segments");
+    cr_assert(pair_finish(p));
+}
