@@ -3,15 +3,19 @@
 import contextlib
 import hashlib
 import os
+import select
 import selectors
 import socket
+import ssl
 import struct
 import subprocess
 import threading
+import time
 
 import mqtt
 from lab import wait_for
 
+NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER
 
 
@@ -242,6 +246,10 @@ class BulkServer:
         with contextlib.suppress(OSError):
             sock.sendall(self.payload)
 
+    def wait_received(self, timeout_s):
+        """SHA-256 of what came in on the first connection since received_sha was cleared."""
+        return wait_for("the server to have it all", lambda: self.received_sha, timeout_s)[0]
+
     def close(self):
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -257,6 +265,32 @@ def receive_sha(sock, size):
             break
         digest.update(data)
         size -= len(data)
+    return digest.hexdigest()
+
+
+def exchange(sock, payload, expected, timeout_s):
+    """Send `payload` and receive `expected` bytes at the same time, from one thread (a TLS object must not be used by two);
+    SHA-256 of what came."""
+    sock.setblocking(False)
+    digest, received, view = hashlib.sha256(), 0, memoryview(payload)
+    deadline = time.monotonic() + timeout_s
+    while received < expected or view:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{received} of {expected} bytes came and {len(view)} were not sent within {timeout_s} s")
+        moved = False
+        with contextlib.suppress(*NOT_NOW):
+            sent = sock.send(view[:65536]) if view else 0
+            view = view[sent:]
+            moved = sent > 0
+        with contextlib.suppress(*NOT_NOW):
+            data = sock.recv(65536) if received < expected else b""
+            if not data and received < expected:
+                raise ConnectionError(f"the stream ended after {received} of {expected} bytes")
+            digest.update(data)
+            received += len(data)
+            moved = moved or bool(data)
+        if not moved:
+            select.select([sock], [sock] if view else [], [], 0.1)
     return digest.hexdigest()
 
 
