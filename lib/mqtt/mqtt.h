@@ -38,7 +38,7 @@ const char *mqtt_drop_text(enum mqtt_drop d);
 struct mqtt_limits {
     uint32_t max_packet_bytes;  /* whole packets after CONNECT; 0: 256 MB, the standard's most */
     uint32_t max_connect_bytes; /* whole CONNECT; 0: 65,536 */
-};
+}; /* A NULL pointer to limits stands for both 0. */
 
 /* Strings point into the decoded bytes; len 0 with NULL data where absent. */
 struct mqtt_str {
@@ -90,8 +90,8 @@ static_assert(sizeof(struct mqtt_stream) == 8, "two of them a session");
 struct mqtt_seen {
     uint32_t packets;
     uint32_t by_type[16];
-    uint8_t connack_code; /* of a CONNACK from the server: 0 accepted; 0xff none seen */
-    bool disconnect;      /* a DISCONNECT passed */
+    uint8_t connack_code; /* of a CONNACK from the server: 0 accepted; left alone where none came (start with 0xff) */
+    bool disconnect;      /* the header of a DISCONNECT passed */
 };
 
 void mqtt_stream_init(struct mqtt_stream *s, enum mqtt_from from, uint8_t level);
@@ -103,6 +103,8 @@ int mqtt_stream_feed(struct mqtt_stream *s, enum mqtt_from from, const struct mq
 /* The same over a rope's bytes [offset, len). */
 int mqtt_stream_feed_rope(struct mqtt_stream *s, enum mqtt_from from, const struct mqtt_limits *limits,
                           const struct rope *r, uint32_t offset, struct mqtt_seen *seen);
+/* Has a CONNACK that accepts passed? For the server's direction. Until then no DISCONNECT may go to the client. */
+bool mqtt_stream_accepted(const struct mqtt_stream *s);
 /* At a packet boundary (a message of our own may be inserted)? */
 static inline bool mqtt_stream_at_boundary(const struct mqtt_stream *s) {
     return s->left_bytes == 0 && s->header_bytes == 0;

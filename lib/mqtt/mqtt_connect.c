@@ -97,7 +97,7 @@ static int read_head(const uint8_t *p, uint32_t n, uint32_t max_bytes, struct he
 int mqtt_connect_size(const struct rope *r, const struct mqtt_limits *limits, uint8_t *level) {
     uint8_t scratch[HEAD_BYTES];
     uint32_t n = weir_min_u32(r->len_bytes, HEAD_BYTES);
-    uint32_t max = limits->max_connect_bytes ? limits->max_connect_bytes : CONNECT_DEFAULT_BYTES;
+    uint32_t max = limits && limits->max_connect_bytes ? limits->max_connect_bytes : CONNECT_DEFAULT_BYTES;
     struct head h;
 
     int rc = read_head(n ? rope_peek(r, 0, n, scratch) : scratch, n, max, &h);

@@ -120,7 +120,7 @@ static int check_length(const struct mqtt_stream *s, uint32_t remaining, const s
         least += 2; /* packet identifier */
     if (remaining < least || remaining > most)
         return -MQTT_DROP_LENGTH;
-    if (limits->max_packet_bytes && remaining + s->header_bytes > limits->max_packet_bytes)
+    if (limits && limits->max_packet_bytes && remaining + s->header_bytes > limits->max_packet_bytes)
         return -MQTT_DROP_PACKET_TOO_BIG;
     return 0;
 }
@@ -209,4 +209,8 @@ int mqtt_stream_feed_rope(struct mqtt_stream *s, enum mqtt_from from, const stru
         offset = 0;
     }
     return 0;
+}
+
+bool mqtt_stream_accepted(const struct mqtt_stream *s) {
+    return s->phase == SERVER_3 || s->phase == SERVER_5 || s->phase == SERVER_END;
 }
