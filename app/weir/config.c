@@ -45,21 +45,21 @@ static int run_passes(struct config_pass *p, const void *data, size_t len_bytes,
     return rc;
 }
 
-int config_parse_buffer(const void *data, size_t len_bytes, const char *name, const char *folder, struct config **out,
-                        struct config_error *err) {
+int config_parse_on(const struct config_source *source, const uint64_t online[CONFIG_CPUS / 64], struct config **out,
+                    struct config_error *err) {
     struct config_lines *lines = NULL;
-    struct config_pass p = {.name = name, .folder = folder, .err = err};
+    struct config_pass p = {.name = source->name, .folder = source->folder, .err = err};
     *out = NULL;
     *err = (struct config_error){0};
-    snprintf(err->file, sizeof(err->file), "%s", name);
-    cpus_online(p.online);
+    snprintf(err->file, sizeof(err->file), "%s", source->name);
+    memcpy(p.online, online, sizeof(p.online));
     p.config = calloc(1, sizeof(*p.config));
-    if (!p.config || !(p.config->file = strdup(name))) {
+    if (!p.config || !(p.config->file = strdup(source->name))) {
         config_free(p.config);
         snprintf(err->message, sizeof(err->message), "out of memory while reading the configuration");
         return WEIR_ENOMEM;
     }
-    int rc = run_passes(&p, data, len_bytes, &lines);
+    int rc = run_passes(&p, source->data, source->len_bytes, &lines);
     config_schema_free(p.raw);
     config_lines_free(lines);
     if (rc < 0) {
@@ -68,6 +68,14 @@ int config_parse_buffer(const void *data, size_t len_bytes, const char *name, co
     }
     *out = p.config;
     return 0;
+}
+
+int config_parse_buffer(const void *data, size_t len_bytes, const char *name, const char *folder, struct config **out,
+                        struct config_error *err) {
+    const struct config_source source = {data, len_bytes, name, folder};
+    uint64_t online[CONFIG_CPUS / 64] = {0};
+    cpus_online(online);
+    return config_parse_on(&source, online, out, err);
 }
 
 /* The whole file, at most CONFIG_FILE_MAX; NULL with `err` filled. */

@@ -93,8 +93,6 @@ static int check_cores(struct config_pass *p) {
     int rc = check_cpu(p, "control", r->control, &c->control);
     if (rc == 0)
         rc = check_cpu_list(p, "workers", &r->workers, c->workers, &c->n_workers, WEIR_MAX_WORKERS);
-    if (rc == 0 && r->workers.items && !r->workers.n)
-        rc = config_fail(p, "workers", "CPU ids, such as [1, 2]", "no worker is named");
     if (rc == 0)
         rc = check_cpu_list(p, "handshake", &r->handshake, c->handshake, &c->n_handshake, WEIR_MAX_HANDSHAKE);
     if (rc == 0)

@@ -102,6 +102,15 @@ void config_schema_free(struct raw_config *raw);
 int config_check(struct config_pass *p);
 int config_resolve(struct config_pass *p);
 
+/* --- config.c --- config_parse_buffer with the machine's CPUs as an argument, for tests. */
+struct config_source {
+    const void *data;
+    size_t len_bytes;
+    const char *name, *folder;
+};
+int config_parse_on(const struct config_source *source, const uint64_t online[CONFIG_CPUS / 64], struct config **out,
+                    struct config_error *err);
+
 /* --- config_text.c: errors, warnings and values --- */
 
 /* Enter a section: base = format. */

@@ -5,21 +5,24 @@
 
 #include <cyaml/cyaml.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define OPT             (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
 #define TEXT_MAX        4096u
 #define LIST_MAX        1024u /* plain lists; their own limits are told by config_check.c */
 #define TEXT(s, member) CYAML_FIELD_STRING_PTR(#member, OPT, struct s, member, 0, TEXT_MAX)
-#define LIST(s, member)                                                                                                \
-    CYAML_FIELD_SEQUENCE_COUNT(#member, OPT, struct s, member.items, member.n, &text_value, 0, LIST_MAX)
+#define LIST_OF(s, member, min)                                                                                        \
+    CYAML_FIELD_SEQUENCE_COUNT(#member, OPT, struct s, member.items, member.n, &text_value, min, LIST_MAX)
+#define LIST(s, member)         LIST_OF(s, member, 0)
+#define SOME(s, member)         LIST_OF(s, member, 1) /* given, it must not be empty */
 #define SECTION(member, fields) CYAML_FIELD_MAPPING_PTR(#member, OPT, struct raw_config, member, fields)
 #define TABLE(s, member, value, max)                                                                                   \
     CYAML_FIELD_SEQUENCE_COUNT(#member, OPT, struct s, member, n_##member, value, 0, max)
 
 static const cyaml_schema_value_t text_value = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, TEXT_MAX)};
 
-static const cyaml_schema_field_t cores_fields[] = {TEXT(raw_cores, control), LIST(raw_cores, workers),
+static const cyaml_schema_field_t cores_fields[] = {TEXT(raw_cores, control), SOME(raw_cores, workers),
                                                     LIST(raw_cores, handshake), TEXT(raw_cores, idle), CYAML_FIELD_END};
 static const cyaml_schema_field_t memory_fields[] = {TEXT(raw_memory, max_connections), TEXT(raw_memory, hugepages),
                                                      CYAML_FIELD_END};
@@ -151,15 +154,18 @@ static int complaint_unknown_key(struct config_pass *p, const struct complaint *
 }
 
 static int complaint_tell(struct config_pass *p, const struct complaint *c) {
-    static const char unknown[] = "Unexpected key: ", shape[] = "Expecting ", many[] = "Excessive entries (";
+    static const char unknown[] = "Unexpected key: ", shape[] = "Expecting ", many[] = "Excessive entries (",
+                      few[] = "Insufficient entries";
     char path[sizeof(p->base)];
-    bool too_many = strncmp(c->text, many, strlen(many)) == 0;
-    path_build(c, too_many && c->n_frames ? 1 : 0, path, sizeof(path));
+    bool too_many = strncmp(c->text, many, strlen(many)) == 0, too_few = strncmp(c->text, few, strlen(few)) == 0;
+    path_build(c, (too_many || too_few) && c->n_frames ? 1 : 0, path, sizeof(path)); /* the list, not its entry */
     config_at(p, "%s", path);
     if (strncmp(c->text, unknown, strlen(unknown)) == 0)
         return complaint_unknown_key(p, c, c->text + strlen(unknown));
     if (too_many)
         return config_fail(p, NULL, NULL, "too many entries: at most %d", atoi(c->text + strlen(many)));
+    if (too_few)
+        return config_fail(p, NULL, "name at least one, or leave the key out", "the list is empty");
     if (strncmp(c->text, shape, strlen(shape)) == 0) {
         const char *got = strstr(c->text, "got event: ");
         return config_fail(p, NULL, NULL, "%s is expected here, not %s", shape_name(c->text + strlen(shape)),
