@@ -8,19 +8,19 @@
  *   handover (tls_handover.c): application secrets come from the keylog callback (1.3) or master secret and randoms
  *            (1.2); the write sequence number is learned by opening libssl's own last output records; keys and sequence
  *            numbers come back in the completion and the SSL object is freed
- *   after:   tls_record.c opens and seals; suites are a vtable over IPsec-MB (tls_aead.c); raw keys lie in the flow's state
- *            (160 or 224 B), expanded GCM keys in a per-core cache (tls_keycache.c)
+ *   after:   tls_record.c opens and seals; suites are a vtable over IPsec-MB (tls_aead.c); raw keys lie in the flow's
+ * state (160 or 224 B), expanded GCM keys in a per-core cache (tls_keycache.c)
  *
- * RFC 8446 (TLS 1.3; 5.1 records, 5.5 limits, 4.6.3 KeyUpdate, 6.1 close_notify), RFC 5246 and 5288, 7905 (TLS 1.2 AEAD),
- * RFC 8448 test vectors.
+ * RFC 8446 (TLS 1.3; 5.1 records, 5.5 limits, 4.6.3 KeyUpdate, 6.1 close_notify), RFC 5246 and 5288, 7905 (TLS 1.2
+ * AEAD), RFC 8448 test vectors.
  *
- * Records are opened where they lie: fragments whose mbuf is private and wholly inside the record are decrypted in place
- * (header and tag trimmed off), the others into fresh mbufs. No plaintext of a record is released before its tag is
- * verified.
+ * Records are opened where they lie: fragments whose mbuf is private and wholly inside the record are decrypted in
+ * place (header and tag trimmed off), the others into fresh mbufs. No plaintext of a record is released before its tag
+ * is verified.
  *
- * Memory: state objects from POOL_SECRET pools; no SSL object before the first full record has arrived; ropes only while
- * data waits. Limits: record <= 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32 KeyUpdates in a
- * row; renegotiation refused.
+ * Memory: state objects from POOL_SECRET pools; no SSL object before the first full record has arrived; ropes only
+ * while data waits. Limits: record <= 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning
+ * alerts, 32 KeyUpdates in a row; renegotiation refused.
  *
  * Threading: a tls_core belongs to one worker. struct tls_ctx is immutable and may be shared. */
 #ifndef WEIR_TLS_H
@@ -32,8 +32,8 @@
 
 typedef uint32_t tls_id; /* 0: none */
 
-#define TLS_RECORD_MAX 16384u /* plaintext bytes */
-#define TLS_WIRE_OVERHEAD_MAX 64u /* header, explicit nonce, tag, type: at most */
+#define TLS_RECORD_MAX        16384u /* plaintext bytes */
+#define TLS_WIRE_OVERHEAD_MAX 64u    /* header, explicit nonce, tag, type: at most */
 
 /* --- contexts: certificate and policy of a listener; made by control, used by workers --- */
 struct tls_ctx;
@@ -52,20 +52,22 @@ void tls_ctx_unref(struct tls_ctx *ctx);
 
 /* --- a worker's TLS --- */
 enum tls_drop { /* why a connection was ended by TLS; X(NAME, alert number sent or -1, text) in tls_drops.def */
-    TLS_DROP_NONE,
+                TLS_DROP_NONE,
 #define X(name, alert, text) TLS_DROP_##name,
 #include "tls_drops.def"
 #undef X
-    TLS_DROP_COUNT
+                TLS_DROP_COUNT
 };
 const char *tls_drop_name(enum tls_drop d);
 const char *tls_drop_text(enum tls_drop d);
 
 #define TLS_COUNTERS(X)                                                                                                \
-    X(handshakes_started) X(handshakes_done) X(handshakes_failed) X(handshakes_resumed) X(taken_over)                  \
-        X(libssl_records) X(records_opened) X(records_sealed) X(bytes_opened) X(bytes_sealed) X(opened_in_place)       \
-            X(key_updates_in) X(key_updates_out) X(alerts_in) X(alerts_out) X(close_notify_in) X(close_notify_out)     \
-                X(key_cache_hits) X(key_cache_misses) X(no_mbuf)
+    X(handshakes_started)                                                                                              \
+    X(handshakes_done)                                                                                                 \
+    X(handshakes_failed)                                                                                               \
+    X(handshakes_resumed) X(taken_over) X(libssl_records) X(records_opened) X(records_sealed) X(bytes_opened)          \
+        X(bytes_sealed) X(opened_in_place) X(key_updates_in) X(key_updates_out) X(alerts_in) X(alerts_out)             \
+            X(close_notify_in) X(close_notify_out) X(key_cache_hits) X(key_cache_misses) X(no_mbuf)
 struct tls_stats {
 #define X(name) uint64_t name;
     TLS_COUNTERS(X)
@@ -76,15 +78,16 @@ struct tls_stats {
 };
 
 struct tls_config {
-    uint32_t max_conns;      /* states of each size class are reserved lazily, so both get this capacity */
-    uint32_t max_handshakes; /* SSL objects at once; further ones wait for a place (default max_conns / 8, at least 64) */
-    uint32_t key_cache;      /* expanded keys; 0: 512 */
+    uint32_t max_conns; /* states of each size class are reserved lazily, so both get this capacity */
+    uint32_t
+        max_handshakes; /* SSL objects at once; further ones wait for a place (default max_conns / 8, at least 64) */
+    uint32_t key_cache; /* expanded keys; 0: 512 */
     struct rte_mempool *pool; /* plaintext and ciphertext that cannot stay in place */
     const char *name;
     int socket_id;
 };
 
-struct tls_core;  /* tls_core.h lays it out; struct worker holds it by value */
+struct tls_core;   /* tls_core.h lays it out; struct worker holds it by value */
 struct tls_engine; /* handshake engine: SSL objects live and die here */
 
 int tls_core_init(struct tls_core *core, const struct tls_config *config);
@@ -98,8 +101,8 @@ int tls_core_attach(struct tls_core *core, struct tls_engine *engine, bool run_i
 /* Serve at most `max` messages of all attached cores. Returns how many it served. The engine's owner only. */
 uint32_t tls_engine_run(struct tls_engine *engine, uint32_t max);
 
-/* One call a turn: run the inline engine for at most `max_inline` messages, take completions. `news` gets the `user` values
- * of connections that tls_input should be called for again (at most max). Returns how many. */
+/* One call a turn: run the inline engine for at most `max_inline` messages, take completions. `news` gets the `user`
+ * values of connections that tls_input should be called for again (at most max). Returns how many. */
 uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, uint32_t max);
 
 /* A connection in server role. `user`: the owner's number, given back by tls_poll. Returns its id, or 0 (pool empty).
@@ -108,13 +111,14 @@ tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user);
 /* Zero the keys and free; cancels a handshake under way. */
 void tls_conn_free(struct tls_core *core, tls_id id);
 
-enum tls_verdict { /* bits; 0: nothing happened but "more bytes are needed" */
-    TLS_PLAIN = 1,     /* `plain` grew */
-    TLS_WIRE = 2,      /* `wire_out` grew: send it */
-    TLS_DONE = 4,      /* handshake complete with this call (raised once) */
-    TLS_CLOSE = 8,     /* the peer's close_notify: no more plaintext comes */
-    TLS_BUSY = 16,     /* waits for the handshake engine: call again when tls_poll names it */
-    TLS_MORE_WORK = 32 /* stopped at the budget or for want of an mbuf with whole records left: call again next turn */
+enum tls_verdict {                    /* bits; 0: nothing happened but "more bytes are needed" */
+                   TLS_PLAIN = 1,     /* `plain` grew */
+                   TLS_WIRE = 2,      /* `wire_out` grew: send it */
+                   TLS_DONE = 4,      /* handshake complete with this call (raised once) */
+                   TLS_CLOSE = 8,     /* the peer's close_notify: no more plaintext comes */
+                   TLS_BUSY = 16,     /* waits for the handshake engine: call again when tls_poll names it */
+                   TLS_MORE_WORK = 32 /* stopped at the budget or for want of an mbuf with whole records left: call
+                                         again next turn */
 };
 
 /* Take whole records off `wire_in`: at most `budget_bytes` of plaintext (at least one record) is appended to `plain`;
@@ -127,18 +131,18 @@ int tls_input(struct tls_core *core, tls_id id, struct rope *wire_in, struct rop
 /* Is the handshake complete (sealing possible)? */
 bool tls_established(const struct tls_core *core, tls_id id);
 
-/* Seal at most `max_bytes` off `plain` into records appended to `wire`: small ones get a record as they are, bulk is cut at
- * TLS_RECORD_MAX. Returns plaintext bytes taken, or WEIR_ENOMEM (nothing taken), or minus... WEIR_ESTATE before the
- * handshake or after close_notify. Ciphertext is always in mbufs of its own (never shared with other flows). */
+/* Seal at most `max_bytes` off `plain` into records appended to `wire`: small ones get a record as they are, bulk is
+ * cut at TLS_RECORD_MAX. Returns plaintext bytes taken, or WEIR_ENOMEM (nothing taken), or minus... WEIR_ESTATE before
+ * the handshake or after close_notify. Ciphertext is always in mbufs of its own (never shared with other flows). */
 int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes);
 
 /* Append close_notify (once). Returns 0, WEIR_ENOMEM or WEIR_ESTATE. */
 int tls_close(struct tls_core *core, tls_id id, struct rope *wire);
 
 struct tls_info {
-    uint16_t version;      /* 0x0304; 0 before */
-    const char *suite;     /* "TLS_AES_128_GCM_SHA256"; static; "" before */
-    bool taken_over;       /* IPsec-MB carries the records (else libssl) */
+    uint16_t version;  /* 0x0304; 0 before */
+    const char *suite; /* "TLS_AES_128_GCM_SHA256"; static; "" before */
+    bool taken_over;   /* IPsec-MB carries the records (else libssl) */
     bool resumed;
     uint64_t read_seq, write_seq;
 };

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The AEADs that IPsec-MB carries and the cipher suites made of them: AES-GCM (RFC 5116, 5288, 8446) and
+ * ChaCha20-Poly1305 (RFC 8439, 7905). */
+#include "tls_int.h"
+
+#include <intel-ipsec-mb.h>
+
+static_assert(sizeof(struct gcm_context_data) <= sizeof(((struct tls_core *)0)->aead_ctx), "GCM state fits");
+static_assert(sizeof(struct chacha20_poly1305_context_data) <= sizeof(((struct tls_core *)0)->aead_ctx),
+              "ChaCha20-Poly1305 state fits");
+
+/* --- AES-GCM: X(bits) --- */
+#define GCM(bits)                                                                                                      \
+    static void gcm##bits##_expand(struct IMB_MGR *mgr, const uint8_t *key, struct gcm_key_data *out) {                \
+        IMB_AES##bits##_GCM_PRE(mgr, key, out);                                                                        \
+    }                                                                                                                  \
+    static void gcm##bits##_seal(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n,                \
+                                 uint8_t *tag) {                                                                       \
+        IMB_AES##bits##_GCM_ENC(op->mgr, op->key, op->ctx, dst, src, n, op->nonce, op->aad, op->aad_bytes, tag,        \
+                                TLS_TAG_BYTES);                                                                        \
+    }                                                                                                                  \
+    static void gcm##bits##_open(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n,                \
+                                 uint8_t *tag) {                                                                       \
+        IMB_AES##bits##_GCM_DEC(op->mgr, op->key, op->ctx, dst, src, n, op->nonce, op->aad, op->aad_bytes, tag,        \
+                                TLS_TAG_BYTES);                                                                        \
+    }                                                                                                                  \
+    static void gcm##bits##_begin(const struct tls_op *op) {                                                           \
+        IMB_AES##bits##_GCM_INIT(op->mgr, op->key, op->ctx, op->nonce, op->aad, op->aad_bytes);                        \
+    }                                                                                                                  \
+    static void gcm##bits##_seal_part(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n) {         \
+        IMB_AES##bits##_GCM_ENC_UPDATE(op->mgr, op->key, op->ctx, dst, src, n);                                        \
+    }                                                                                                                  \
+    static void gcm##bits##_open_part(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n) {         \
+        IMB_AES##bits##_GCM_DEC_UPDATE(op->mgr, op->key, op->ctx, dst, src, n);                                        \
+    }                                                                                                                  \
+    static void gcm##bits##_end(const struct tls_op *op, uint8_t *tag) {                                               \
+        IMB_AES##bits##_GCM_ENC_FINALIZE(op->mgr, op->key, op->ctx, tag, TLS_TAG_BYTES);                               \
+    }                                                                                                                  \
+    static const struct tls_aead gcm##bits = {                                                                         \
+        .key_bytes = bits / 8,                                                                                         \
+        .expand = gcm##bits##_expand,                                                                                  \
+        .seal = gcm##bits##_seal,                                                                                      \
+        .open = gcm##bits##_open,                                                                                      \
+        .begin = gcm##bits##_begin,                                                                                    \
+        .seal_part = gcm##bits##_seal_part,                                                                            \
+        .open_part = gcm##bits##_open_part,                                                                            \
+        .end = gcm##bits##_end,                                                                                        \
+    };
+GCM(128)
+GCM(256)
+#undef GCM
+
+/* --- ChaCha20-Poly1305: no expanded key, and one call a step in either form --- */
+static void chacha_begin(const struct tls_op *op) {
+    IMB_CHACHA20_POLY1305_INIT(op->mgr, op->key, op->ctx, op->nonce, op->aad, op->aad_bytes);
+}
+
+static void chacha_seal_part(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n) {
+    IMB_CHACHA20_POLY1305_ENC_UPDATE(op->mgr, op->key, op->ctx, dst, src, n);
+}
+
+static void chacha_open_part(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n) {
+    IMB_CHACHA20_POLY1305_DEC_UPDATE(op->mgr, op->key, op->ctx, dst, src, n);
+}
+
+static void chacha_end(const struct tls_op *op, uint8_t *tag) {
+    IMB_CHACHA20_POLY1305_ENC_FINALIZE(op->mgr, op->ctx, tag, TLS_TAG_BYTES);
+}
+
+static void chacha_seal(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n, uint8_t *tag) {
+    chacha_begin(op);
+    chacha_seal_part(op, dst, src, n);
+    chacha_end(op, tag);
+}
+
+static void chacha_open(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n, uint8_t *tag) {
+    chacha_begin(op);
+    chacha_open_part(op, dst, src, n);
+    chacha_end(op, tag);
+}
+
+static const struct tls_aead chacha = {
+    .key_bytes = 32,
+    .seal = chacha_seal,
+    .open = chacha_open,
+    .begin = chacha_begin,
+    .seal_part = chacha_seal_part,
+    .open_part = chacha_open_part,
+    .end = chacha_end,
+};
+
+/* --- suites (IANA TLS Cipher Suites); whichever key exchange, the records are the same --- */
+#define V13(id, name, aead, hash)                                                                                      \
+    { id, TLS_V13, name, &aead, hash, 0, 12, &aead != &chacha }
+#define GCM12(id, name, aead, hash)                                                                                    \
+    { id, TLS_V12, name, &aead, hash, 8, 4, true }
+#define CHACHA12(id, name)                                                                                             \
+    { id, TLS_V12, name, &chacha, TLS_SHA256, 0, 12, false }
+
+const struct tls_suite tls_suites[] = {
+    V13(0x1301, "TLS_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
+    V13(0x1302, "TLS_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
+    V13(0x1303, "TLS_CHACHA20_POLY1305_SHA256", chacha, TLS_SHA256),
+    GCM12(0xc02b, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
+    GCM12(0xc02c, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
+    GCM12(0xc02f, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
+    GCM12(0xc030, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
+    GCM12(0x009e, "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
+    GCM12(0x009f, "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
+    GCM12(0x009c, "TLS_RSA_WITH_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
+    GCM12(0x009d, "TLS_RSA_WITH_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
+    CHACHA12(0xcca9, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
+    CHACHA12(0xcca8, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
+    CHACHA12(0xccaa, "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
+};
+const uint8_t tls_suites_count = WEIR_ARRAY_LEN(tls_suites);
+
+uint8_t tls_suite_find(uint16_t version, uint16_t id) {
+    for (uint8_t i = 0; i < tls_suites_count; i++) {
+        if (tls_suites[i].version == version && tls_suites[i].id == id)
+            return (uint8_t)(i + 1);
+    }
+    return 0;
+}
+
+/* --- nonces and additional data --- */
+static uint64_t load_be64(const uint8_t *p) {
+    uint64_t v;
+    memcpy(&v, p, sizeof(v));
+    return __builtin_bswap64(v);
+}
+
+static void store_be64(uint8_t *p, uint64_t v) {
+    v = __builtin_bswap64(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+void tls_op_set(struct tls_op *op, const struct tls_suite *s, const uint8_t iv[TLS_NONCE_BYTES], uint64_t seq,
+                uint8_t type, uint32_t n, const uint8_t *explicit_nonce) {
+    memcpy(op->nonce, iv, TLS_NONCE_BYTES);
+    if (s->explicit_bytes == 0) /* RFC 8446 section 5.3, RFC 7905 section 2: the counter is folded into the IV */
+        store_be64(op->nonce + 4, load_be64(iv + 4) ^ seq);
+    else if (explicit_nonce) /* RFC 5288 section 3: the peer chose it */
+        memcpy(op->nonce + 4, explicit_nonce, s->explicit_bytes);
+    else /* libssl's first one lies behind the salt; counting on from it keeps every nonce unique */
+        store_be64(op->nonce + 4, load_be64(iv + 4) + seq);
+
+    struct span_writer w = span_writer_of(op->aad, sizeof(op->aad));
+    if (s->version == TLS_V12) { /* RFC 5246 section 6.2.3.3 */
+        span_put_u32(&w, (uint32_t)(seq >> 32));
+        span_put_u32(&w, (uint32_t)seq);
+    } /* else RFC 8446 section 5.2: the header alone */
+    span_put_u8(&w, type);
+    span_put_u16(&w, TLS_V12);
+    span_put_u16(&w, (uint16_t)n);
+    op->aad_bytes = (uint32_t)span_written(&w);
+}
+
+bool tls_tag_equal(const uint8_t *a, const uint8_t *b) {
+    uint64_t x[2], y[2];
+
+    memcpy(x, a, sizeof(x));
+    memcpy(y, b, sizeof(y));
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A connection's phases and what each does with the next record:
+ *
+ *   NEW         no whole record yet, or no place free     tls_step_new        (tls_handshake.c)
+ *   HANDSHAKE   records go to the engine one by one       tls_step_handshake  (tls_handshake.c)
+ *   OPEN        our keys                                  step_open           (here)
+ *   LIBSSL      libssl's keys                             tls_step_libssl     (tls_handshake.c)
+ *   DEAD        dropped; says why again                   step_dead           (here)
+ */
+#include "tls_int.h"
+
+tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user) {
+    tls_id id = pool_alloc(&core->conns);
+
+    if (id == POOL_NONE)
+        return 0;
+    core->alive[id / 64] |= 1ull << id % 64;
+    struct tls_conn *c = tls_conn_get(core, id);
+    c->generation = ++core->generation;
+    c->user = user;
+    c->hs.ctx = ctx;
+    tls_ctx_ref(ctx);
+    core->stats.conns = core->conns.used;
+    return id;
+}
+
+/* Give back whatever the present phase holds. */
+static void conn_release(struct tls_core *core, struct tls_conn *c, tls_id id) {
+    if (c->phase == TLS_PHASE_OPEN)
+        tls_conn_keys_wipe(core, c, id);
+    else if (c->phase != TLS_PHASE_DEAD)
+        tls_handshake_leave(core, c, id);
+    c->phase = TLS_PHASE_DEAD;
+}
+
+void tls_conn_free(struct tls_core *core, tls_id id) {
+    conn_release(core, tls_conn_get(core, id), id);
+    core->alive[id / 64] &= ~(1ull << id % 64);
+    pool_free(&core->conns, id);
+    core->stats.conns = core->conns.used;
+}
+
+static int conn_drop(struct tls_turn *t, enum tls_drop drop) {
+    tls_alert_for_drop(t->core, t->c, t->id, drop, t->wire_out);
+    if (t->c->phase == TLS_PHASE_HANDSHAKE)
+        t->core->stats.handshakes_failed++;
+    conn_release(t->core, t->c, t->id);
+    t->c->drop = (uint8_t)drop;
+    t->core->stats.drops[drop]++;
+    return -(int)drop;
+}
+
+/* TLS 1.3: the type lies behind the content, in front of any padding zeroes (RFC 8446 section 5.2). Cuts `inner` to the
+ * content. Returns the type, or 0 where all is zero. */
+static uint8_t inner_type_take(struct rope *inner) {
+    if (inner->tail == NULL)
+        return 0;
+    uint32_t last = inner->len_bytes - 1;
+    uint8_t type = *rte_pktmbuf_mtod_offset(inner->tail, uint8_t *, inner->tail->data_len - 1);
+
+    if (WEIR_UNLIKELY(type == 0)) {
+        uint32_t at = 0;
+        for (const struct rte_mbuf *m = inner->head; m; m = m->next) {
+            const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
+            for (uint32_t i = 0; i < m->data_len; i++, at++) {
+                if (p[i] != 0) {
+                    type = p[i];
+                    last = at;
+                }
+            }
+        }
+    }
+    tls_rope_truncate(inner, last);
+    return type;
+}
+
+static int data_in(struct tls_turn *t, struct rope *content) {
+    struct tls_conn *c = t->c;
+
+    if (content->len_bytes == 0)
+        return ++c->empty_run > TLS_EMPTY_RUN_MAX ? -TLS_DROP_EMPTY_FLOOD : TLS_STEP_AGAIN;
+    c->empty_run = c->warning_run = c->update_run = 0;
+    t->core->stats.bytes_opened += content->len_bytes;
+    rope_splice(t->plain, content);
+    t->verdict |= TLS_PLAIN;
+    return TLS_STEP_AGAIN;
+}
+
+static int alert_in(struct tls_turn *t, const uint8_t *body, uint32_t n) {
+    int rc = tls_alert_in(t->core, t->c, body, n);
+
+    if (rc < 0)
+        return rc;
+    t->verdict |= rc;
+    return TLS_STEP_AGAIN;
+}
+
+/* Pay an owed KeyUpdate; for want of an mbuf it stays owed. */
+static int update_pay(struct tls_turn *t) {
+    int rc = tls_key_update_send(t->core, t->c, t->id, false, t->wire_out);
+
+    if (rc == 0)
+        t->verdict |= TLS_WIRE;
+    return rc == 0 || rc == WEIR_ENOMEM ? TLS_STEP_AGAIN : -TLS_DROP_NO_MEMORY;
+}
+
+/* Handshake messages after the handshake: of 1.3 a whole KeyUpdate, of 1.2 none. */
+static int handshake_in(struct tls_turn *t, const uint8_t *body, uint32_t n) {
+    enum { CLIENT_HELLO = 1, KEY_UPDATE = 24 };
+    struct tls_conn *c = t->c;
+    struct span s = span_of(body, n);
+    uint8_t type = span_u8(&s);
+    uint32_t length = span_u24(&s);
+    uint8_t request = span_u8(&s);
+
+    if (type == CLIENT_HELLO)
+        return -TLS_DROP_RENEGOTIATION;
+    if (tls_conn_suite(c)->version != TLS_V13 || type != KEY_UPDATE)
+        return -TLS_DROP_UNEXPECTED_HANDSHAKE;
+    if (s.failed || span_left(&s) > 0 || length != 1 || request > 1)
+        return -TLS_DROP_BAD_KEY_UPDATE;
+    if (++c->update_run > TLS_UPDATE_RUN_MAX)
+        return -TLS_DROP_UPDATE_FLOOD;
+    t->core->stats.key_updates_in++;
+    c->flags &= (uint8_t)~TLS_F_UPDATE_ASKED;
+    if (tls_conn_rekey(t->core, c, t->id, TLS_READ) < 0)
+        return -TLS_DROP_NO_MEMORY;
+    if (!request || c->flags & TLS_F_WRITE_CLOSED)
+        return TLS_STEP_AGAIN;
+    c->flags |= TLS_F_UPDATE_OWED;
+    return update_pay(t);
+}
+
+static int content_in(struct tls_turn *t, uint8_t type, struct rope *content) {
+    uint8_t body[16];
+    uint32_t n = content->len_bytes;
+
+    if (n > tls_conn_record_max(t->c))
+        return -TLS_DROP_RECORD_OVERFLOW;
+    if (type == TLS_CT_DATA)
+        return data_in(t, content);
+    if (n == 0)
+        return -TLS_DROP_EMPTY_RECORD;
+    /* Longer ones are malformed whatever they say; the parsers see one byte too many. */
+    n = rope_copy(content, 0, body, sizeof(body));
+    switch (type) {
+    case TLS_CT_ALERT:
+        return alert_in(t, body, n);
+    case TLS_CT_HANDSHAKE:
+        return handshake_in(t, body, n);
+    case TLS_CT_CCS:
+        return -TLS_DROP_UNEXPECTED_CCS;
+    default:
+        return -TLS_DROP_BAD_TYPE;
+    }
+}
+
+/* May a record with this header be opened at all? */
+static int frame_check(const struct tls_conn *c, const struct tls_frame *f) {
+    if (f->version != TLS_V12)
+        return -TLS_DROP_BAD_VERSION;
+    if (f->type == TLS_CT_CCS)
+        return -TLS_DROP_UNEXPECTED_CCS;
+    if (tls_conn_suite(c)->version == TLS_V13 && f->type != TLS_CT_DATA)
+        return -TLS_DROP_BAD_TYPE;
+    return 0;
+}
+
+/* The peer's key wears out too: 1.3 asks for a new one, 1.2 ends. */
+static int read_limit_check(struct tls_turn *t) {
+    struct tls_conn *c = t->c;
+
+    if (WEIR_LIKELY(!tls_conn_suite(c)->limited || c->seq[TLS_READ] < t->core->gcm_record_limit))
+        return 0;
+    if (tls_conn_suite(c)->version != TLS_V13)
+        return -TLS_DROP_RECORD_LIMIT;
+    if (c->flags & (TLS_F_UPDATE_ASKED | TLS_F_WRITE_CLOSED))
+        return 0;
+    if (tls_key_update_send(t->core, c, t->id, true, t->wire_out) == 0)
+        t->verdict |= TLS_WIRE;
+    return 0;
+}
+
+static int step_open(struct tls_turn *t) {
+    struct tls_conn *c = t->c;
+    bool v13 = tls_conn_suite(c)->version == TLS_V13;
+    struct rope content = {0};
+    struct tls_frame f;
+
+    if (c->flags & TLS_F_READ_CLOSED) { /* RFC 8446 section 6.1: what follows a close_notify is ignored */
+        rope_clear(t->wire_in);
+        return TLS_STEP_STOP;
+    }
+    if (c->flags & TLS_F_UPDATE_OWED && update_pay(t) < 0)
+        return -TLS_DROP_NO_MEMORY;
+    int rc = tls_frame_peek(t->wire_in, v13 ? TLS_RECORD_WIRE_MAX13 : TLS_RECORD_WIRE_MAX, &f);
+    if (rc <= 0)
+        return rc < 0 ? rc : TLS_STEP_STOP;
+    if (t->spent_bytes > 0 && t->spent_bytes + f.body_bytes > t->budget_bytes) {
+        t->verdict |= TLS_MORE_WORK;
+        return TLS_STEP_STOP;
+    }
+    t->spent_bytes += f.body_bytes;
+    if ((rc = frame_check(c, &f)) < 0 || (rc = read_limit_check(t)) < 0)
+        return rc;
+    rc = tls_record_open(t->core, c, t->id, &f, t->wire_in, &content);
+    if (rc == TLS_NO_MBUF) {
+        t->core->stats.no_mbuf++;
+        t->verdict |= TLS_MORE_WORK;
+        return TLS_STEP_STOP;
+    }
+    if (rc < 0)
+        return rc;
+    uint8_t type = v13 ? inner_type_take(&content) : f.type;
+    rc = v13 && type == 0 ? -TLS_DROP_NO_CONTENT_TYPE : content_in(t, type, &content);
+    rope_clear(&content);
+    return rc;
+}
+
+static int step_dead(struct tls_turn *t) {
+    rope_clear(t->wire_in);
+    return -(int)t->c->drop;
+}
+
+static int (*const steps[TLS_PHASES])(struct tls_turn *) = {
+    [TLS_PHASE_NEW] = tls_step_new, [TLS_PHASE_HANDSHAKE] = tls_step_handshake,
+    [TLS_PHASE_OPEN] = step_open,   [TLS_PHASE_LIBSSL] = tls_step_libssl,
+    [TLS_PHASE_DEAD] = step_dead,
+};
+
+int tls_input(struct tls_core *core, tls_id id, struct rope *wire_in, struct rope *plain, struct rope *wire_out,
+              uint32_t budget_bytes) {
+    struct tls_turn t = {.core = core,
+                         .c = tls_conn_get(core, id),
+                         .id = id,
+                         .wire_in = wire_in,
+                         .plain = plain,
+                         .wire_out = wire_out,
+                         .budget_bytes = budget_bytes};
+    int rc;
+
+    do {
+        rc = steps[t.c->phase](&t);
+    } while (rc == TLS_STEP_AGAIN);
+    if (rc < 0)
+        return t.c->phase == TLS_PHASE_DEAD ? rc : conn_drop(&t, (enum tls_drop) - rc);
+    return t.verdict;
+}
+
+bool tls_established(const struct tls_core *core, tls_id id) {
+    const struct tls_conn *c = tls_conn_get(core, id);
+
+    return c->phase == TLS_PHASE_OPEN || c->phase == TLS_PHASE_LIBSSL;
+}
+
+uint32_t tls_conn_bytes(const struct tls_core *core, tls_id id) {
+    const struct tls_conn *c = tls_conn_get(core, id);
+
+    return TLS_CONN_BYTES + (c->phase == TLS_PHASE_OPEN && c->ext ? TLS_EXT_BYTES : 0);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A worker's TLS: pools, cache, the way to its engine; and how the keys of a connection are packed. */
+#include "tls_msg.h"
+
+#include <intel-ipsec-mb.h>
+#include <rte_ring.h>
+#include <stdlib.h>
+
+static uint32_t alive_words(const struct tls_core *core) {
+    return core->conns.capacity / 64 + 1;
+}
+
+int tls_core_init(struct tls_core *core, const struct tls_config *config) {
+    uint32_t max_handshakes = config->max_handshakes;
+
+    if (config->max_conns == 0 || config->pool == NULL)
+        return WEIR_EINVAL;
+    if (max_handshakes == 0)
+        max_handshakes = weir_max_u32(config->max_conns / 8, 64);
+
+    *core = (struct tls_core){.pool = config->pool, .gcm_record_limit = TLS_GCM_RECORD_LIMIT};
+    core->mbuf_room = rte_pktmbuf_data_room_size(config->pool) - RTE_PKTMBUF_HEADROOM;
+    if (pool_init(&core->conns, "tls_conn", sizeof(struct tls_conn), config->max_conns, POOL_SECRET) < 0 ||
+        pool_init(&core->exts, "tls_ext", sizeof(struct tls_ext), config->max_conns, POOL_SECRET) < 0 ||
+        pool_init(&core->places, "tls_handshake", sizeof(struct tls_msg), max_handshakes, POOL_SECRET) < 0)
+        goto fail;
+    core->mgr = alloc_mb_mgr(0);
+    core->cache = tls_keycache_new(config->key_cache ? config->key_cache : 512);
+    core->kdf = tls_kdf_new();
+    core->alive = calloc(alive_words(core), sizeof(*core->alive));
+    if (core->mgr == NULL || core->cache == NULL || core->kdf == NULL || core->alive == NULL)
+        goto fail;
+    init_mb_mgr_auto(core->mgr, NULL);
+    return 0;
+
+fail:
+    tls_core_fini(core);
+    return WEIR_ENOMEM;
+}
+
+/* Bring every place home; by now nobody else runs the engine. */
+static void drain(struct tls_core *core) {
+    while (core->places.used > 0) {
+        uint32_t ignored;
+        tls_engine_run(core->engine, core->places.used);
+        tls_poll(core, 0, &ignored, 1);
+    }
+}
+
+void tls_core_fini(struct tls_core *core) {
+    if (core->alive) {
+        for (tls_id id = 1; id <= core->conns.capacity && core->conns.used > 0; id++) {
+            if (tls_conn_alive(core, id))
+                tls_conn_free(core, id);
+        }
+    }
+    if (core->engine) {
+        drain(core);
+        tls_engine_detach(core->engine, core);
+    }
+    free(core->requests);
+    free(core->completions);
+    free(core->alive);
+    tls_kdf_free(core->kdf);
+    tls_keycache_free(core->cache);
+    if (core->mgr)
+        free_mb_mgr(core->mgr);
+    pool_fini(&core->places);
+    pool_fini(&core->exts);
+    pool_fini(&core->conns);
+    explicit_bzero(core, sizeof(*core));
+}
+
+const struct tls_stats *tls_core_stats(const struct tls_core *core) {
+    return &core->stats;
+}
+
+/* --- keys of a connection --- */
+
+bool tls_suite_needs_ext(const struct tls_suite *s) {
+    return s->aead->key_bytes > TLS_KEY_MAX / 2 || s->hash > 32;
+}
+
+static struct tls_ext *ext_of(const struct tls_core *core, const struct tls_conn *c) {
+    return c->ext ? pool_get(&core->exts, c->ext) : NULL;
+}
+
+/* Where a direction's raw key lies: short ones side by side, of the long ones the second in the ext. */
+static uint8_t *key_at(const struct tls_core *core, const struct tls_conn *c, enum tls_dir dir) {
+    uint8_t *own = ((struct tls_conn *)(uintptr_t)c)->key;
+
+    if (tls_conn_suite(c)->aead->key_bytes <= TLS_KEY_MAX / 2)
+        return own + (dir == TLS_WRITE ? TLS_KEY_MAX / 2 : 0);
+    return dir == TLS_WRITE ? ext_of(core, c)->key : own;
+}
+
+const uint8_t *tls_conn_key(const struct tls_core *core, const struct tls_conn *c, enum tls_dir dir) {
+    return key_at(core, c, dir);
+}
+
+void tls_conn_keys_store(struct tls_core *core, struct tls_conn *c, enum tls_dir dir, const struct tls_dir_keys *keys) {
+    struct tls_ext *ext = ext_of(core, c);
+
+    c->seq[dir] = keys->seq;
+    memcpy(c->iv[dir], keys->iv, TLS_NONCE_BYTES);
+    memcpy(key_at(core, c, dir), keys->key, tls_conn_suite(c)->aead->key_bytes);
+    memcpy(c->secret[dir], keys->secret, sizeof(c->secret[dir]));
+    if (ext)
+        memcpy(ext->secret[dir], keys->secret + sizeof(c->secret[dir]), sizeof(ext->secret[dir]));
+}
+
+void tls_conn_secret_load(const struct tls_core *core, const struct tls_conn *c, enum tls_dir dir,
+                          uint8_t secret[TLS_SECRET_MAX]) {
+    const struct tls_ext *ext = ext_of(core, c);
+
+    memcpy(secret, c->secret[dir], sizeof(c->secret[dir]));
+    if (ext)
+        memcpy(secret + sizeof(c->secret[dir]), ext->secret[dir], sizeof(ext->secret[dir]));
+}
+
+void tls_conn_key_evict(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir) {
+    tls_keycache_evict(core->cache, tls_keycache_name(id, dir, c->epoch[dir]));
+}
+
+void tls_conn_op(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir, struct tls_op *op) {
+    const struct tls_aead *aead = tls_conn_suite(c)->aead;
+    bool hit;
+
+    op->mgr = core->mgr;
+    op->ctx = core->aead_ctx;
+    if (aead->expand == NULL) {
+        op->key = tls_conn_key(core, c, dir);
+        return;
+    }
+    struct gcm_key_data *expanded = tls_keycache_get(core->cache, tls_keycache_name(id, dir, c->epoch[dir]), &hit);
+    if (WEIR_LIKELY(hit)) {
+        core->stats.key_cache_hits++;
+    } else {
+        core->stats.key_cache_misses++;
+        aead->expand(core->mgr, tls_conn_key(core, c, dir), expanded);
+    }
+    op->key = expanded;
+}
+
+int tls_conn_rekey(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir) {
+    struct tls_dir_keys keys = {0};
+
+    tls_conn_secret_load(core, c, dir, keys.secret);
+    int rc = tls_keys_next(core->kdf, tls_conn_suite(c), &keys);
+    if (rc == 0) {
+        tls_conn_key_evict(core, c, id, dir);
+        c->epoch[dir]++;
+        tls_conn_keys_store(core, c, dir, &keys);
+    }
+    explicit_bzero(&keys, sizeof(keys));
+    return rc;
+}
+
+void tls_conn_keys_wipe(struct tls_core *core, struct tls_conn *c, tls_id id) {
+    tls_conn_key_evict(core, c, id, TLS_READ);
+    tls_conn_key_evict(core, c, id, TLS_WRITE);
+    explicit_bzero(c->key, sizeof(c->key));
+    explicit_bzero(c->iv, sizeof(c->iv));
+    explicit_bzero(c->secret, sizeof(c->secret));
+    if (c->ext)
+        pool_free(&core->exts, c->ext);
+    c->ext = POOL_NONE;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What one worker owns of lib/tls, laid out so that struct worker can hold it by value. Nobody outside lib/tls looks
+ * inside. */
+#ifndef WEIR_TLS_CORE_H
+#define WEIR_TLS_CORE_H
+
+#include "tls.h"
+
+/* Bytes of an established connection. Every connection has a struct tls_conn; suites with 256-bit keys or 384-bit
+ * secrets have a struct tls_ext on top. */
+#define TLS_CONN_BYTES 160u
+#define TLS_EXT_BYTES  64u
+
+struct IMB_MGR;
+struct rte_ring;
+struct tls_keycache;
+struct tls_kdf;
+
+struct tls_core {
+    struct pool conns;  /* struct tls_conn: keys of one connection */
+    struct pool exts;   /* struct tls_ext: the rest of long keys */
+    struct pool places; /* struct tls_msg: one an SSL object, so its capacity bounds them */
+    struct IMB_MGR *mgr;
+    struct tls_keycache *cache; /* expanded GCM keys */
+    struct tls_kdf *kdf;        /* for KeyUpdate */
+    struct rte_mempool *pool;
+    uint32_t mbuf_room;     /* payload bytes of a fresh mbuf of `pool` */
+    uint32_t generation;    /* of the connection made last; tells messages of a freed one from its successor's */
+    uint32_t waiting_first; /* connections that wait for a place, first come first served */
+    uint32_t waiting_last;
+    uint64_t gcm_record_limit; /* records under one GCM key (RFC 8446 section 5.5) */
+    uint64_t *alive;           /* a bit a connection: which ids are in use */
+    uint32_t max_places;       /* this core's share of the engine's SSL objects */
+    struct tls_engine *engine;
+    struct rte_ring *requests, *completions;
+    bool run_inline;
+    struct tls_stats stats;
+    /* The AEAD's working state. Here and not on the stack, so that what it leaves behind is overwritten by the next
+     * record and wiped with the core. */
+    uint8_t aead_ctx[320] __attribute__((aligned(WEIR_CACHE_LINE)));
+};
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The handshake engine: SSL objects are made, fed and freed here, on the worker itself or on a core of its own. */
+#include "tls_msg.h"
+
+#include <intel-ipsec-mb.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <rte_ring.h>
+#include <stdlib.h>
+
+struct tls_engine *tls_engine_new(const char *name, uint32_t max_handshakes, int socket_id) {
+    struct tls_engine *engine = aligned_alloc(WEIR_CACHE_LINE, sizeof(*engine));
+
+    (void)name;
+    (void)socket_id; /* first touched by its owner, so near it */
+    if (engine == NULL)
+        return NULL;
+    *engine = (struct tls_engine){.max_handshakes = max_handshakes};
+    engine->mgr = alloc_mb_mgr(0);
+    engine->kdf = tls_kdf_new();
+    engine->key = aligned_alloc(WEIR_CACHE_LINE, RTE_ALIGN_CEIL(sizeof(*engine->key), WEIR_CACHE_LINE));
+    if (engine->mgr == NULL || engine->kdf == NULL || engine->key == NULL) {
+        tls_engine_free(engine);
+        return NULL;
+    }
+    init_mb_mgr_auto(engine->mgr, NULL);
+    return engine;
+}
+
+void tls_engine_free(struct tls_engine *engine) {
+    if (engine == NULL)
+        return;
+    assert(engine->cores == 0);
+    tls_kdf_free(engine->kdf);
+    if (engine->mgr)
+        free_mb_mgr(engine->mgr);
+    if (engine->key)
+        explicit_bzero(engine->key, sizeof(*engine->key));
+    free(engine->key);
+    explicit_bzero(engine, sizeof(*engine));
+    free(engine);
+}
+
+static struct rte_ring *ring_new(const char *name, uint32_t objects) {
+    uint32_t slots = rte_align32pow2(objects + 1);
+    ssize_t bytes = rte_ring_get_memsize(slots);
+    struct rte_ring *r =
+        bytes > 0 ? aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL((size_t)bytes, RTE_CACHE_LINE_SIZE)) : NULL;
+
+    if (r && rte_ring_init(r, name, slots, RING_F_SP_ENQ | RING_F_SC_DEQ) != 0) {
+        free(r);
+        r = NULL;
+    }
+    return r;
+}
+
+int tls_core_attach(struct tls_core *core, struct tls_engine *engine, bool run_inline) {
+    uint32_t places = core->places.capacity;
+
+    if (core->engine)
+        return WEIR_EEXIST;
+    if (engine->max_handshakes)
+        places = weir_min_u32(places, engine->max_handshakes - engine->given);
+    if (places == 0 || engine->cores == WEIR_ARRAY_LEN(engine->core))
+        return WEIR_EFULL;
+    core->requests = ring_new("tls_requests", places);
+    core->completions = ring_new("tls_completions", places);
+    if (core->requests == NULL || core->completions == NULL) {
+        free(core->requests);
+        free(core->completions);
+        core->requests = core->completions = NULL;
+        return WEIR_ENOMEM;
+    }
+    core->max_places = places;
+    core->engine = engine;
+    core->run_inline = run_inline;
+    engine->given += places;
+    engine->core[engine->cores++] = core;
+    return 0;
+}
+
+void tls_engine_detach(struct tls_engine *engine, struct tls_core *core) {
+    for (uint32_t i = 0; i < engine->cores; i++) {
+        if (engine->core[i] == core) {
+            engine->core[i] = engine->core[--engine->cores];
+            engine->given -= core->max_places;
+            break;
+        }
+    }
+    core->engine = NULL;
+}
+
+uint32_t tls_engine_run(struct tls_engine *engine, uint32_t max) {
+    uint32_t served = 0, idle = 0;
+    void *object;
+
+    /* One message of each core in turn, so that one with many handshakes does not starve the others. */
+    while (served < max && idle < engine->cores) {
+        struct tls_core *core = engine->core[engine->next++ % engine->cores];
+        if (rte_ring_sc_dequeue(core->requests, &object) != 0) {
+            idle++;
+            continue;
+        }
+        idle = 0;
+        tls_engine_serve(engine, object);
+        rte_ring_sp_enqueue(core->completions, object);
+        served++;
+    }
+    return served;
+}
+
+/* --- one message --- */
+
+static void ssl_end(struct tls_msg *msg) {
+    SSL_free(msg->ssl);
+    msg->ssl = NULL;
+    explicit_bzero(msg->secret, sizeof(msg->secret));
+}
+
+static void msg_drop(struct tls_msg *msg, enum tls_drop drop) {
+    ssl_end(msg);
+    explicit_bzero(msg->keys, sizeof(msg->keys));
+    msg->result = TLS_RES_DROPPED;
+    msg->drop = drop;
+}
+
+/* Give libssl the record. Returns false: out of memory. */
+static bool feed(struct tls_msg *msg) {
+    BIO *bio = SSL_get_rbio(msg->ssl);
+    bool ok = true;
+
+    for (const struct rte_mbuf *m = msg->in.head; m && ok; m = m->next)
+        ok = BIO_write(bio, rte_pktmbuf_mtod(m, const void *), m->data_len) == m->data_len;
+    rope_clear(&msg->in);
+    return ok;
+}
+
+/* What libssl wants to send, valid until the next call into it. */
+static uint32_t output_peek(struct tls_msg *msg, const uint8_t **data) {
+    char *p = NULL;
+    long n = BIO_get_mem_data(SSL_get_wbio(msg->ssl), &p);
+
+    *data = (const uint8_t *)p;
+    return n > 0 ? (uint32_t)n : 0;
+}
+
+/* Move it to msg->wire. Returns false: out of memory. */
+static bool output_take(struct tls_msg *msg) {
+    const uint8_t *data;
+    uint32_t n = output_peek(msg, &data);
+
+    if (n == 0)
+        return true;
+    bool ok = rope_append(&msg->wire, msg->pool, data, n) == 0;
+    (void)BIO_reset(SSL_get_wbio(msg->ssl));
+    return ok;
+}
+
+/* Why libssl gave up, in our words. */
+static enum tls_drop failure(void) {
+    int reason = ERR_GET_REASON(ERR_peek_error());
+
+    if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
+        return TLS_DROP_HS_PEER_ALERT;
+    switch (reason) {
+    case SSL_R_NO_SHARED_CIPHER:
+    case SSL_R_NO_SUITABLE_KEY_SHARE:
+    case SSL_R_NO_SHARED_GROUPS:
+    case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+        return TLS_DROP_HS_NO_SHARED_CIPHER;
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_WRONG_VERSION_NUMBER:
+    case SSL_R_VERSION_TOO_LOW:
+        return TLS_DROP_HS_VERSION;
+    default:
+        return TLS_DROP_HS_FAILED;
+    }
+}
+
+/* The handshake is complete: take the keys, or leave the records to libssl. */
+static void complete(struct tls_engine *engine, struct tls_msg *msg) {
+    const uint8_t *last;
+    uint32_t n = output_peek(msg, &last);
+
+    msg->resumed = SSL_session_reused(msg->ssl);
+    msg->version = (uint16_t)SSL_version(msg->ssl);
+    msg->suite_name = SSL_CIPHER_standard_name(SSL_get_current_cipher(msg->ssl));
+    if (SSL_has_pending(msg->ssl)) { /* in the record of the peer's Finished: would be lost */
+        msg_drop(msg, TLS_DROP_HS_TRAILING);
+        return;
+    }
+    msg->drop = TLS_DROP_NONE;
+    bool ours = tls_handover(engine, msg, last, n);
+    explicit_bzero(engine->key, sizeof(*engine->key));
+    enum tls_drop drop = msg->drop;
+    if (drop == TLS_DROP_NONE && !output_take(msg))
+        drop = TLS_DROP_NO_MEMORY;
+    if (drop != TLS_DROP_NONE) {
+        msg_drop(msg, drop);
+        return;
+    }
+    if (ours)
+        ssl_end(msg);
+    msg->result = ours ? TLS_RES_OPEN : TLS_RES_LIBSSL;
+}
+
+static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
+    const uint8_t *out;
+
+    if (msg->ssl == NULL)
+        msg->ssl = tls_ctx_ssl_new(msg->ctx, msg);
+    if (msg->ssl == NULL || !feed(msg)) {
+        rope_clear(&msg->in);
+        msg_drop(msg, TLS_DROP_NO_MEMORY);
+        return;
+    }
+    ERR_clear_error();
+    int rc = SSL_do_handshake(msg->ssl);
+    int error = SSL_get_error(msg->ssl, rc);
+
+    uint32_t n = output_peek(msg, &out);
+    tls_handover_watch(msg, out, n);
+    if (rc == 1) {
+        complete(engine, msg);
+        return;
+    }
+    enum tls_drop drop = error == SSL_ERROR_WANT_READ ? TLS_DROP_NONE : failure();
+    if (!output_take(msg)) /* in failure: the alert */
+        drop = TLS_DROP_NO_MEMORY;
+    if (drop == TLS_DROP_NONE)
+        msg->result = TLS_RES_MORE;
+    else
+        msg_drop(msg, drop);
+    ERR_clear_error();
+}
+
+/* A record of a connection that stays with libssl. */
+static void record_in(struct tls_engine *engine, struct tls_msg *msg) {
+    enum tls_drop drop = TLS_DROP_NONE;
+    int n = 0;
+
+    if (!feed(msg))
+        drop = TLS_DROP_NO_MEMORY;
+    ERR_clear_error();
+    while (drop == TLS_DROP_NONE && (n = SSL_read(msg->ssl, engine->scratch, TLS_RECORD_MAX)) > 0) {
+        if (rope_append(&msg->plain, msg->pool, engine->scratch, (uint32_t)n) < 0)
+            drop = TLS_DROP_NO_MEMORY;
+    }
+    explicit_bzero(engine->scratch, TLS_RECORD_MAX);
+    msg->result = TLS_RES_LIBSSL;
+    if (drop == TLS_DROP_NONE) {
+        int error = SSL_get_error(msg->ssl, n);
+        if (error == SSL_ERROR_ZERO_RETURN)
+            msg->result = TLS_RES_CLOSED;
+        else if (error != SSL_ERROR_WANT_READ)
+            drop = TLS_DROP_LIBSSL;
+    }
+    if (!output_take(msg))
+        drop = TLS_DROP_NO_MEMORY;
+    if (drop != TLS_DROP_NONE)
+        msg_drop(msg, drop);
+    ERR_clear_error();
+}
+
+static void plain_out(struct tls_engine *engine, struct tls_msg *msg) {
+    uint32_t n = rope_copy(&msg->in, 0, engine->scratch, TLS_RECORD_MAX);
+
+    rope_clear(&msg->in);
+    ERR_clear_error();
+    bool ok = SSL_write(msg->ssl, engine->scratch, (int)n) == (int)n;
+    explicit_bzero(engine->scratch, n);
+    msg->result = TLS_RES_LIBSSL;
+    if (!ok || !output_take(msg))
+        msg_drop(msg, ok ? TLS_DROP_NO_MEMORY : TLS_DROP_LIBSSL);
+    ERR_clear_error();
+}
+
+static void close_out(struct tls_msg *msg) {
+    (void)SSL_shutdown(msg->ssl);
+    msg->result = TLS_RES_LIBSSL;
+    if (!output_take(msg))
+        msg_drop(msg, TLS_DROP_NO_MEMORY);
+    ERR_clear_error();
+}
+
+void tls_engine_serve(struct tls_engine *engine, struct tls_msg *msg) {
+    if (__atomic_load_n(&msg->cancelled, __ATOMIC_RELAXED)) {
+        rope_clear(&msg->in);
+        msg_drop(msg, TLS_DROP_NONE);
+        return;
+    }
+    if (msg->request == TLS_REQ_SEAL)
+        plain_out(engine, msg);
+    else if (msg->request == TLS_REQ_CLOSE)
+        close_out(msg);
+    else if (msg->result == TLS_RES_LIBSSL || msg->result == TLS_RES_CLOSED)
+        record_in(engine, msg);
+    else
+        handshake(engine, msg);
+}

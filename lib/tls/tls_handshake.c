@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The worker's side of everything that libssl does: places, records to the engine and results from it, and connections
+ * whose records stay with libssl. libssl is fed one whole record at a time, so that nothing behind the last one of the
+ * handshake can disappear in it. */
+#include "tls_msg.h"
+
+#include <rte_ring.h>
+
+static struct tls_msg *msg_of(const struct tls_core *core, const struct tls_conn *c) {
+    return pool_get(&core->places, c->place);
+}
+
+/* --- places --- */
+
+static void place_recycle(struct tls_core *core, struct tls_msg *msg) {
+    rope_clear(&msg->in);
+    rope_clear(&msg->wire);
+    rope_clear(&msg->plain);
+    if (msg->ctx)
+        tls_ctx_unref(msg->ctx);
+    pool_free(&core->places, pool_index(&core->places, msg));
+    core->stats.ssl_objects = core->places.used;
+}
+
+static void msg_post(struct tls_core *core, struct tls_msg *msg) {
+    int rc = rte_ring_sp_enqueue(core->requests, msg);
+
+    assert(rc == 0); /* the ring has room for all places */
+    (void)rc;
+}
+
+static void msg_cancel(struct tls_msg *msg) {
+    __atomic_store_n(&msg->cancelled, true, __ATOMIC_RELAXED);
+}
+
+/* A message at home whose connection needs it no more. */
+static void msg_dismiss(struct tls_core *core, struct tls_msg *msg) {
+    if (msg->ssl == NULL) {
+        place_recycle(core, msg);
+        return;
+    }
+    msg_cancel(msg);
+    msg_post(core, msg);
+}
+
+static void place_take(struct tls_core *core, struct tls_conn *c, tls_id id) {
+    struct tls_msg *msg = msg_of(core, c);
+
+    msg->conn = id;
+    msg->generation = c->generation;
+    msg->pool = core->pool;
+    msg->ctx = c->hs.ctx; /* the reference moves along */
+    c->hs.ctx = NULL;
+    c->phase = TLS_PHASE_HANDSHAKE;
+    core->stats.handshakes_started++;
+}
+
+/* --- connections that wait for a place --- */
+
+static void waiting_join(struct tls_core *core, struct tls_conn *c, tls_id id) {
+    c->flags |= TLS_F_WAITING;
+    c->hs.next = 0;
+    c->hs.prev = core->waiting_last;
+    if (core->waiting_last)
+        tls_conn_get(core, core->waiting_last)->hs.next = id;
+    else
+        core->waiting_first = id;
+    core->waiting_last = id;
+}
+
+static void waiting_leave(struct tls_core *core, struct tls_conn *c) {
+    c->flags &= (uint8_t)~TLS_F_WAITING;
+    if (c->hs.prev)
+        tls_conn_get(core, c->hs.prev)->hs.next = c->hs.next;
+    else
+        core->waiting_first = c->hs.next;
+    if (c->hs.next)
+        tls_conn_get(core, c->hs.next)->hs.prev = c->hs.prev;
+    else
+        core->waiting_last = c->hs.prev;
+}
+
+/* A place for the next in line, or POOL_NONE. */
+static uint32_t place_get(struct tls_core *core) {
+    uint32_t place = core->places.used < core->max_places ? pool_alloc(&core->places) : POOL_NONE;
+
+    core->stats.ssl_objects = core->places.used;
+    return place;
+}
+
+void tls_handshake_leave(struct tls_core *core, struct tls_conn *c, tls_id id) {
+    (void)id;
+    if (c->phase == TLS_PHASE_NEW) {
+        if (c->flags & TLS_F_WAITING)
+            waiting_leave(core, c);
+        if (c->hs.ctx)
+            tls_ctx_unref(c->hs.ctx);
+        c->hs.ctx = NULL;
+    }
+    if (c->place == POOL_NONE)
+        return;
+    if (c->flags & TLS_F_IN_FLIGHT)
+        msg_cancel(msg_of(core, c)); /* it comes home to no connection and is dismissed then */
+    else
+        msg_dismiss(core, msg_of(core, c));
+    c->place = POOL_NONE;
+}
+
+/* --- requests and results --- */
+
+/* Hand a request over. Returns true where the answer is there already: an inline engine serves records at once, while
+ * handshakes, which are long, wait for tls_poll and its bound. */
+static bool request(struct tls_core *core, struct tls_conn *c, enum tls_request what) {
+    struct tls_msg *msg = msg_of(core, c);
+
+    msg->request = what;
+    if (core->run_inline && c->phase == TLS_PHASE_LIBSSL) {
+        tls_engine_serve(core->engine, msg);
+        msg->unread = true;
+        return true;
+    }
+    c->flags |= TLS_F_IN_FLIGHT;
+    msg_post(core, msg);
+    return false;
+}
+
+/* Take the next whole record for the engine. TLS_STEP_AGAIN: it went, or its answer is there. */
+static int record_request(struct tls_turn *t) {
+    struct tls_frame f;
+    int rc = tls_frame_peek(t->wire_in, TLS_RECORD_WIRE_MAX, &f);
+
+    if (rc <= 0)
+        return rc < 0 ? rc : TLS_STEP_STOP;
+    if (t->spent_bytes > 0 && t->spent_bytes + f.body_bytes > t->budget_bytes) {
+        t->verdict |= TLS_MORE_WORK;
+        return TLS_STEP_STOP;
+    }
+    t->spent_bytes += f.body_bytes;
+    struct tls_msg *msg = msg_of(t->core, t->c);
+    if (rope_move(&msg->in, t->wire_in, TLS_HEADER_BYTES + f.body_bytes, t->core->pool) < 0) {
+        t->core->stats.no_mbuf++;
+        t->verdict |= TLS_MORE_WORK;
+        return TLS_STEP_STOP;
+    }
+    request(t->core, t->c, TLS_REQ_RECORD);
+    return TLS_STEP_AGAIN;
+}
+
+static void output_take(struct tls_turn *t, struct tls_msg *msg) {
+    if (msg->wire.len_bytes > 0) {
+        rope_splice(t->wire_out, &msg->wire);
+        t->verdict |= TLS_WIRE;
+    }
+    if (msg->plain.len_bytes > 0) {
+        t->core->stats.bytes_opened += msg->plain.len_bytes;
+        rope_splice(t->plain, &msg->plain);
+        t->verdict |= TLS_PLAIN;
+    }
+    msg->unread = false;
+}
+
+/* The keys are ours: unpack them and let the place go. */
+static int keys_take(struct tls_turn *t, struct tls_msg *msg) {
+    struct tls_conn *c = t->c;
+    uint32_t ext = POOL_NONE;
+
+    if (tls_suite_needs_ext(&tls_suites[msg->suite - 1])) {
+        ext = pool_alloc(&t->core->exts);
+        if (ext == POOL_NONE)
+            return -TLS_DROP_NO_MEMORY;
+    }
+    c->phase = TLS_PHASE_OPEN;
+    c->suite = msg->suite;
+    c->fragment_code = msg->fragment_code;
+    c->ext = ext;
+    tls_conn_keys_store(t->core, c, TLS_READ, &msg->keys[TLS_READ]);
+    tls_conn_keys_store(t->core, c, TLS_WRITE, &msg->keys[TLS_WRITE]);
+    t->core->stats.taken_over++;
+    msg_dismiss(t->core, msg);
+    return TLS_STEP_AGAIN;
+}
+
+static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
+    t->core->stats.handshakes_done++;
+    t->verdict |= TLS_DONE;
+    if (msg->resumed) {
+        t->core->stats.handshakes_resumed++;
+        t->c->flags |= TLS_F_RESUMED;
+    }
+    if (msg->result == TLS_RES_OPEN)
+        return keys_take(t, msg);
+    t->c->phase = TLS_PHASE_LIBSSL;
+    return TLS_STEP_AGAIN;
+}
+
+int tls_step_new(struct tls_turn *t) {
+    struct tls_core *core = t->core;
+    struct tls_conn *c = t->c;
+    struct tls_frame f;
+
+    int rc = tls_frame_peek(t->wire_in, TLS_RECORD_WIRE_MAX, &f);
+    if (rc < 0)
+        return rc;
+    /* Nothing but a ClientHello can come first; anything else is not worth an SSL object. */
+    if (t->wire_in->len_bytes >= TLS_HEADER_BYTES && f.type != TLS_CT_HANDSHAKE)
+        return -TLS_DROP_BAD_TYPE;
+    if (rc == 0)
+        return TLS_STEP_STOP;
+    if (c->place == POOL_NONE && core->waiting_first == 0)
+        c->place = place_get(core);
+    if (c->place == POOL_NONE) {
+        if (!(c->flags & TLS_F_WAITING))
+            waiting_join(core, c, t->id);
+        t->verdict |= TLS_BUSY;
+        return TLS_STEP_STOP;
+    }
+    place_take(core, c, t->id);
+    return TLS_STEP_AGAIN;
+}
+
+int tls_step_handshake(struct tls_turn *t) {
+    if (t->c->flags & TLS_F_IN_FLIGHT) {
+        t->verdict |= TLS_BUSY;
+        return TLS_STEP_STOP;
+    }
+    struct tls_msg *msg = msg_of(t->core, t->c);
+    if (!msg->unread)
+        return record_request(t);
+    output_take(t, msg);
+    switch (msg->result) {
+    case TLS_RES_MORE:
+        return TLS_STEP_AGAIN;
+    case TLS_RES_DROPPED:
+        return -(int)msg->drop;
+    default:
+        return handshake_done(t, msg);
+    }
+}
+
+/* --- records that libssl carries --- */
+
+int tls_step_libssl(struct tls_turn *t) {
+    struct tls_conn *c = t->c;
+
+    if (c->flags & TLS_F_IN_FLIGHT) {
+        t->verdict |= TLS_BUSY;
+        return TLS_STEP_STOP;
+    }
+    struct tls_msg *msg = msg_of(t->core, c);
+    if (msg->unread) {
+        output_take(t, msg);
+        if (msg->result == TLS_RES_DROPPED)
+            return -(int)msg->drop;
+        if (msg->result == TLS_RES_CLOSED && !(c->flags & TLS_F_READ_CLOSED)) {
+            c->flags |= TLS_F_READ_CLOSED;
+            t->core->stats.close_notify_in++;
+            t->verdict |= TLS_CLOSE;
+        }
+        return TLS_STEP_AGAIN;
+    }
+    if (c->flags & TLS_F_CLOSE_OWED) {
+        c->flags &= (uint8_t)~TLS_F_CLOSE_OWED;
+        request(t->core, c, TLS_REQ_CLOSE);
+        return TLS_STEP_AGAIN;
+    }
+    if (c->flags & TLS_F_READ_CLOSED) {
+        rope_clear(t->wire_in);
+        return TLS_STEP_STOP;
+    }
+    int rc = record_request(t);
+    if (rc == TLS_STEP_AGAIN)
+        t->core->stats.libssl_records++;
+    return rc;
+}
+
+/* The answer to a request served at once, outside tls_input: what is to be sent. Anything else stays for tls_input. */
+static int answer_take(struct tls_msg *msg, struct rope *wire) {
+    rope_splice(wire, &msg->wire);
+    if (msg->result == TLS_RES_DROPPED)
+        return WEIR_ESTATE;
+    msg->unread = msg->plain.len_bytes > 0;
+    return 0;
+}
+
+int tls_libssl_seal(struct tls_core *core, struct tls_conn *c, struct rope *plain, struct rope *wire,
+                    uint32_t max_bytes) {
+    struct tls_msg *msg = msg_of(core, c);
+    uint32_t total = weir_min_u32(plain->len_bytes, max_bytes), taken = 0;
+    int rc = 0;
+
+    while (taken < total && rc == 0) {
+        if (c->flags & TLS_F_IN_FLIGHT || msg->unread)
+            break; /* the engine is at work for this connection: later */
+        uint32_t n = weir_min_u32(total - taken, TLS_RECORD_MAX);
+        if ((rc = rope_move(&msg->in, plain, n, core->pool)) < 0)
+            break;
+        taken += n;
+        core->stats.libssl_records++;
+        core->stats.bytes_sealed += n;
+        if (request(core, c, TLS_REQ_SEAL))
+            rc = answer_take(msg, wire);
+    }
+    return taken > 0 ? (int)taken : rc;
+}
+
+int tls_libssl_close(struct tls_core *core, struct tls_conn *c, struct rope *wire) {
+    struct tls_msg *msg = msg_of(core, c);
+    int rc = 0;
+
+    if (c->flags & TLS_F_IN_FLIGHT || msg->unread)
+        c->flags |= TLS_F_CLOSE_OWED;
+    else if (request(core, c, TLS_REQ_CLOSE))
+        rc = answer_take(msg, wire);
+    c->flags |= TLS_F_WRITE_CLOSED;
+    core->stats.close_notify_out++;
+    return rc;
+}
+
+/* --- once a turn --- */
+
+/* The connection a message belongs to; NULL: gone. */
+static struct tls_conn *conn_of(struct tls_core *core, const struct tls_msg *msg) {
+    if (!tls_conn_alive(core, msg->conn))
+        return NULL;
+    struct tls_conn *c = tls_conn_get(core, msg->conn);
+    return c->generation == msg->generation && c->phase != TLS_PHASE_DEAD ? c : NULL;
+}
+
+uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, uint32_t max) {
+    uint32_t n = 0;
+    void *object;
+
+    if (core->engine == NULL)
+        return 0;
+    if (core->run_inline && max_inline > 0)
+        tls_engine_run(core->engine, max_inline);
+    while (n < max && rte_ring_sc_dequeue(core->completions, &object) == 0) {
+        struct tls_msg *msg = object;
+        struct tls_conn *c = conn_of(core, msg);
+        if (c == NULL) {
+            msg_dismiss(core, msg);
+            continue;
+        }
+        c->flags &= (uint8_t)~TLS_F_IN_FLIGHT;
+        msg->unread = true;
+        news[n++] = c->user;
+    }
+    while (n < max && core->waiting_first) {
+        uint32_t place = place_get(core);
+        if (place == POOL_NONE)
+            break;
+        struct tls_conn *c = tls_conn_get(core, core->waiting_first);
+        waiting_leave(core, c);
+        c->place = place;
+        news[n++] = c->user;
+    }
+    return n;
+}
+
+void tls_conn_info(const struct tls_core *core, tls_id id, struct tls_info *info) {
+    const struct tls_conn *c = tls_conn_get(core, id);
+
+    *info = (struct tls_info){.suite = "", .resumed = c->flags & TLS_F_RESUMED};
+    if (c->phase == TLS_PHASE_OPEN) {
+        info->version = tls_conn_suite(c)->version;
+        info->suite = tls_conn_suite(c)->name;
+        info->taken_over = true;
+        info->read_seq = c->seq[TLS_READ];
+        info->write_seq = c->seq[TLS_WRITE];
+    } else if (c->phase == TLS_PHASE_LIBSSL) {
+        const struct tls_msg *msg = msg_of(core, c);
+        info->version = msg->version; /* set before the phase began, by nobody since */
+        info->suite = msg->suite_name;
+    }
+}

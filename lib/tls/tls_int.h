@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Shared inside lib/tls: the state of a connection, suites and their AEADs, keys, and the steps of the files. */
+#ifndef WEIR_TLS_INT_H
+#define WEIR_TLS_INT_H
+
+#include "tls_core.h"
+
+#include "../base/span.h"
+
+#include <string.h>
+
+#define TLS_HEADER_BYTES      5u
+#define TLS_TAG_BYTES         16u
+#define TLS_NONCE_BYTES       12u
+#define TLS_KEY_MAX           32u
+#define TLS_SECRET_MAX        48u
+#define TLS_RECORD_WIRE_MAX   (TLS_RECORD_MAX + 2048u) /* header excluded, any version (RFC 5246 section 6.2.3) */
+#define TLS_RECORD_WIRE_MAX13 (TLS_RECORD_MAX + 256u)  /* RFC 8446 section 5.2 */
+#define TLS_GCM_RECORD_LIMIT  23726566ull              /* 2^24.5, RFC 8446 section 5.5 */
+#define TLS_EMPTY_RUN_MAX     32u
+#define TLS_WARNING_RUN_MAX   4u
+#define TLS_UPDATE_RUN_MAX    32u
+
+enum tls_content { TLS_CT_CCS = 20, TLS_CT_ALERT = 21, TLS_CT_HANDSHAKE = 22, TLS_CT_DATA = 23 };
+enum tls_alert { TLS_ALERT_CLOSE_NOTIFY = 0, TLS_ALERT_USER_CANCELED = 90, TLS_ALERT_NO_RENEGOTIATION = 100 };
+enum { TLS_V12 = 0x0303, TLS_V13 = 0x0304 };
+
+/* Directions, seen from the server. */
+enum tls_dir { TLS_READ, TLS_WRITE };
+
+/* --- tls_aead.c: AEADs over IPsec-MB and the suites that use them --- */
+struct gcm_key_data;
+
+struct tls_op { /* one record under way */
+    struct IMB_MGR *mgr;
+    const void *key; /* struct gcm_key_data where the AEAD expands its key, else the raw key */
+    void *ctx;       /* core->aead_ctx */
+    uint8_t nonce[16];
+    uint8_t aad[16];
+    uint32_t aad_bytes;
+};
+
+struct tls_aead {
+    uint8_t key_bytes;
+    /* Expand a raw key; NULL where the raw key is used as it is. */
+    void (*expand)(struct IMB_MGR *mgr, const uint8_t *key, struct gcm_key_data *out);
+    /* A whole record in one piece; dst may be src. `tag` is written in both directions: the caller compares. */
+    void (*seal)(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n, uint8_t *tag);
+    void (*open)(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n, uint8_t *tag);
+    /* A record in pieces: begin, parts, end. */
+    void (*begin)(const struct tls_op *op);
+    void (*seal_part)(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n);
+    void (*open_part)(const struct tls_op *op, uint8_t *dst, const uint8_t *src, uint32_t n);
+    void (*end)(const struct tls_op *op, uint8_t *tag);
+};
+
+enum tls_hash { TLS_SHA256 = 32, TLS_SHA384 = 48 }; /* the value is the hash's length in bytes */
+
+struct tls_suite {
+    uint16_t id; /* as on the wire */
+    uint16_t version;
+    const char *name;
+    const struct tls_aead *aead;
+    enum tls_hash hash;
+    uint8_t explicit_bytes; /* of the nonce, in front of each record: 8 in TLS 1.2 GCM (RFC 5288), else 0 */
+    uint8_t fixed_iv_bytes; /* of the nonce, from the key block: 4 there, else 12 */
+    bool limited;           /* GCM: keys wear out after gcm_record_limit records */
+};
+extern const struct tls_suite tls_suites[];
+extern const uint8_t tls_suites_count;
+/* Row number + 1 of a suite that IPsec-MB can take over; 0: none. */
+uint8_t tls_suite_find(uint16_t version, uint16_t id);
+
+/* Bytes of a record beside header and plaintext: explicit nonce, inner type, tag. */
+static inline uint32_t tls_suite_overhead(const struct tls_suite *s) {
+    return s->explicit_bytes + (s->version == TLS_V13) + TLS_TAG_BYTES;
+}
+
+/* Nonce and additional data of record `seq`. `n` is the length the AAD speaks of: ciphertext and tag in 1.3, plaintext
+ * in 1.2. `explicit_nonce` (8 bytes) only for reading with suites that carry one. */
+void tls_op_set(struct tls_op *op, const struct tls_suite *s, const uint8_t iv[TLS_NONCE_BYTES], uint64_t seq,
+                uint8_t type, uint32_t n, const uint8_t *explicit_nonce);
+/* Constant in time. */
+bool tls_tag_equal(const uint8_t *a, const uint8_t *b);
+
+/* --- tls_keys.c: key schedule --- */
+struct tls_kdf;
+struct tls_kdf *tls_kdf_new(void);
+void tls_kdf_free(struct tls_kdf *kdf);
+/* HKDF-Expand-Label(secret, label, "", n), RFC 8446 section 7.1. Returns 0 or WEIR_EIO. */
+int tls_kdf_expand_label(struct tls_kdf *kdf, enum tls_hash hash, const uint8_t *secret, const char *label,
+                         uint8_t *out, uint32_t n);
+/* The TLS 1.2 PRF, RFC 5246 section 5, seed = seed1 | seed2. Returns 0 or WEIR_EIO. */
+int tls_kdf_prf12(struct tls_kdf *kdf, enum tls_hash hash, const uint8_t *secret, uint32_t secret_bytes,
+                  const char *label, const uint8_t *seed1, const uint8_t *seed2, uint32_t seed_bytes, uint8_t *out,
+                  uint32_t n);
+
+struct tls_dir_keys { /* one direction, before it is packed into a connection */
+    uint64_t seq;
+    uint8_t key[TLS_KEY_MAX];
+    uint8_t iv[TLS_NONCE_BYTES];
+    uint8_t secret[TLS_SECRET_MAX]; /* 1.3 */
+};
+/* Key and IV of keys->secret; seq becomes 0. Returns 0 or WEIR_EIO. */
+int tls_keys_from_secret(struct tls_kdf *kdf, const struct tls_suite *s, struct tls_dir_keys *keys);
+/* The secret of the next epoch (RFC 8446 section 7.2) and its key and IV. Returns 0 or WEIR_EIO. */
+int tls_keys_next(struct tls_kdf *kdf, const struct tls_suite *s, struct tls_dir_keys *keys);
+/* Both directions of a TLS 1.2 key block (RFC 5246 section 6.3). Returns 0 or WEIR_EIO. */
+int tls_keys_from_master(struct tls_kdf *kdf, const struct tls_suite *s, const uint8_t *master, uint32_t master_bytes,
+                         const uint8_t *client_random, const uint8_t *server_random, struct tls_dir_keys keys[2]);
+
+/* --- the state of a connection --- */
+enum tls_phase { TLS_PHASE_NEW, TLS_PHASE_HANDSHAKE, TLS_PHASE_OPEN, TLS_PHASE_LIBSSL, TLS_PHASE_DEAD, TLS_PHASES };
+
+enum tls_flag {
+    TLS_F_WAITING = 1,      /* in the list of those that wait for a place */
+    TLS_F_IN_FLIGHT = 2,    /* the place is with the engine */
+    TLS_F_READ_CLOSED = 4,  /* close_notify came */
+    TLS_F_WRITE_CLOSED = 8, /* close_notify went */
+    TLS_F_RESUMED = 16,
+    TLS_F_UPDATE_OWED = 32,  /* the peer asked for a KeyUpdate, no mbuf yet */
+    TLS_F_UPDATE_ASKED = 64, /* we asked the peer for one in this epoch */
+    TLS_F_CLOSE_OWED = 128,  /* close_notify waits for libssl */
+};
+
+struct tls_hs_state { /* a connection before it has keys */
+    struct tls_ctx *ctx;
+    uint32_t next, prev; /* in the list of those that wait */
+};
+
+/* With a cached expanded key a record touches the first line alone. */
+struct tls_conn {
+    uint32_t generation;
+    uint32_t user;
+    union {
+        uint32_t place; /* HANDSHAKE, LIBSSL: index in core->places, 0: none */
+        uint32_t ext;   /* OPEN: index in core->exts, 0: none */
+    };
+    uint16_t epoch[2]; /* of the keys; by enum tls_dir, as everything that follows */
+    uint8_t phase;
+    uint8_t suite; /* row + 1 of tls_suites; 0: none of them */
+    uint8_t flags;
+    uint8_t drop; /* DEAD: why */
+    uint8_t empty_run, warning_run, update_run;
+    uint8_t fragment_code; /* max_fragment_length as negotiated (RFC 6066 section 4); 0: TLS_RECORD_MAX */
+    uint64_t seq[2];
+    uint8_t iv[2][TLS_NONCE_BYTES];
+    uint8_t key[TLS_KEY_MAX]; /* 128-bit keys: both; else the read key, and the write key in the ext */
+    union {
+        uint8_t secret[2][32]; /* OPEN, TLS 1.3: the first 32 bytes */
+        struct tls_hs_state hs;
+    };
+};
+static_assert(sizeof(struct tls_conn) == TLS_CONN_BYTES, "budget of a connection with 128-bit keys");
+static_assert(offsetof(struct tls_conn, key) == WEIR_CACHE_LINE, "what every record needs lies in one line");
+
+struct tls_ext {
+    uint8_t key[TLS_KEY_MAX]; /* write */
+    uint8_t secret[2][16];    /* bytes 32 to 47 of the secrets */
+};
+static_assert(sizeof(struct tls_ext) == TLS_EXT_BYTES, "budget of what longer keys add");
+static_assert(TLS_CONN_BYTES + TLS_EXT_BYTES == 224, "budget of a connection with longer keys");
+
+static inline struct tls_conn *tls_conn_get(const struct tls_core *core, tls_id id) {
+    assert(core->alive[id / 64] & 1ull << id % 64);
+    return pool_get(&core->conns, id);
+}
+
+static inline const struct tls_suite *tls_conn_suite(const struct tls_conn *c) {
+    return &tls_suites[c->suite - 1];
+}
+
+/* Plaintext bytes a record of this connection may hold. */
+static inline uint32_t tls_conn_record_max(const struct tls_conn *c) {
+    return c->fragment_code ? 256u << c->fragment_code : TLS_RECORD_MAX;
+}
+
+/* --- tls_core.c: packing keys into a connection --- */
+/* Is the state of this suite the large one? */
+bool tls_suite_needs_ext(const struct tls_suite *s);
+const uint8_t *tls_conn_key(const struct tls_core *core, const struct tls_conn *c, enum tls_dir dir);
+void tls_conn_keys_store(struct tls_core *core, struct tls_conn *c, enum tls_dir dir, const struct tls_dir_keys *keys);
+void tls_conn_secret_load(const struct tls_core *core, const struct tls_conn *c, enum tls_dir dir,
+                          uint8_t secret[TLS_SECRET_MAX]);
+/* Forget the expanded key of a direction's present epoch. */
+void tls_conn_key_evict(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir);
+/* op->key and the rest that stays the same for all records of a direction. */
+void tls_conn_op(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir, struct tls_op *op);
+/* Next epoch of one direction (KeyUpdate); the old key is gone. Returns 0 or WEIR_EIO. */
+int tls_conn_rekey(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir);
+/* Zero all keys of an OPEN connection, here and in the cache, and give back its ext. */
+void tls_conn_keys_wipe(struct tls_core *core, struct tls_conn *c, tls_id id);
+
+/* --- tls_keycache.c --- */
+/* `name` tells whose key it is: connection, direction and epoch. */
+static inline uint64_t tls_keycache_name(tls_id id, enum tls_dir dir, uint16_t epoch) {
+    return (uint64_t)id << 32 | (uint64_t)epoch << 1 | dir;
+}
+struct tls_keycache *tls_keycache_new(uint32_t keys);
+void tls_keycache_free(struct tls_keycache *cache);
+/* The expanded key of `name`. `*hit` false: the place is new and the caller fills it at once. Valid until the next
+ * call. */
+struct gcm_key_data *tls_keycache_get(struct tls_keycache *cache, uint64_t name, bool *hit);
+void tls_keycache_evict(struct tls_keycache *cache, uint64_t name);
+
+/* --- tls_record.c --- */
+struct tls_frame { /* the record at the front of a rope */
+    uint8_t type;
+    uint16_t version;
+    uint32_t body_bytes; /* behind the header */
+};
+/* Returns 1 and fills `f` where a whole record lies there, 0 where more bytes are needed, or minus an enum tls_drop.
+ * `body_max`: longest body allowed. */
+int tls_frame_peek(const struct rope *wire, uint32_t body_max, struct tls_frame *f);
+/* Open the record `f` off `wire`. Its plaintext (in 1.3: inner plaintext, type and padding) is in `out`, which was
+ * empty, with the tag verified and the sequence number advanced. Returns 0, TLS_NO_MBUF (nothing taken) or minus an
+ * enum tls_drop. */
+#define TLS_NO_MBUF 1
+int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_frame *f, struct rope *wire,
+                    struct rope *out);
+/* Cut the rope to its first n bytes. */
+void tls_rope_truncate(struct rope *r, uint32_t n);
+
+/* --- tls_seal.c --- */
+/* Seal the first n bytes of `plain` as one record of type `type` behind `wire`. Returns 0 or WEIR_ENOMEM (nothing
+ * taken). Checks no limit. */
+int tls_record_seal(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_t type, struct rope *plain, uint32_t n,
+                    struct rope *wire);
+/* The same for a few bytes (at most 64) of alert or handshake. */
+int tls_record_seal_bytes(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_t type, const uint8_t *data,
+                          uint32_t n, struct rope *wire);
+/* Send a KeyUpdate and move to the next write key. Returns 0, WEIR_ENOMEM (nothing done) or WEIR_EIO. */
+int tls_key_update_send(struct tls_core *core, struct tls_conn *c, tls_id id, bool ask_peer, struct rope *wire);
+
+/* --- tls_sink.c: where ciphertext or plaintext is written --- */
+struct tls_sink {
+    struct rope out;
+    struct rte_mbuf *spare; /* chain of mbufs taken beforehand, so that nothing can fail half way */
+    uint32_t room;          /* bytes that may be written behind out.tail */
+    uint32_t spare_room;    /* of a fresh mbuf */
+};
+struct tls_sink_plan { /* the same walk, only counting */
+    uint32_t room, spares, spare_room;
+};
+static inline void tls_plan_bytes(struct tls_sink_plan *p, uint32_t n) {
+    if (n > p->room) {
+        uint32_t more = (n - p->room + p->spare_room - 1) / p->spare_room;
+        p->spares += more;
+        p->room += more * p->spare_room;
+    }
+    p->room -= n;
+}
+/* Returns 0 or WEIR_ENOMEM. */
+int tls_sink_init(struct tls_sink *s, const struct tls_core *core, uint32_t spares);
+/* Link a private mbuf whose bytes are, or will be, transformed in place. */
+void tls_sink_link(struct tls_sink *s, struct rte_mbuf *m);
+/* Room for up to n bytes behind what is there: *n becomes how many; they count as written. */
+uint8_t *tls_sink_room(struct tls_sink *s, uint32_t *n);
+void tls_sink_write(struct tls_sink *s, const void *data, uint32_t n);
+/* Free spares that were not needed. */
+void tls_sink_done(struct tls_sink *s);
+
+/* Take the first mbuf off a rope. */
+static inline struct rte_mbuf *tls_rope_pop(struct rope *r) {
+    struct rte_mbuf *m = r->head;
+    r->head = m->next;
+    if (r->head == NULL)
+        r->tail = NULL;
+    m->next = NULL;
+    r->len_bytes -= m->data_len;
+    r->mbufs--;
+    return m;
+}
+
+/* --- tls_alert.c --- */
+/* What an alert of an OPEN connection means. Returns verdict bits or minus an enum tls_drop. */
+int tls_alert_in(struct tls_core *core, struct tls_conn *c, const uint8_t *body, uint32_t n);
+/* Append the alert that belongs to a drop, where keys or the lack of any allow one. */
+void tls_alert_for_drop(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_drop drop, struct rope *wire);
+int tls_drop_alert(enum tls_drop d);
+
+/* --- tls_handshake.c --- */
+/* A verdict of a handshake's completion and of records that libssl carries; called with the place at home. */
+struct tls_turn { /* arguments of one tls_input */
+    struct tls_core *core;
+    struct tls_conn *c;
+    tls_id id;
+    struct rope *wire_in, *plain, *wire_out;
+    uint32_t budget_bytes;
+    uint32_t spent_bytes;
+    int verdict; /* bits so far */
+};
+enum tls_step { TLS_STEP_STOP, TLS_STEP_AGAIN }; /* or minus an enum tls_drop */
+int tls_step_new(struct tls_turn *t);
+int tls_step_handshake(struct tls_turn *t);
+int tls_step_libssl(struct tls_turn *t);
+int tls_step_open(struct tls_turn *t);
+/* Seal and close where libssl carries the records. */
+int tls_libssl_seal(struct tls_core *core, struct tls_conn *c, struct rope *plain, struct rope *wire,
+                    uint32_t max_bytes);
+int tls_libssl_close(struct tls_core *core, struct tls_conn *c, struct rope *wire);
+/* Leave the list of those that wait, give back or cancel the place, drop the reference on the context. */
+void tls_handshake_leave(struct tls_core *core, struct tls_conn *c, tls_id id);
+/* Hand a message back to its pool, or to the engine where an SSL object must die first. */
+void tls_place_release(struct tls_core *core, uint32_t place);
+
+/* --- tls_conn.c --- */
+static inline bool tls_conn_alive(const struct tls_core *core, tls_id id) {
+    return core->alive[id / 64] >> id % 64 & 1;
+}
+
+#endif

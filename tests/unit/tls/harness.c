@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "harness.h"
+
+#include <openssl/ec.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <rte_eal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MBUFS 4095u
+
+static struct rte_mempool *pool;
+
+struct rte_mempool *harness_pool(void) {
+    if (pool == NULL) {
+        char *args[] = {"test", "--no-huge", "--no-pci",          "--no-shconf", "--no-telemetry",
+                        "-m",   "64",        "--log-level=error", NULL};
+        cr_assert_geq(rte_eal_init(8, args), 0, "EAL");
+        pool = rte_pktmbuf_pool_create("tls_test", MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+        cr_assert_not_null(pool, "mbuf pool");
+    }
+    return pool;
+}
+
+uint32_t harness_mbufs_out(void) {
+    return rte_mempool_in_use_count(harness_pool());
+}
+
+uint32_t harness_random(uint64_t *seed, uint32_t below) {
+    *seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
+    return (uint32_t)(*seed >> 33) % below;
+}
+
+static void write_pem(char path[64], EVP_PKEY *key, X509 *certificate) {
+    snprintf(path, 64, "/tmp/weir-test-XXXXXX");
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    FILE *f = fdopen(fd, "w");
+    if (certificate)
+        PEM_write_X509(f, certificate);
+    else
+        PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
+    fclose(f);
+}
+
+void harness_files(enum key_kind kind, char certificate[64], char key[64]) {
+    EVP_PKEY *pair = kind == KEY_EC ? EVP_EC_gen("P-256") : EVP_RSA_gen(2048);
+    X509 *x = X509_new();
+    X509_NAME *name = X509_get_subject_name(x);
+
+    X509_set_version(x, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+    X509_gmtime_adj(X509_getm_notBefore(x), -60);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"weir.test", -1, -1, 0);
+    X509_set_issuer_name(x, name);
+    X509_set_pubkey(x, pair);
+    cr_assert_gt(X509_sign(x, pair, EVP_sha256()), 0);
+    write_pem(certificate, pair, x);
+    write_pem(key, pair, NULL);
+    X509_free(x);
+    EVP_PKEY_free(pair);
+}
+
+void harness_files_remove(const char *certificate, const char *key) {
+    unlink(certificate);
+    unlink(key);
+}
+
+struct tls_ctx *harness_ctx(enum key_kind kind, uint16_t min_version, const char *ciphers, const char *suites) {
+    char certificate[64], key[64], error[256] = "";
+
+    harness_files(kind, certificate, key);
+    struct tls_ctx_config config = {.name = "test",
+                                    .certificate_file = certificate,
+                                    .key_file = key,
+                                    .min_version = min_version,
+                                    .ciphers = ciphers,
+                                    .ciphersuites = suites};
+    struct tls_ctx *ctx = tls_ctx_new(&config, error, sizeof(error));
+    harness_files_remove(certificate, key);
+    cr_assert_not_null(ctx, "%s", error);
+    return ctx;
+}
+
+void harness_init(struct harness *h, const struct harness_options *o) {
+    struct tls_config config = {.max_conns = 64, .max_handshakes = o->max_handshakes, .pool = harness_pool()};
+    bool v13 = o->version == TLS_V13;
+
+    *h = (struct harness){.piece_max = o->piece_max, .share = o->share, .seed = 1};
+    cr_assert_eq(tls_core_init(&h->core, &config), 0);
+    h->engine = tls_engine_new("test", 0, SOCKET_ID_ANY);
+    cr_assert_not_null(h->engine);
+    cr_assert_eq(tls_core_attach(&h->core, h->engine, !o->other_thread), 0);
+    h->ctx = harness_ctx(o->kind, 0, v13 ? NULL : o->suite, v13 ? o->suite : NULL);
+    h->client_ctx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_min_proto_version(h->client_ctx, o->version);
+    SSL_CTX_set_max_proto_version(h->client_ctx, o->version);
+    if (o->suite && v13)
+        cr_assert_eq(SSL_CTX_set_ciphersuites(h->client_ctx, o->suite), 1);
+    else if (o->suite)
+        cr_assert_eq(SSL_CTX_set_cipher_list(h->client_ctx, o->suite), 1);
+    if (o->groups)
+        cr_assert_eq(SSL_CTX_set1_groups_list(h->client_ctx, o->groups), 1);
+    harness_connect(h, NULL);
+}
+
+void harness_connect(struct harness *h, SSL_SESSION *session) {
+    h->client = SSL_new(h->client_ctx);
+    SSL_set_bio(h->client, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_connect_state(h->client);
+    if (session)
+        SSL_set_session(h->client, session);
+    h->id = tls_conn_new(&h->core, h->ctx, 7);
+    cr_assert_neq(h->id, 0);
+    h->error = h->verdicts = 0;
+}
+
+void harness_disconnect(struct harness *h) {
+    tls_conn_free(&h->core, h->id);
+    SSL_free(h->client);
+    h->client = NULL;
+    rope_clear(&h->wire_in);
+    rope_clear(&h->wire_out);
+    rope_clear(&h->in);
+    rope_clear(&h->out);
+}
+
+void harness_fini(struct harness *h) {
+    if (h->client)
+        harness_disconnect(h);
+    tls_core_fini(&h->core);
+    tls_engine_free(h->engine);
+    tls_ctx_unref(h->ctx);
+    SSL_CTX_free(h->client_ctx);
+    cr_assert_eq(harness_mbufs_out(), 0, "%u mbufs lost", harness_mbufs_out());
+}
+
+/* An mbuf of its own for each piece, as a network card would deliver it: rope_push would merge small ones. */
+static void push_piece(struct harness *h, struct rope *r, const uint8_t *data, uint32_t n) {
+    struct rte_mbuf *m = rte_pktmbuf_alloc(harness_pool());
+
+    cr_assert_not_null(m);
+    memcpy(rte_pktmbuf_append(m, (uint16_t)n), data, n);
+    if (h->share) {
+        struct rte_mbuf *view = rte_pktmbuf_alloc(harness_pool());
+        rte_pktmbuf_attach(view, m);
+        rte_pktmbuf_free(m);
+        m = view;
+    }
+    struct rope one = {m, m, n, 1};
+    if (r->tail) {
+        r->tail->next = m;
+        r->tail = m;
+        r->len_bytes += n;
+        r->mbufs++;
+    } else {
+        *r = one;
+    }
+}
+
+static void push_pieces(struct harness *h, struct rope *r, const uint8_t *data, uint32_t n) {
+    while (n > 0) {
+        uint32_t part = weir_min_u32(n, 1400);
+        if (h->piece_max)
+            part = weir_min_u32(part, 1 + harness_random(&h->seed, h->piece_max));
+        push_piece(h, r, data, part);
+        data += part;
+        n -= part;
+    }
+}
+
+void harness_inject(struct harness *h, const void *data, uint32_t n) {
+    push_pieces(h, &h->wire_in, data, n);
+}
+
+void harness_client_flush(struct harness *h) {
+    uint8_t buffer[4096];
+    int n;
+
+    while ((n = BIO_read(SSL_get_wbio(h->client), buffer, sizeof(buffer))) > 0)
+        harness_inject(h, buffer, (uint32_t)n);
+}
+
+static void wire_to_client(struct harness *h) {
+    for (const struct rte_mbuf *m = h->wire_out.head; m; m = m->next)
+        BIO_write(SSL_get_rbio(h->client), rte_pktmbuf_mtod(m, const void *), m->data_len);
+    rope_clear(&h->wire_out);
+}
+
+void harness_turn(struct harness *h) {
+    uint32_t news[4];
+
+    tls_poll(&h->core, 8, news, 4);
+    int rc = tls_input(&h->core, h->id, &h->wire_in, &h->in, &h->wire_out, 4096);
+    if (rc < 0 && h->error == 0)
+        h->error = rc;
+    if (rc > 0)
+        h->verdicts |= rc;
+    wire_to_client(h);
+}
+
+bool harness_handshake(struct harness *h) {
+    for (int i = 0; i < 50 && h->error == 0; i++) {
+        int done = SSL_do_handshake(h->client);
+        harness_client_flush(h);
+        harness_turn(h);
+        if (!h->core.run_inline)
+            tls_engine_run(h->engine, 8);
+        if (done == 1 && tls_established(&h->core, h->id))
+            return true;
+    }
+    return false;
+}
+
+static uint8_t pattern(uint32_t i) {
+    return (uint8_t)(i * 31 + (i >> 8) * 7 + 1);
+}
+
+void harness_send(struct harness *h, uint32_t n, uint32_t record) {
+    static uint8_t buffer[TLS_RECORD_MAX];
+    uint32_t sent = 0;
+
+    while (sent < n) {
+        uint32_t part = weir_min_u32(n - sent, record);
+        for (uint32_t i = 0; i < part; i++)
+            buffer[i] = pattern(sent + i);
+        cr_assert_eq(SSL_write(h->client, buffer, (int)part), (int)part);
+        sent += part;
+    }
+    harness_client_flush(h);
+    for (int i = 0; i < 1000 && (h->in.len_bytes < n) && h->error == 0; i++) {
+        harness_turn(h);
+        if (!h->core.run_inline)
+            tls_engine_run(h->engine, 8);
+    }
+    cr_assert_eq(h->error, 0, "%s", tls_drop_text((enum tls_drop) - h->error));
+    cr_assert_eq(h->in.len_bytes, n, "%u of %u bytes", h->in.len_bytes, n);
+    uint8_t *all = calloc(1, n);
+    cr_assert_eq(rope_copy(&h->in, 0, all, n), n);
+    for (uint32_t i = 0; i < n; i++)
+        if (all[i] != pattern(i))
+            cr_assert_fail("byte %u differs", i);
+    free(all);
+    rope_clear(&h->in);
+}
+
+void harness_receive(struct harness *h, uint32_t n) {
+    uint8_t *all = calloc(1, n), *got = calloc(1, n);
+    uint32_t have = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        all[i] = pattern(i);
+    push_pieces(h, &h->out, all, n);
+    for (int i = 0; i < 1000 && have < n; i++) {
+        if (h->out.len_bytes > 0) {
+            int rc = tls_seal(&h->core, h->id, &h->out, &h->wire_out, UINT32_MAX);
+            cr_assert_geq(rc, 0, "seal %d", rc);
+        }
+        harness_turn(h);
+        if (!h->core.run_inline)
+            tls_engine_run(h->engine, 8);
+        int rc;
+        while (have < n && (rc = SSL_read(h->client, got + have, (int)(n - have))) > 0)
+            have += (uint32_t)rc;
+    }
+    cr_assert_eq(have, n, "client read %u of %u", have, n);
+    cr_assert_eq(memcmp(all, got, n), 0);
+    free(all);
+    free(got);
+}
