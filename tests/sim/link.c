@@ -115,16 +115,17 @@ void sim_link_set_tap(struct sim_link *l, sim_link_tap tap, void *context) {
 }
 
 /* What a NIC does with RTE_MBUF_F_TX_IP_CKSUM and _TCP_CKSUM: the stack has left zero in the IP checksum and the sum of
- * the pseudo-header in the TCP one, which is summed with the rest. */
-static void offload(const struct rte_mbuf *m, struct packet *p) {
-    uint8_t *ip = p->bytes + m->l2_len, *tcp = ip + m->l3_len;
+ * the pseudo-header in the TCP one, which is summed with the rest. A stack that leaves the Ethernet header to others
+ * has set m->l2_len for it already, so the wire's own count says where IP begins. */
+static void offload(const struct sim_link *l, const struct rte_mbuf *m, struct packet *p) {
+    uint8_t *ip = p->bytes + l->config.l2_len_bytes, *tcp = ip + m->l3_len;
     if (m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM) {
         uint16_t sum = sim_fold(sim_sum(ip, m->l3_len, 0));
         ip[10] = (uint8_t)(sum >> 8);
         ip[11] = (uint8_t)sum;
     }
     if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_TCP_CKSUM) {
-        uint16_t sum = sim_fold(sim_sum(tcp, p->len_bytes - m->l2_len - m->l3_len, 0));
+        uint16_t sum = sim_fold(sim_sum(tcp, (uint32_t)(p->bytes + p->len_bytes - tcp), 0));
         tcp[16] = (uint8_t)(sum >> 8);
         tcp[17] = (uint8_t)sum;
     }
@@ -173,7 +174,7 @@ static void carry(struct sim_link *l, struct rte_mbuf *m, uint64_t now_us) {
         return;
     }
     struct packet *p = packet_of(m);
-    offload(m, p);
+    offload(l, m, p);
     /* Every draw takes place for every packet: changing one chance leaves the others' stream as it was. */
     bool loss = sim_rng_chance(&l->rng, c->loss_ppm), dup = sim_rng_chance(&l->rng, c->dup_ppm);
     bool late = sim_rng_chance(&l->rng, c->reorder_ppm), bad = sim_rng_chance(&l->rng, c->corrupt_ppm);
