@@ -127,7 +127,7 @@ static void write_some(struct pair *p, unsigned s, uint32_t number) {
     uint32_t n = (uint32_t)RTE_MIN(left, room);
     n = e->write_chunk ? RTE_MIN(n, e->write_chunk) : n;
     uint32_t got = queue_bytes(p, s, number, n);
-    if (got < n || (n == e->write_chunk && got < left))
+    if (got < n || (n && n == e->write_chunk && got < left))
         tcp_conn_again(p->side[s].core, e->id, TCP_EV_WRITABLE);
 }
 
@@ -154,7 +154,7 @@ static void echo_some(struct pair *p, unsigned s, uint32_t number) {
     if (tcp_conn_send(core, e->id, &out) != 0)
         pair_fail(p, "conn %u side %u: tcp_conn_send refused an echo", number, s);
     e->written_bytes += n;
-    if (rx->len_bytes > 0 && n == e->read_chunk)
+    if (rx->len_bytes > 0 && n == e->read_chunk) /* not short of room: that brings an event */
         tcp_conn_again(core, e->id, TCP_EV_READABLE);
 }
 
