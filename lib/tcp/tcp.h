@@ -11,12 +11,12 @@
  *   time: one lazy wheel node a flow (tcp_timer.c)
  *
  * RFCs here: 9293 (state machine), 7323 (window scale, timestamps, PAWS), 2018 (SACK: generated; received blocks are
- * parsed), 5681 and 6582 (congestion control, NewReno), 6298 (RTO), 6928 (IW10), 5961 (blind attacks: challenge ACKs, rate
- * limited), 6528 (ISN), 1122 4.2 (keep-alive, delayed ACK, silly window), 6191 (TIME-WAIT reuse).
+ * parsed), 5681 and 6582 (congestion control, NewReno), 6298 (RTO), 6928 (IW10), 5961 (blind attacks: challenge ACKs,
+ * rate limited), 6528 (ISN), 1122 4.2 (keep-alive, delayed ACK, silly window), 6191 (TIME-WAIT reuse).
  *
  * Names and ownership: a connection is a tcp_id (pool index; 0 none) together with its generation. Everything reached
- * through it belongs to the core. Once tcp_conn_release is called the id is the core's own: it goes through FIN, TIME-WAIT
- * and so on alone and raises no more events.
+ * through it belongs to the core. Once tcp_conn_release is called the id is the core's own: it goes through FIN,
+ * TIME-WAIT and so on alone and raises no more events.
  *
  * Memory: struct tcp_conn <= 256 B, hot fields in the first two cache lines; ropes hold mbufs only while data waits;
  * pools and table are made at init. Limits: max_conns; out-of-order data per flow bounded by the advertised window and
@@ -35,14 +35,15 @@
 
 typedef uint32_t tcp_id;
 
-#define TCP_MAX_PORTS 16
+#define TCP_MAX_PORTS     16
 #define TCP_MAX_LISTENERS 256
-#define TCP_BURST 64 /* most segments in a tcp_input_burst call */
+#define TCP_BURST         64 /* most segments in a tcp_input_burst call */
 
 /* RFC 9293 3.3.2 */
 #define TCP_STATES(X)                                                                                                  \
-    X(CLOSED) X(SYN_SENT) X(SYN_RECEIVED) X(ESTABLISHED) X(FIN_WAIT_1) X(FIN_WAIT_2) X(CLOSE_WAIT) X(CLOSING)          \
-        X(LAST_ACK) X(TIME_WAIT)
+    X(CLOSED)                                                                                                          \
+    X(SYN_SENT) X(SYN_RECEIVED) X(ESTABLISHED) X(FIN_WAIT_1) X(FIN_WAIT_2) X(CLOSE_WAIT) X(CLOSING) X(LAST_ACK)        \
+        X(TIME_WAIT)
 enum tcp_state {
 #define X(name) TCP_##name,
     TCP_STATES(X)
@@ -75,12 +76,12 @@ enum tcp_end {
 const char *tcp_end_name(enum tcp_end e);
 
 /* Events of a READY flow, a bit set that tcp_conn_events reads and clears. */
-#define TCP_EV_ACCEPTED 0x01    /* passive open complete: the owner adopts it (tcp_conn_set_user) or aborts it */
-#define TCP_EV_CONNECTED 0x02   /* active open complete */
-#define TCP_EV_READABLE 0x04    /* the receive rope grew */
-#define TCP_EV_PEER_FIN 0x08    /* the peer's FIN is in order: nothing follows what lies on the rope */
-#define TCP_EV_WRITABLE 0x10    /* send room grew after tcp_conn_send_room had come back short */
-#define TCP_EV_CLOSED 0x20      /* over: tcp_conn_end says why; unread bytes are still on the rope; release it */
+#define TCP_EV_ACCEPTED  0x01 /* passive open complete: the owner adopts it (tcp_conn_set_user) or aborts it */
+#define TCP_EV_CONNECTED 0x02 /* active open complete */
+#define TCP_EV_READABLE  0x04 /* the receive rope grew */
+#define TCP_EV_PEER_FIN  0x08 /* the peer's FIN is in order: nothing follows what lies on the rope */
+#define TCP_EV_WRITABLE  0x10 /* send room grew after tcp_conn_send_room had come back short */
+#define TCP_EV_CLOSED    0x20 /* over: tcp_conn_end says why; unread bytes are still on the rope; release it */
 
 /* What tcp_input_burst did with mbuf i. */
 #define TCP_SEG_FREE 0 /* taken note of; the caller frees it, it is no drop */
@@ -97,28 +98,29 @@ struct tcp_port {
 };
 
 struct tcp_config {
-    uint32_t max_conns;        /* flows, both roles together */
-    uint32_t max_half_open;    /* SYN_RECEIVED */
-    uint32_t max_time_wait;    /* beyond it the oldest goes */
-    uint32_t rcv_buf_bytes;    /* most a flow may advertise (default 64 KB where 0) */
-    uint32_t snd_buf_bytes;    /* most on the send rope (default 64 KB where 0) */
-    uint32_t rx_budget_mbufs;  /* mbufs all receive ropes and reassembly queues may hold; windows shrink towards it */
+    uint32_t max_conns;       /* flows, both roles together */
+    uint32_t max_half_open;   /* SYN_RECEIVED */
+    uint32_t max_time_wait;   /* beyond it the oldest goes */
+    uint32_t rcv_buf_bytes;   /* most a flow may advertise (default 64 KB where 0) */
+    uint32_t snd_buf_bytes;   /* most on the send rope (default 64 KB where 0) */
+    uint32_t rx_budget_mbufs; /* mbufs all receive ropes and reassembly queues may hold; windows shrink towards it */
     uint32_t connect_timeout_ms, half_open_timeout_ms, user_timeout_ms; /* 0: 5 s, 10 s, 60 s */
     uint32_t keepalive_idle_ms, keepalive_interval_ms;                  /* 0: 300 s, 15 s */
     uint8_t keepalive_probes;                                           /* 0: 5 */
-    uint32_t time_wait_ms;     /* 0: 60 s */
-    uint32_t linger_ms;        /* a released flow may stay so long before it is reset; 0: 30 s */
-    uint64_t secret[2];        /* SipHash key of ISNs (RFC 6528) and table; random per boot */
-    const char *name;          /* unique in the process: names of tables */
-    int socket_id;             /* NUMA node or SOCKET_ID_ANY */
+    uint32_t time_wait_ms;                                              /* 0: 60 s */
+    uint32_t linger_ms; /* a released flow may stay so long before it is reset; 0: 30 s */
+    uint64_t secret[2]; /* SipHash key of ISNs (RFC 6528) and table; random per boot */
+    const char *name;   /* unique in the process: names of tables */
+    int socket_id;      /* NUMA node or SOCKET_ID_ANY */
 };
 
 /* X(name): monotonic counters */
 #define TCP_COUNTERS(X)                                                                                                \
-    X(segs_in) X(segs_out) X(bytes_in) X(bytes_out) X(syns_in) X(accepted) X(connects) X(connected) X(retransmits)     \
-        X(fast_retransmits) X(rto_fired) X(tlp_probes) X(dup_acks_in) X(ooo_in) X(ooo_dropped) X(challenge_acks)        \
+    X(segs_in)                                                                                                         \
+    X(segs_out) X(bytes_in) X(bytes_out) X(syns_in) X(accepted) X(connects) X(connected) X(retransmits)                \
+        X(fast_retransmits) X(rto_fired) X(tlp_probes) X(dup_acks_in) X(ooo_in) X(ooo_dropped) X(challenge_acks)       \
             X(resets_in) X(resets_out) X(persist_probes) X(keepalive_probes) X(predicted_in) X(no_mbuf)                \
-                X(half_open_refused) X(conns_refused) X(time_wait_reused) X(delayed_acks)
+                X(half_open_refused) X(conns_refused) X(time_wait_reused) X(delayed_acks) X(overlaps_in)
 struct tcp_stats {
 #define X(name) uint64_t name;
     TCP_COUNTERS(X)
@@ -166,9 +168,9 @@ void tcp_icmp_error(struct tcp_core *core, const struct icmp_error *err, uint64_
 /* Fire what is due, bounded. */
 void tcp_timers(struct tcp_core *core, uint64_t now_us);
 
-/* Cut segments for flows with something to send, round robin, at most 64 KB a flow a call, and RST or challenge replies.
- * Writes IPv4 packets without Ethernet header (RTE_PKTMBUF_HEADROOM left for it), m->port = port number, ol_flags and
- * l2_len/l3_len/l4_len set for offload. Returns how many, at most `max`. */
+/* Cut segments for flows with something to send, round robin, at most 64 KB a flow a call, and RST or challenge
+ * replies. Writes IPv4 packets without Ethernet header (RTE_PKTMBUF_HEADROOM left for it), m->port = port number,
+ * ol_flags and l2_len/l3_len/l4_len set for offload. Returns how many, at most `max`. */
 uint16_t tcp_output(struct tcp_core *core, struct rte_mbuf **out, uint16_t max, uint64_t now_us);
 
 /* Is anything READY, or PENDING to be sent? (the worker's idle back-off asks) */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The memory of lib/tcp: struct tcp_core, held by value in struct worker, and struct tcp_conn, one a flow. Only lib/tcp and
- * its tests look inside; everybody else goes through tcp.h. */
+/* The memory of lib/tcp: struct tcp_core, held by value in struct worker, and struct tcp_conn, one a flow. Only lib/tcp
+ * and its tests look inside; everybody else goes through tcp.h. */
 #ifndef WEIR_TCP_CORE_H
 #define WEIR_TCP_CORE_H
 
@@ -22,60 +22,61 @@ enum tcp_timer_id { TCP_TIMER_REXMIT, TCP_TIMER_ACK, TCP_TIMER_LIFE, TCP_TIMER_C
 
 struct tcp_conn {
     /* Line 0: read and written for every segment that arrives in order. */
-    uint8_t state;       /* enum tcp_state */
-    uint8_t events;      /* TCP_EV_*, not yet fetched */
-    uint8_t port;        /* index into ports[] */
-    uint8_t wscales;     /* low nibble: the peer's shift (snd), high nibble: ours (rcv) */
-    uint32_t flags;      /* TCP_F_*, tcp_int.h */
-    uint32_t rcv_nxt;    /* next byte expected */
-    uint32_t rcv_adv;    /* right edge of the window we advertised; never moves left */
-    uint32_t rcv_acked;  /* RCV.NXT of the last ACK that left */
-    uint32_t snd_una;    /* oldest unacknowledged; the send rope begins here (a SYN or FIN is not on it) */
-    uint32_t snd_nxt;    /* next to send; falls back to snd_una on RTO */
-    uint32_t snd_max;    /* one beyond the highest ever sent */
-    uint32_t snd_wnd;    /* the peer's window, scaled */
-    uint32_t ts_recent;  /* RFC 7323 4.3 */
-    struct rope rx;      /* in order, waiting for the owner */
+    uint8_t state;      /* enum tcp_state */
+    uint8_t events;     /* TCP_EV_*, not yet fetched */
+    uint8_t port;       /* index into ports[] */
+    uint8_t wscales;    /* low nibble: the peer's shift (snd), high nibble: ours (rcv) */
+    uint32_t flags;     /* TCP_F_*, tcp_int.h */
+    uint32_t rcv_nxt;   /* next byte expected */
+    uint32_t rcv_adv;   /* right edge of the window we advertised; never moves left */
+    uint32_t rcv_acked; /* RCV.NXT of the last ACK that left */
+    uint32_t snd_una;   /* oldest unacknowledged; the send rope begins here (a SYN or FIN is not on it) */
+    uint32_t snd_nxt;   /* next to send; falls back to snd_una on RTO */
+    uint32_t snd_max;   /* one beyond the highest ever sent */
+    uint32_t snd_wnd;   /* the peer's window, scaled */
+    uint32_t ts_recent; /* RFC 7323 4.3 */
+    struct rope rx;     /* in order, waiting for the owner */
 
     /* Line 1: sending. */
     struct rope tx;          /* from snd_una on */
     struct rte_mbuf *cursor; /* mbuf of the send rope that holds snd_nxt; NULL: at its end, found again from the head */
     uint32_t cursor_off;     /* offset of snd_nxt within it */
     uint32_t cwnd;
-    uint16_t mss;            /* payload bytes a segment, options taken off */
+    uint16_t mss; /* payload bytes a segment, options taken off */
     uint8_t dupacks;
-    uint8_t ack_segs;        /* segments with data since the last ACK left */
+    uint8_t ack_segs;                         /* segments with data since the last ACK left */
     struct tcp_link link[TCP_LIST_COUNT - 1]; /* READY, PENDING */
-    uint32_t rexmit_ms;      /* deadline; 0: off */
+    uint32_t rexmit_ms;                       /* deadline; 0: off */
 
     /* Line 2: estimators; per ACK. */
     uint32_t snd_wl1, snd_wl2, snd_wnd_max;
     uint32_t ssthresh, recover;
-    uint32_t cc_state[2];    /* the congestion control's own */
+    uint32_t cc_state[2]; /* the congestion control's own */
     uint32_t srtt_us, rttvar_us, rto_us;
-    uint32_t rtt_seq;        /* the timed segment ends here (TCP_F_TIMED) */
-    uint32_t rtt_start_us;   /* low 32 bits of its departure */
-    uint32_t ts_recent_ms;   /* when ts_recent was set: PAWS expires after 24 days */
-    uint32_t ts_offset;      /* per flow, hides our uptime */
-    uint32_t progress_ms;    /* last time an ACK took us further; the user timeout counts from here */
-    uint32_t last_rx_ms;     /* keep-alive counts from here */
+    uint32_t rtt_seq;      /* the timed segment ends here (TCP_F_TIMED) */
+    uint32_t rtt_start_us; /* low 32 bits of its departure */
+    uint32_t ts_recent_ms; /* when ts_recent was set: PAWS expires after 24 days */
+    uint32_t ts_offset;    /* per flow, hides our uptime */
+    uint32_t progress_ms;  /* last time an ACK took us further; the user timeout counts from here */
+    uint32_t last_rx_ms;   /* keep-alive counts from here */
 
     /* Line 3: identity and rare events. */
     struct flow_key key;
     uint32_t ack_ms, life_ms; /* deadlines; 0: off */
     uint32_t user;
     uint16_t listener;
-    uint16_t reasm_count;
-    uint32_t reasm_head;      /* records in sequence order */
-    uint32_t reasm_last;      /* the last one that changed: SACK reports it first (RFC 2018 4), insertion starts there */
-    uint32_t rx_charged;      /* mbufs of rx as last counted in stats.rx_mbufs */
+    uint8_t reasm_count;
+    uint8_t dup_owed;    /* out-of-order segments since the last ACK left */
+    uint32_t reasm_head; /* records in sequence order */
+    uint32_t reasm_last; /* the last one that changed: SACK reports it first (RFC 2018 4), insertion starts there */
+    uint32_t rx_charged; /* mbufs of rx as last counted in stats.rx_mbufs */
     uint32_t retransmits;
     struct tcp_link tw;
-    uint32_t challenge_ms;    /* when the last challenge ACK was granted */
-    uint8_t backoff;          /* doublings of the RTO */
-    uint8_t keep_sent;        /* keep-alive probes without an answer */
-    uint8_t end;              /* enum tcp_end */
-    uint8_t quick_acks;       /* ACKs still sent at once (start of a flow) */
+    uint32_t challenge_ms; /* when the last challenge ACK was granted */
+    uint8_t backoff;       /* doublings of the RTO */
+    uint8_t keep_sent;     /* keep-alive probes without an answer */
+    uint8_t end;           /* enum tcp_end */
+    uint8_t quick_acks;    /* ACKs still sent at once (start of a flow) */
 };
 static_assert(sizeof(struct tcp_conn) <= 256, "memory budget of a flow");
 static_assert(offsetof(struct tcp_conn, rx) + sizeof(struct rope) == 64, "line 0: receive path");
@@ -115,20 +116,23 @@ struct tcp_core {
     uint64_t now_us;       /* of the last call that carried the time */
     struct pool conns;     /* struct tcp_conn */
     struct pool reasm;     /* struct tcp_reasm */
+    uint64_t *used;        /* bit i: connection i exists (freed objects are poisoned and may not be read) */
     struct flow_table table;
     struct timer_wheel wheel; /* node i serves connection i */
     const struct tcp_cc *cc;
     struct tcp_list ready, time_wait;
-    struct tcp_list pending[TCP_MAX_PORTS];  /* by the port they leave through, so that a full port costs nothing */
-    uint32_t quantum_left[TCP_MAX_PORTS];    /* of the flow at the head: a flow cut short by the port goes on with it */
+    struct tcp_list pending[TCP_MAX_PORTS]; /* by the port they leave through, so that a full port costs nothing */
+    uint32_t quantum_left[TCP_MAX_PORTS];   /* of the flow at the head: a flow cut short by the port goes on with it */
     struct tcp_reply replies[TCP_REPLIES];
     uint32_t reply_head, reply_tail;
     struct tcp_limit reset_limit, challenge_limit;
     struct tcp_port ports[TCP_MAX_PORTS];
     struct tcp_listener listeners[TCP_MAX_LISTENERS];
     uint32_t n_listeners;
-    uint32_t half_open; /* passive flows in SYN_RECEIVED */
+    uint32_t half_open;   /* passive flows in SYN_RECEIVED */
+    uint32_t table_epoch; /* changes with every entry made or removed: a burst's bulk lookup may have gone stale */
     uint16_t ip_id;
+    uint8_t next_port; /* tcp_output begins with it */
     uint8_t rcv_wscale;
     struct tcp_stats stats;
 };

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One outgoing segment: an mbuf with room for the Ethernet header, IPv4 and TCP headers, and the payload copied behind
+ * them or attached as indirect mbufs that share the send rope's buffers. */
+#include "tcp_int.h"
+
+uint16_t tcp_mss_announced(const struct tcp_core *core, uint8_t port) {
+    uint16_t mtu = core->ports[port].mtu;
+    return (uint16_t)((mtu ? mtu : 1500) - TCP_HEADERS);
+}
+
+uint16_t tcp_mss_towards(const struct tcp_core *core, uint8_t port, uint16_t peer_mss) {
+    const struct tcp_port *p = &core->ports[port];
+    uint32_t mss = weir_min_u32(weir_max_u32(peer_mss, TCP_MSS_MIN), tcp_mss_announced(core, port));
+    if (!p->multi_seg && p->pool) { /* a whole frame in one mbuf */
+        uint32_t room = rte_pktmbuf_data_room_size(p->pool) - RTE_PKTMBUF_HEADROOM - TCP_HEADERS;
+        mss = weir_min_u32(mss, room);
+    }
+    return (uint16_t)mss;
+}
+
+/* An mbuf whose data begins where the TCP header goes: the IPv4 header is put before it, and RTE_PKTMBUF_HEADROOM
+ * remains. */
+static struct rte_mbuf *header_mbuf(struct tcp_port *p) {
+    struct rte_mbuf *m = p->pool ? rte_pktmbuf_alloc(p->pool) : NULL;
+    if (m)
+        m->data_off = (uint16_t)(m->data_off + sizeof(struct wire_ip4));
+    return m;
+}
+
+static bool attach(struct tcp_port *p, struct rte_mbuf *h, struct rte_mbuf **last, const struct rte_mbuf *from,
+                   uint32_t offset, uint32_t n) {
+    struct rte_mbuf *part = rte_pktmbuf_alloc(p->pool);
+    if (!part)
+        return false;
+    rte_pktmbuf_attach(part, (struct rte_mbuf *)(uintptr_t)from); /* only the buffer's reference count changes */
+    part->data_off = (uint16_t)(from->data_off + offset);
+    part->data_len = (uint16_t)n;
+    part->pkt_len = n;
+    part->next = NULL;
+    part->nb_segs = 1;
+    (*last)->next = part;
+    *last = part;
+    h->nb_segs++;
+    h->pkt_len += n;
+    return true;
+}
+
+static bool put_payload(struct tcp_port *p, struct rte_mbuf *h, const struct rte_mbuf *from, uint32_t offset,
+                        uint32_t len) {
+    bool copy = !p->multi_seg || len <= TCP_COPY_MAX;
+    struct rte_mbuf *last = h;
+    while (len) {
+        while (offset == from->data_len) {
+            from = from->next;
+            offset = 0;
+        }
+        uint32_t n = weir_min_u32(len, from->data_len - offset);
+        if (copy) {
+            void *to = rte_pktmbuf_append(h, (uint16_t)n);
+            if (!to)
+                return false;
+            memcpy(to, rte_pktmbuf_mtod_offset(from, const void *, offset), n);
+        } else if (!attach(p, h, &last, from, offset, n)) {
+            return false;
+        }
+        offset += n;
+        len -= n;
+    }
+    return true;
+}
+
+/* IPv4 header and checksums; m begins with its TCP header. */
+static bool finish(struct tcp_core *core, const struct tcp_port *p, struct rte_mbuf *m, const struct flow_key *key,
+                   uint8_t header) {
+    struct wire_tcp *th = rte_pktmbuf_mtod(m, struct wire_tcp *);
+    uint16_t len = (uint16_t)m->pkt_len;
+    m->l4_len = header;
+    if (p->hw_tcp_cksum) {
+        m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
+        th->checksum_be = checksum_pseudo(key->local_addr_be, key->remote_addr_be, IPPROTO_TCP, len);
+    } else {
+        th->checksum_be = checksum_l4(m, 0, len, key->local_addr_be, key->remote_addr_be, IPPROTO_TCP);
+    }
+    return ip4_output(m, key->local_addr_be, key->remote_addr_be, IPPROTO_TCP, &core->ip_id, p->hw_ip_cksum) == 0;
+}
+
+/* Fixed part and options (those that `c` wants) at the front of m. Returns the header's length. */
+static uint8_t put_header(struct tcp_core *core, const struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq,
+                          uint8_t flags, uint16_t window, bool with_sacks) {
+    struct wire_tcp *th = rte_pktmbuf_mtod(m, struct wire_tcp *);
+    struct span_writer w = span_writer_of(th + 1, TCP_OPTIONS_MAX);
+    if (flags & WIRE_TCP_SYN)
+        tcp_opts_put_syn(&w, core, c);
+    else
+        tcp_opts_put(&w, core, c, with_sacks);
+    assert(!w.failed);
+    uint8_t header = (uint8_t)(sizeof *th + span_written(&w));
+    *th = (struct wire_tcp){
+        .sport_be = c->key.local_port_be,
+        .dport_be = c->key.remote_port_be,
+        .seq_be = rte_cpu_to_be_32(seq),
+        .ack_be = flags & WIRE_TCP_ACK ? rte_cpu_to_be_32(c->rcv_nxt) : 0,
+        .data_offset = (uint8_t)(header / 4 << 4),
+        .flags = flags,
+        .window_be = rte_cpu_to_be_16(window),
+    };
+    m->data_len = header;
+    m->pkt_len = header;
+    return header;
+}
+
+/* The window field, and in *edge the right edge that it says. Rounded up to the scale: rounded down, the edge would
+ * move left as small segments come in (RFC 7323 2.4). */
+static uint16_t window_field(const struct tcp_core *core, const struct tcp_conn *c, uint8_t flags, uint32_t *edge) {
+    if ((flags & WIRE_TCP_SYN) && !(flags & WIRE_TCP_ACK)) {
+        *edge = c->rcv_adv;
+        return (uint16_t)weir_min_u32(core->cfg.rcv_buf_bytes, UINT16_MAX);
+    }
+    uint8_t scale = flags & WIRE_TCP_SYN ? 0 : tcp_rcv_wscale(c);
+    uint32_t window = tcp_rx_right_edge(core, c) - c->rcv_nxt;
+    uint32_t field = weir_min_u32((window + (1u << scale) - 1) >> scale, UINT16_MAX);
+    *edge = seq_max(c->rcv_adv, c->rcv_nxt + (field << scale));
+    return (uint16_t)field;
+}
+
+struct rte_mbuf *tcp_build(struct tcp_core *core, struct tcp_conn *c, uint32_t seq, uint8_t flags,
+                           struct rte_mbuf *from, uint32_t offset, uint32_t len) {
+    struct tcp_port *p = &core->ports[c->port];
+    struct rte_mbuf *m = header_mbuf(p);
+    if (!m)
+        return NULL;
+    uint32_t edge;
+    uint16_t window = window_field(core, c, flags, &edge);
+    uint8_t header = put_header(core, c, m, seq, flags, window, !len);
+    if ((len && !put_payload(p, m, from, offset, len)) || !finish(core, p, m, &c->key, header)) {
+        rte_pktmbuf_free(m);
+        return NULL;
+    }
+    m->port = c->port;
+    c->rcv_adv = edge;
+    if (flags & WIRE_TCP_ACK) {
+        c->rcv_acked = c->rcv_nxt;
+        c->ack_segs = 0;
+        c->ack_ms = 0;
+        if (!len || !c->reasm_count) /* with a hole the duplicate ACK goes out by itself, with its SACK blocks */
+            c->flags &= ~TCP_F_ACK_NOW;
+    }
+    return m;
+}
+
+struct rte_mbuf *tcp_build_reply(struct tcp_core *core, const struct tcp_reply *r) {
+    struct tcp_port *p = &core->ports[r->port];
+    struct rte_mbuf *m = header_mbuf(p);
+    if (!m)
+        return NULL;
+    struct wire_tcp *th = (struct wire_tcp *)rte_pktmbuf_append(m, sizeof *th);
+    *th = (struct wire_tcp){
+        .sport_be = r->key.local_port_be,
+        .dport_be = r->key.remote_port_be,
+        .seq_be = rte_cpu_to_be_32(r->seq),
+        .ack_be = rte_cpu_to_be_32(r->ack),
+        .data_offset = sizeof *th / 4 << 4,
+        .flags = r->flags,
+    };
+    if (!finish(core, p, m, &r->key, sizeof *th)) {
+        rte_pktmbuf_free(m);
+        return NULL;
+    }
+    m->port = r->port;
+    return m;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The core and the life of a connection object: made, READY, over, in TIME-WAIT, freed. */
+#include "tcp_int.h"
+
+#include <stdlib.h>
+
+/* --- lists --- */
+
+static struct tcp_link *link_of(struct tcp_conn *c, enum tcp_list_id which) {
+    return which == TCP_LIST_TIME_WAIT ? &c->tw : &c->link[which];
+}
+
+static const uint32_t list_flag[TCP_LIST_COUNT] = {TCP_F_ON_READY, TCP_F_ON_PENDING, TCP_F_ON_TIME_WAIT};
+
+void tcp_list_push(struct tcp_core *core, struct tcp_list *l, enum tcp_list_id which, struct tcp_conn *c) {
+    if (c->flags & list_flag[which])
+        return;
+    c->flags |= list_flag[which];
+    uint32_t id = tcp_id_of(core, c);
+    *link_of(c, which) = (struct tcp_link){.next = 0, .prev = l->tail};
+    if (l->tail)
+        link_of(tcp_conn_of(core, l->tail), which)->next = id;
+    else
+        l->head = id;
+    l->tail = id;
+    l->count++;
+}
+
+void tcp_list_remove(struct tcp_core *core, struct tcp_list *l, enum tcp_list_id which, struct tcp_conn *c) {
+    if (!(c->flags & list_flag[which]))
+        return;
+    c->flags &= ~list_flag[which];
+    struct tcp_link *k = link_of(c, which);
+    if (k->prev)
+        link_of(tcp_conn_of(core, k->prev), which)->next = k->next;
+    else
+        l->head = k->next;
+    if (k->next)
+        link_of(tcp_conn_of(core, k->next), which)->prev = k->prev;
+    else
+        l->tail = k->prev;
+    *k = (struct tcp_link){0, 0};
+    l->count--;
+}
+
+/* --- the core --- */
+
+static uint32_t or_default(uint32_t v, uint32_t def) {
+    return v ? v : def;
+}
+
+static void config_defaults(struct tcp_config *c) {
+    c->max_half_open = or_default(c->max_half_open, c->max_conns);
+    c->max_time_wait = or_default(c->max_time_wait, c->max_conns);
+    c->rcv_buf_bytes = or_default(c->rcv_buf_bytes, 65536);
+    c->snd_buf_bytes = or_default(c->snd_buf_bytes, 65536);
+    c->rx_budget_mbufs = or_default(c->rx_budget_mbufs, 65536);
+    c->connect_timeout_ms = or_default(c->connect_timeout_ms, 5000);
+    c->half_open_timeout_ms = or_default(c->half_open_timeout_ms, 10000);
+    c->user_timeout_ms = or_default(c->user_timeout_ms, 60000);
+    c->keepalive_idle_ms = or_default(c->keepalive_idle_ms, 300000);
+    c->keepalive_interval_ms = or_default(c->keepalive_interval_ms, 15000);
+    c->keepalive_probes = (uint8_t)or_default(c->keepalive_probes, 5);
+    c->time_wait_ms = or_default(c->time_wait_ms, 60000);
+    c->linger_ms = or_default(c->linger_ms, 30000);
+}
+
+#define RCV_BUF_MAX (1u << 30) /* RFC 7323 2.3 */
+
+int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64_t now_us) {
+    if (!config->max_conns || !config->name || config->rcv_buf_bytes > RCV_BUF_MAX ||
+        config->snd_buf_bytes > RCV_BUF_MAX)
+        return WEIR_EINVAL;
+    core->cfg = *config;
+    config_defaults(&core->cfg);
+    core->now_us = now_us;
+    core->cc = &tcp_cc_reno;
+    while (core->cfg.rcv_buf_bytes >> core->rcv_wscale > UINT16_MAX)
+        core->rcv_wscale++;
+    core->used = calloc(core->cfg.max_conns / 64 + 1, sizeof *core->used);
+    int rc = core->used ? 0 : WEIR_ENOMEM;
+    if (!rc)
+        rc = pool_init(&core->conns, "tcp_conn", sizeof(struct tcp_conn), core->cfg.max_conns, 0);
+    if (!rc) /* each record holds an mbuf of the budget; bare FINs take the few on top */
+        rc = pool_init(&core->reasm, "tcp_reasm", sizeof(struct tcp_reasm), core->cfg.rx_budget_mbufs + 64, 0);
+    if (!rc)
+        rc = timer_wheel_init(&core->wheel, core->cfg.max_conns, clock_ms(now_us));
+    if (!rc)
+        rc = flow_table_init(&core->table, core->cfg.name, core->cfg.max_conns,
+                             core->cfg.secret[0] ^ core->cfg.secret[1], core->cfg.socket_id);
+    if (rc)
+        tcp_core_fini(core);
+    return rc;
+}
+
+void tcp_core_fini(struct tcp_core *core) {
+    for (tcp_id id = 0; core->used && (id = tcp_conn_next(core, id)) != 0;)
+        tcp_conn_free(core, tcp_conn_of(core, id));
+    flow_table_fini(&core->table);
+    timer_wheel_fini(&core->wheel);
+    pool_fini(&core->reasm);
+    pool_fini(&core->conns);
+    free(core->used);
+    core->used = NULL;
+}
+
+uint32_t tcp_conn_bytes(void) {
+    return sizeof(struct tcp_conn) + sizeof(struct timer_node);
+}
+
+bool tcp_busy(const struct tcp_core *core) {
+    bool busy = core->ready.head || core->reply_head != core->reply_tail;
+    for (unsigned p = 0; p < TCP_MAX_PORTS; p++)
+        busy |= core->pending[p].head != 0;
+    return busy;
+}
+
+/* --- a connection object --- */
+
+struct tcp_conn *tcp_conn_new(struct tcp_core *core, const struct flow_key *key, uint8_t port, enum tcp_state state) {
+    uint32_t id = pool_alloc(&core->conns);
+    if (!id)
+        return NULL;
+    if (flow_table_add(&core->table, key, id) != 0) {
+        pool_free(&core->conns, id);
+        return NULL;
+    }
+    core->table_epoch++;
+    core->used[id / 64] |= 1ull << (id % 64);
+    struct tcp_conn *c = tcp_conn_of(core, id);
+    c->key = *key;
+    c->port = port;
+    c->state = (uint8_t)state;
+    core->stats.by_state[state]++;
+    c->ts_offset = tcp_ts_offset(core, key);
+    c->rto_us = TCP_RTO_INITIAL_US;
+    c->quick_acks = TCP_QUICK_ACKS;
+    c->last_rx_ms = c->progress_ms = tcp_now_ms(core);
+    return c;
+}
+
+static bool is_half_open(const struct tcp_conn *c) {
+    return c->state == TCP_SYN_RECEIVED && (c->flags & TCP_F_PASSIVE);
+}
+
+void tcp_conn_set_state(struct tcp_core *core, struct tcp_conn *c, enum tcp_state state) {
+    core->half_open -= is_half_open(c);
+    core->stats.by_state[c->state]--;
+    c->state = (uint8_t)state;
+    core->stats.by_state[state]++;
+    core->half_open += is_half_open(c);
+}
+
+static void detach(struct tcp_core *core, struct tcp_conn *c) {
+    if (c->flags & TCP_F_DETACHED)
+        return;
+    c->flags |= TCP_F_DETACHED;
+    flow_table_del(&core->table, &c->key);
+    core->table_epoch++;
+}
+
+/* Sending, timers and reassembly end; what lies on the receive rope stays for the owner. */
+static void quiesce(struct tcp_core *core, struct tcp_conn *c) {
+    tcp_list_remove(core, &core->pending[c->port], TCP_LIST_PENDING, c);
+    tcp_list_remove(core, &core->time_wait, TCP_LIST_TIME_WAIT, c);
+    timer_wheel_cancel(&core->wheel, tcp_id_of(core, c));
+    c->rexmit_ms = c->ack_ms = c->life_ms = 0;
+    core->stats.tx_mbufs -= c->tx.mbufs;
+    rope_clear(&c->tx);
+    c->cursor = NULL;
+    tcp_reasm_clear(core, c);
+}
+
+void tcp_conn_free(struct tcp_core *core, struct tcp_conn *c) {
+    uint32_t id = tcp_id_of(core, c);
+    detach(core, c);
+    quiesce(core, c);
+    tcp_list_remove(core, &core->ready, TCP_LIST_READY, c);
+    rope_clear(&c->rx);
+    tcp_rx_settle(core, c);
+    core->half_open -= is_half_open(c);
+    core->stats.by_state[c->state]--;
+    core->used[id / 64] &= ~(1ull << (id % 64));
+    pool_free(&core->conns, id);
+}
+
+void tcp_conn_raise(struct tcp_core *core, struct tcp_conn *c, uint8_t events) {
+    if (!(c->flags & TCP_F_OWNED))
+        return;
+    c->events |= events;
+    tcp_list_push(core, &core->ready, TCP_LIST_READY, c);
+}
+
+void tcp_conn_over(struct tcp_core *core, struct tcp_conn *c, enum tcp_end end) {
+    core->stats.ends[end]++;
+    c->end = (uint8_t)end;
+    if (!(c->flags & TCP_F_OWNED)) {
+        tcp_conn_free(core, c);
+        return;
+    }
+    detach(core, c);
+    quiesce(core, c);
+    tcp_conn_set_state(core, c, TCP_CLOSED);
+    tcp_conn_raise(core, c, TCP_EV_CLOSED);
+}
+
+void tcp_conn_time_wait(struct tcp_core *core, struct tcp_conn *c) {
+    core->stats.ends[TCP_END_FIN]++;
+    c->end = TCP_END_FIN;
+    tcp_timer_stop(c, TCP_TIMER_REXMIT);
+    tcp_conn_set_state(core, c, TCP_TIME_WAIT);
+    if (core->time_wait.count >= core->cfg.max_time_wait)
+        tcp_conn_time_wait_end(core, tcp_conn_of(core, core->time_wait.head));
+    tcp_list_push(core, &core->time_wait, TCP_LIST_TIME_WAIT, c);
+    tcp_timer_set(core, c, TCP_TIMER_LIFE, core->cfg.time_wait_ms);
+    tcp_conn_raise(core, c, TCP_EV_CLOSED);
+}
+
+void tcp_conn_time_wait_end(struct tcp_core *core, struct tcp_conn *c) {
+    if (!(c->flags & TCP_F_OWNED)) {
+        tcp_conn_free(core, c);
+        return;
+    }
+    /* The owner has had its TCP_EV_CLOSED and not released yet: the object waits for it outside the table. */
+    detach(core, c);
+    quiesce(core, c);
+    tcp_conn_set_state(core, c, TCP_CLOSED);
+}
+
+void tcp_conn_established(struct tcp_core *core, struct tcp_conn *c) {
+    tcp_timer_stop(c, TCP_TIMER_LIFE);
+    if (c->flags & TCP_F_RELEASED) /* released while it was opening: what is queued goes out, within the linger time */
+        tcp_timer_set(core, c, TCP_TIMER_LIFE, core->cfg.linger_ms);
+    tcp_conn_set_state(core, c, TCP_ESTABLISHED);
+    core->cc->start(c);
+    tcp_timer_keepalive(core, c);
+    if (c->flags & TCP_F_PASSIVE) {
+        core->stats.accepted++;
+        c->flags |= TCP_F_OWNED;
+        tcp_conn_raise(core, c, TCP_EV_ACCEPTED);
+    } else {
+        core->stats.connected++;
+        tcp_conn_raise(core, c, TCP_EV_CONNECTED);
+    }
+    if (c->tx.len_bytes || (c->flags & TCP_F_SHUTDOWN))
+        tcp_pending(core, c);
+}
+
+void tcp_challenge(struct tcp_core *core, struct tcp_conn *c) {
+    uint32_t now_ms = tcp_now_ms(core);
+    if (c->challenge_ms && now_ms - c->challenge_ms < TCP_CHALLENGE_FLOW_MS)
+        return;
+    if (!tcp_limit_take(core, &core->challenge_limit, TCP_CHALLENGES_PER_S, TCP_CHALLENGES_PER_S))
+        return;
+    c->challenge_ms = now_ms ? now_ms : 1;
+    core->stats.challenge_acks++;
+    tcp_ack_now(core, c);
+}

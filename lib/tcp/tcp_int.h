@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Between the files of lib/tcp; nobody else includes it. */
+#ifndef WEIR_TCP_INT_H
+#define WEIR_TCP_INT_H
+
+#include "../base/clock.h"
+#include "../base/span.h"
+#include "tcp_cc.h"
+#include "tcp_core.h"
+
+#include <netinet/in.h>
+
+/* tcp_conn.flags */
+#define TCP_F_PASSIVE      0x00000001u /* came from a listener */
+#define TCP_F_OWNED        0x00000002u /* an owner knows the id: events are raised, the object outlives the flow */
+#define TCP_F_RELEASED     0x00000004u /* the owner has let go: nobody reads what comes */
+#define TCP_F_SHUTDOWN     0x00000008u /* FIN follows the send rope */
+#define TCP_F_FIN_SENT     0x00000010u /* FIN has left at least once; it occupies snd_una + tx.len_bytes */
+#define TCP_F_FIN_ACKED    0x00000020u /* ... and was acknowledged */
+#define TCP_F_FIN_RCVD     0x00000040u /* the peer's FIN is in order */
+#define TCP_F_TS           0x00000080u /* both sides sent timestamps */
+#define TCP_F_SACK         0x00000100u /* both sides permit SACK */
+#define TCP_F_WS           0x00000200u /* both sides scale windows */
+#define TCP_F_ACK_NOW      0x00000400u /* an ACK is owed this turn */
+#define TCP_F_REXMIT_HEAD  0x00000800u /* send the first unacknowledged segment again (fast retransmit, partial ACK) */
+#define TCP_F_RECOVERY     0x00001000u /* fast recovery, until `recover` is acknowledged */
+#define TCP_F_LOSS         0x00002000u /* after an RTO, until `recover` is acknowledged */
+#define TCP_F_TIMED        0x00004000u /* rtt_seq is being timed */
+#define TCP_F_PERSIST      0x00008000u /* rexmit_ms is the persist timer */
+#define TCP_F_PROBE        0x00010000u /* send a window probe now */
+#define TCP_F_KEEP_PROBE   0x00020000u /* send a keep-alive probe now */
+#define TCP_F_WANT_ROOM    0x00040000u /* the owner waits for TCP_EV_WRITABLE */
+#define TCP_F_DETACHED     0x00080000u /* no longer in the flow table */
+#define TCP_F_SYN_ACKED    0x00100000u /* our SYN was acknowledged: snd_una stands on data */
+#define TCP_F_HEAD_RESENT  0x00200000u /* LOSS: the head went out once more on duplicates; not again before it moves */
+#define TCP_F_ON_READY     0x01000000u
+#define TCP_F_ON_PENDING   0x02000000u
+#define TCP_F_ON_TIME_WAIT 0x04000000u
+
+/* Constants of the protocol. */
+#define TCP_MSS_DEFAULT 536u /* no MSS option: RFC 9293 3.7.1 */
+#define TCP_MSS_MIN                                                                                                    \
+    88u /* a smaller announcement is raised to this: else a peer has us send a packet for every                        \
+           byte or two (CVE-2019-11479); with 12 B of timestamps 76 B of payload remain */
+#define TCP_PATH_MTU_MIN      552u /* ICMP never takes the path MTU below it (forged frag-needed, RFC 5927 7.2) */
+#define TCP_HEADERS           40u  /* IPv4 and TCP without options */
+#define TCP_OPT_TS_BYTES      12u  /* timestamps with two NOPs */
+#define TCP_OPTIONS_MAX       40u
+#define TCP_RTO_INITIAL_US    1000000u          /* RFC 6298 2.1 */
+#define TCP_RTO_MIN_US        200000u           /* RFC 6298 2.4 says 1 s for coarse clocks; ours is 1 ms */
+#define TCP_RTO_MAX_US        60000000u         /* RFC 6298 2.5 */
+#define TCP_DELAYED_ACK_MS    40u               /* well below every peer's minimum RTO; RFC 1122 4.2.3.2 allows 500 */
+#define TCP_QUICK_ACKS        16u               /* first segments acknowledged at once: the peer is in slow start */
+#define TCP_DUP_THRESHOLD     3u                /* RFC 5681 3.2 */
+#define TCP_REASM_MAX         64u               /* out-of-order segments a flow may hold */
+#define TCP_QUANTUM_BYTES     65536u            /* a flow a tcp_output call */
+#define TCP_COPY_MAX          ROPE_COPY_MAX     /* payloads up to this are copied behind the header */
+#define TCP_PAWS_IDLE_MS      (24u * 86400000u) /* ts_recent is void after 24 days: RFC 7323 5.5 */
+#define TCP_RESETS_PER_S      1000u
+#define TCP_CHALLENGES_PER_S  100u /* plus a random share: RFC 5961 10 and CVE-2016-5696 */
+#define TCP_CHALLENGE_FLOW_MS 500u /* at most one a flow in so long */
+#define TCP_WSCALE_MAX        14u  /* RFC 7323 2.3 */
+
+/* Sequence space, RFC 9293 3.4: comparisons modulo 2^32. */
+static inline bool seq_lt(uint32_t a, uint32_t b) {
+    return (int32_t)(a - b) < 0;
+}
+static inline bool seq_leq(uint32_t a, uint32_t b) {
+    return (int32_t)(a - b) <= 0;
+}
+static inline uint32_t seq_max(uint32_t a, uint32_t b) {
+    return seq_lt(a, b) ? b : a;
+}
+
+/* --- tcp_opts.c --- */
+struct tcp_sack {
+    uint32_t left, right;
+};
+struct tcp_opts {
+    uint32_t ts_val, ts_ecr;
+    uint16_t mss; /* 0: none */
+    uint8_t wscale, n_sacks;
+    bool has_ts, has_wscale, sack_permitted;
+    struct tcp_sack sacks[4];
+};
+/* Read options, which span exactly `s`. Returns 0 or -TCP_DROP_OPTION. Unknown kinds are skipped. */
+int tcp_opts_parse(struct span s, bool syn, struct tcp_opts *o);
+/* Write those of a SYN (as our side offers or, in a SYN-ACK, agrees to them); of any other segment. 4-byte multiples.
+ */
+void tcp_opts_put_syn(struct span_writer *w, const struct tcp_core *core, const struct tcp_conn *c);
+void tcp_opts_put(struct span_writer *w, const struct tcp_core *core, const struct tcp_conn *c, bool with_sacks);
+/* Take over what both sides agreed on, from the peer's SYN. */
+void tcp_opts_negotiate(struct tcp_core *core, struct tcp_conn *c, const struct tcp_opts *o);
+
+/* --- tcp_in.c --- a segment, parsed */
+struct tcp_seg {
+    struct rte_mbuf *m;
+    struct flow_key key;
+    uint32_t seq, ack;
+    uint32_t len;     /* payload bytes, as trimmed to the window so far */
+    uint32_t wnd;     /* scaled once the flow is known */
+    uint16_t payload; /* offset of the payload in m */
+    uint8_t flags;
+    bool kept;       /* m belongs to the core now */
+    bool window_cut; /* bytes beyond the window were cut off */
+    struct tcp_opts opts;
+};
+/* Returns 0 or -TCP_DROP_*. */
+int tcp_seg_parse(struct rte_mbuf *m, struct tcp_seg *seg);
+/* Sequence space taken: payload, SYN and FIN. */
+static inline uint32_t tcp_seg_space(const struct tcp_seg *seg) {
+    return seg->len + !!(seg->flags & WIRE_TCP_SYN) + !!(seg->flags & WIRE_TCP_FIN);
+}
+
+/* --- tcp_state.c --- Run the segment through the table. Returns a verdict of tcp_input_burst. */
+int tcp_state_run(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg);
+/* The FIN of ours was acknowledged: next state. */
+void tcp_state_fin_acked(struct tcp_core *core, struct tcp_conn *c);
+
+/* --- tcp_text.c --- payload and FIN in order or not. Returns 0, or -TCP_DROP_* with the mbuf untouched. */
+int tcp_text(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg);
+/* The peer's FIN is next in order. */
+void tcp_fin_in_order(struct tcp_core *core, struct tcp_conn *c);
+/* Settle stats.rx_mbufs after the receive rope has changed. */
+void tcp_rx_settle(struct tcp_core *core, struct tcp_conn *c);
+/* Right edge we could advertise now, never left of rcv_adv. */
+uint32_t tcp_rx_right_edge(const struct tcp_core *core, const struct tcp_conn *c);
+/* Owe an ACK: delayed or at once. */
+void tcp_ack_soon(struct tcp_core *core, struct tcp_conn *c);
+void tcp_ack_now(struct tcp_core *core, struct tcp_conn *c);
+
+/* --- tcp_listen.c --- */
+/* A SYN to no flow, or to one in TIME-WAIT that gave way. Returns a verdict. */
+int tcp_listen_input(struct tcp_core *core, struct tcp_seg *seg, uint32_t iss_floor);
+/* A segment that belongs to nothing: RST within the rate limit. Returns a verdict. */
+int tcp_no_flow(struct tcp_core *core, const struct tcp_seg *seg, enum tcp_drop reason);
+/* RFC 6191: may this SYN take the place of a flow in TIME-WAIT? */
+bool tcp_time_wait_yields(const struct tcp_conn *c, const struct tcp_seg *seg);
+
+/* --- tcp_reasm.c --- */
+/* Queue out-of-order payload and FIN. Returns 0 (seg->kept) or -TCP_DROP_*. */
+int tcp_reasm_insert(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg);
+/* Move what has become in order to the receive rope; processes a queued FIN. Returns true where anything moved. */
+bool tcp_reasm_drain(struct tcp_core *core, struct tcp_conn *c);
+void tcp_reasm_clear(struct tcp_core *core, struct tcp_conn *c);
+/* Blocks for the SACK option, the latest first. Returns how many, at most max. */
+uint8_t tcp_reasm_sacks(const struct tcp_core *core, const struct tcp_conn *c, struct tcp_sack *blocks, uint8_t max);
+/* First byte that waits in the queue; only where reasm_count != 0. */
+uint32_t tcp_reasm_first(const struct tcp_core *core, const struct tcp_conn *c);
+
+/* --- tcp_out.c --- */
+/* Put a flow on the PENDING list where it is not yet. */
+void tcp_pending(struct tcp_core *core, struct tcp_conn *c);
+/* Queue a RST with these numbers. */
+void tcp_reset(struct tcp_core *core, const struct flow_key *key, uint8_t port, uint32_t seq, uint32_t ack,
+               uint8_t flags);
+/* RST that kills the peer's side of this flow. */
+void tcp_reset_flow(struct tcp_core *core, const struct tcp_conn *c);
+/* snd_nxt goes back to snd_una. */
+void tcp_snd_rewind(struct tcp_conn *c);
+/* snd_nxt skips `n` bytes of the rope (the peer has them). */
+void tcp_snd_skip(struct tcp_conn *c, uint32_t n);
+/* Drop `n` acknowledged bytes off the send rope; snd_una and snd_nxt still hold their old values. */
+void tcp_snd_trim(struct tcp_core *core, struct tcp_conn *c, uint32_t n);
+/* Payload bytes a segment towards a peer that announced `peer_mss`, options not yet taken off. */
+uint16_t tcp_mss_towards(const struct tcp_core *core, uint8_t port, uint16_t peer_mss);
+/* The MSS that we announce. */
+uint16_t tcp_mss_announced(const struct tcp_core *core, uint8_t port);
+
+/* --- tcp_build.c --- one segment */
+/* The segment of `len` bytes at `offset` of rope mbuf `from`. NULL: no mbuf. */
+struct rte_mbuf *tcp_build(struct tcp_core *core, struct tcp_conn *c, uint32_t seq, uint8_t flags,
+                           struct rte_mbuf *from, uint32_t offset, uint32_t len);
+struct rte_mbuf *tcp_build_reply(struct tcp_core *core, const struct tcp_reply *r);
+
+/* --- tcp_loss.c --- */
+/* An acceptable ACK (snd_una <= ack <= snd_max). */
+void tcp_loss_ack(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg);
+/* The retransmission timer fired. Returns false where the flow is over. */
+bool tcp_loss_rto(struct tcp_core *core, struct tcp_conn *c);
+/* One RTT measurement (RFC 6298 2). */
+void tcp_loss_rtt(struct tcp_conn *c, uint32_t sample_us);
+/* The RTO with its backoff, in milliseconds. */
+uint32_t tcp_loss_rto_ms(const struct tcp_conn *c);
+/* Initial congestion window (RFC 6928). */
+uint32_t tcp_loss_iw(const struct tcp_conn *c);
+
+/* --- tcp_timer.c --- */
+void tcp_timer_set(struct tcp_core *core, struct tcp_conn *c, enum tcp_timer_id id, uint32_t in_ms);
+void tcp_timer_stop(struct tcp_conn *c, enum tcp_timer_id id);
+/* Keep-alive starts to run. */
+void tcp_timer_keepalive(struct tcp_core *core, struct tcp_conn *c);
+
+/* --- tcp_isn.c --- */
+uint64_t tcp_siphash(const uint64_t key[2], const void *data, size_t len);
+uint32_t tcp_isn(const struct tcp_core *core, const struct flow_key *key);
+uint32_t tcp_ts_offset(const struct tcp_core *core, const struct flow_key *key);
+/* Take one from a per-second budget of `per_s` plus up to `jitter` drawn from the secret. */
+bool tcp_limit_take(struct tcp_core *core, struct tcp_limit *l, uint32_t per_s, uint32_t jitter);
+
+/* --- tcp_core.c --- life of a connection object */
+static inline struct tcp_conn *tcp_conn_of(const struct tcp_core *core, tcp_id id) {
+    return pool_get(&core->conns, id);
+}
+static inline tcp_id tcp_id_of(const struct tcp_core *core, const struct tcp_conn *c) {
+    return pool_index(&core->conns, c);
+}
+/* A zeroed flow in `state`, entered in the table. NULL: no room, or the 4-tuple exists. */
+struct tcp_conn *tcp_conn_new(struct tcp_core *core, const struct flow_key *key, uint8_t port, enum tcp_state state);
+/* Give everything back at once. */
+void tcp_conn_free(struct tcp_core *core, struct tcp_conn *c);
+/* The flow is over: out of the table, CLOSED. The owner gets TCP_EV_CLOSED; without an owner the object is freed. */
+void tcp_conn_over(struct tcp_core *core, struct tcp_conn *c, enum tcp_end end);
+/* Both FINs are through. */
+void tcp_conn_time_wait(struct tcp_core *core, struct tcp_conn *c);
+/* A TIME-WAIT flow gives its 4-tuple away or expires. */
+void tcp_conn_time_wait_end(struct tcp_core *core, struct tcp_conn *c);
+void tcp_conn_set_state(struct tcp_core *core, struct tcp_conn *c, enum tcp_state state);
+/* Raise events for the owner. */
+void tcp_conn_raise(struct tcp_core *core, struct tcp_conn *c, uint8_t events);
+/* Handshake complete. */
+void tcp_conn_established(struct tcp_core *core, struct tcp_conn *c);
+/* Challenge ACK within its limits (RFC 5961 10). */
+void tcp_challenge(struct tcp_core *core, struct tcp_conn *c);
+
+void tcp_list_push(struct tcp_core *core, struct tcp_list *l, enum tcp_list_id which, struct tcp_conn *c);
+void tcp_list_remove(struct tcp_core *core, struct tcp_list *l, enum tcp_list_id which, struct tcp_conn *c);
+
+static inline uint8_t tcp_snd_wscale(const struct tcp_conn *c) {
+    return c->wscales & 15;
+}
+static inline uint8_t tcp_rcv_wscale(const struct tcp_conn *c) {
+    return c->wscales >> 4;
+}
+/* One beyond the last byte on the send rope. */
+static inline uint32_t tcp_snd_end(const struct tcp_conn *c) {
+    return c->snd_una + !(c->flags & TCP_F_SYN_ACKED) + c->tx.len_bytes;
+}
+static inline uint32_t tcp_now_ms(const struct tcp_core *core) {
+    return clock_ms(core->now_us);
+}
+/* Our timestamp clock: 1 ms (RFC 7323 5.4). */
+static inline uint32_t tcp_ts_now(const struct tcp_core *core, const struct tcp_conn *c) {
+    return tcp_now_ms(core) + c->ts_offset;
+}
+/* After a full handshake, before the end. */
+static inline bool tcp_synchronised(const struct tcp_conn *c) {
+    return c->state >= TCP_ESTABLISHED;
+}
+
+#endif

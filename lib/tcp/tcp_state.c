@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RFC 9293 3.10.7.3 and 3.10.7.4 as a table: the processing steps are its rows, the states its columns. A segment walks
+ * down; each step looks at the state as the step before has left it (one segment may carry SYN, ACK, data and FIN). A
+ * step says NEXT, or ends the walk with a verdict of tcp_input_burst. The third step, security, has no row: there is
+ * none. LISTEN has no column: it holds no flow (tcp_listen.c). Flows in CLOSED are in no table, so their column is a
+ * guard. */
+#include "tcp_int.h"
+
+#define NEXT 1000 /* no verdict */
+
+typedef int (*step_fn)(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg);
+
+static int next(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    (void)core, (void)c, (void)seg;
+    return NEXT;
+}
+
+static int over(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    (void)core, (void)c, (void)seg;
+    return -TCP_DROP_STATE;
+}
+
+/* A RST that our peer accepts in answer to this segment: <SEQ=SEG.ACK><CTL=RST>. */
+static void reset_for(struct tcp_core *core, const struct tcp_conn *c, const struct tcp_seg *seg) {
+    if (!(seg->flags & WIRE_TCP_RST))
+        tcp_reset(core, &c->key, c->port, seg->ack, 0, WIRE_TCP_RST);
+}
+
+/* --- first: sequence number --- */
+
+/* RFC 7323 5.3 R1, and 3.2: once agreed on, timestamps are on every segment but RST. */
+static int check_timestamp(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (!(c->flags & TCP_F_TS) || (seg->flags & (WIRE_TCP_RST | WIRE_TCP_SYN)))
+        return NEXT;
+    if (!seg->opts.has_ts)
+        return -TCP_DROP_TS_MISSING;
+    if (seq_leq(c->ts_recent, seg->opts.ts_val) || tcp_now_ms(core) - c->ts_recent_ms >= TCP_PAWS_IDLE_MS)
+        return NEXT;
+    tcp_ack_now(core, c);
+    return -TCP_DROP_PAWS;
+}
+
+/* Not one byte of the window. Data is answered at once, because our ACK may have been lost; bare ACKs and keep-alive
+ * probes at most twice a second a flow, so that two confused peers do not play ping-pong. */
+static int unacceptable(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
+    uint32_t now_ms = tcp_now_ms(core);
+    if (seg->flags & WIRE_TCP_RST)
+        return -TCP_DROP_RST_OUT;
+    if (tcp_seg_space(seg)) {
+        tcp_ack_now(core, c);
+    } else if (!c->challenge_ms || now_ms - c->challenge_ms >= TCP_CHALLENGE_FLOW_MS) {
+        c->challenge_ms = now_ms ? now_ms : 1;
+        tcp_ack_now(core, c);
+    }
+    bool before = seq_lt(seg->seq, c->rcv_nxt);
+    if (before) { /* a keep-alive probe is of this kind */
+        c->last_rx_ms = now_ms;
+        c->keep_sent = 0;
+    }
+    return before ? -TCP_DROP_DUPLICATE : -TCP_DROP_OUT_OF_WINDOW;
+}
+
+/* RFC 9293 3.10.7.4 first, table 6; the part outside the window is cut off. With a closed window ACK, URG and RST are
+ * still looked at: such a segment comes out with len 0 and window_cut. */
+static int check_sequence(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    int rc = check_timestamp(core, c, seg);
+    if (rc != NEXT || (seg->flags & WIRE_TCP_SYN)) /* a SYN is challenged wherever it stands: RFC 5961 4.2 */
+        return rc;
+    uint32_t first = seg->seq, end = seg->seq + tcp_seg_space(seg);
+    /* A bare ACK may stand on the right edge: a peer that filled our window sends from there. */
+    if (seq_lt(c->rcv_adv, first) || (end != first && first == c->rcv_adv && first != c->rcv_nxt) ||
+        seq_lt(end, c->rcv_nxt) || (end == c->rcv_nxt && end != first))
+        return unacceptable(core, c, seg);
+    if (seq_lt(first, c->rcv_nxt)) {
+        uint32_t cut = c->rcv_nxt - first;
+        seg->payload = (uint16_t)(seg->payload + cut);
+        seg->len -= cut;
+        seg->seq = c->rcv_nxt;
+    }
+    if (seq_lt(c->rcv_adv, seg->seq + seg->len)) {
+        seg->len = c->rcv_adv - seg->seq;
+        seg->flags &= ~WIRE_TCP_FIN;
+        seg->window_cut = true;
+    }
+    if (seg->flags & WIRE_TCP_RST)
+        return NEXT;
+    c->last_rx_ms = tcp_now_ms(core);
+    c->keep_sent = 0;
+    if (seg->opts.has_ts && (c->flags & TCP_F_TS) && seq_leq(first, c->rcv_acked)) { /* RFC 7323 4.3 */
+        c->ts_recent = seg->opts.ts_val;
+        c->ts_recent_ms = c->last_rx_ms;
+    }
+    return NEXT;
+}
+
+/* RFC 9293 3.10.7.3 first: SYN-SENT checks the ACK before all else. */
+static int syn_sent_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (!(seg->flags & WIRE_TCP_ACK) || (c->snd_max != c->snd_una && seg->ack == c->snd_max))
+        return NEXT;
+    reset_for(core, c, seg);
+    return -TCP_DROP_ACK_UNACCEPTABLE;
+}
+
+/* TIME-WAIT sees only repetitions, and perhaps the next incarnation (RFC 6191, RFC 9293 3.10.7.4). RFC 1337: a RST must
+ * not end it early. */
+static int time_wait(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (seg->flags & WIRE_TCP_RST)
+        return -TCP_DROP_RST_TIME_WAIT;
+    if ((seg->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK)) == WIRE_TCP_SYN && tcp_time_wait_yields(c, seg)) {
+        uint32_t iss_floor = c->snd_max + 1;
+        core->stats.time_wait_reused++;
+        tcp_conn_time_wait_end(core, c);
+        return tcp_listen_input(core, seg, iss_floor);
+    }
+    if (seg->flags & WIRE_TCP_SYN) {
+        tcp_challenge(core, c);
+        return -TCP_DROP_SYN_IN_FLOW;
+    }
+    if (seg->flags & WIRE_TCP_FIN)
+        tcp_timer_set(core, c, TCP_TIMER_LIFE, core->cfg.time_wait_ms);
+    if (!tcp_seg_space(seg) && seg->seq == c->rcv_nxt)
+        return TCP_SEG_FREE; /* a late ACK */
+    if (tcp_seg_space(seg))
+        tcp_ack_now(core, c);
+    return -TCP_DROP_TIME_WAIT;
+}
+
+/* --- second: RST --- */
+
+static int syn_sent_rst(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (!(seg->flags & WIRE_TCP_RST))
+        return NEXT;
+    if (!(seg->flags & WIRE_TCP_ACK))
+        return -TCP_DROP_RST_OUT;
+    core->stats.resets_in++;
+    tcp_conn_over(core, c, TCP_END_REFUSED);
+    return TCP_SEG_FREE;
+}
+
+/* RFC 5961 3.2: only the exact number resets. */
+static int check_rst(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (!(seg->flags & WIRE_TCP_RST))
+        return NEXT;
+    if (seg->seq != c->rcv_nxt) {
+        tcp_challenge(core, c);
+        return -TCP_DROP_RST_INEXACT;
+    }
+    core->stats.resets_in++;
+    bool refused = c->state == TCP_SYN_RECEIVED && !(c->flags & TCP_F_PASSIVE);
+    tcp_conn_over(core, c, refused ? TCP_END_REFUSED : TCP_END_PEER_RESET);
+    return TCP_SEG_FREE;
+}
+
+/* --- fourth: SYN --- */
+
+/* Our SYN has been acknowledged by this segment. */
+static void syn_acked(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if ((c->flags & TCP_F_TIMED) && !c->backoff)
+        tcp_loss_rtt(c, (uint32_t)core->now_us - c->rtt_start_us);
+    c->flags = (c->flags & ~TCP_F_TIMED) | TCP_F_SYN_ACKED;
+    c->backoff = 0;
+    c->snd_una = c->snd_nxt = c->snd_max = seg->ack;
+    c->snd_wnd = c->snd_wnd_max = seg->wnd;
+    c->snd_wl1 = seg->seq;
+    c->snd_wl2 = seg->ack;
+    c->progress_ms = tcp_now_ms(core);
+    tcp_timer_stop(c, TCP_TIMER_REXMIT);
+    tcp_conn_established(core, c);
+}
+
+/* RFC 9293 3.10.7.3 fourth. */
+static int syn_sent_syn(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (!(seg->flags & WIRE_TCP_SYN))
+        return -TCP_DROP_FLAGS;
+    seg->seq++;
+    seg->flags &= ~WIRE_TCP_SYN;
+    c->rcv_nxt = c->rcv_acked = seg->seq;
+    c->rcv_adv = c->rcv_nxt + weir_min_u32(core->cfg.rcv_buf_bytes, UINT16_MAX);
+    tcp_opts_negotiate(core, c, &seg->opts);
+    if (seg->flags & WIRE_TCP_ACK) {
+        syn_acked(core, c, seg);
+        tcp_ack_now(core, c);
+        return NEXT;
+    }
+    /* Simultaneous open: our SYN again, now with an ACK. */
+    tcp_conn_set_state(core, c, TCP_SYN_RECEIVED);
+    tcp_snd_rewind(c);
+    tcp_pending(core, c);
+    return TCP_SEG_FREE;
+}
+
+static int syn_received_syn(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (!(seg->flags & WIRE_TCP_SYN))
+        return NEXT;
+    if (seg->seq + 1 != c->rcv_nxt) {
+        tcp_challenge(core, c);
+        return -TCP_DROP_SYN_IN_FLOW;
+    }
+    if (seg->flags & WIRE_TCP_ACK) { /* the answer to our SYN crossed with theirs: RFC 9293 3.5, figure 8 */
+        seg->seq++;
+        seg->flags &= ~WIRE_TCP_SYN;
+        seg->len = 0;
+        return NEXT;
+    }
+    tcp_snd_rewind(c); /* our SYN-ACK was lost */
+    tcp_pending(core, c);
+    return TCP_SEG_FREE;
+}
+
+/* RFC 5961 4.2: whatever its number. A peer that has really begun anew answers our ACK with the RST that we accept. */
+static int challenge_syn(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (!(seg->flags & WIRE_TCP_SYN))
+        return NEXT;
+    tcp_challenge(core, c);
+    return -TCP_DROP_SYN_IN_FLOW;
+}
+
+/* --- fifth: ACK --- */
+
+static int syn_received_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (!(seg->flags & WIRE_TCP_ACK))
+        return -TCP_DROP_ACK_MISSING;
+    if (c->snd_max == c->snd_una || seg->ack != c->snd_max) {
+        reset_for(core, c, seg);
+        return -TCP_DROP_ACK_UNACCEPTABLE;
+    }
+    syn_acked(core, c, seg);
+    return NEXT;
+}
+
+void tcp_state_fin_acked(struct tcp_core *core, struct tcp_conn *c) {
+    switch (c->state) {
+    case TCP_FIN_WAIT_1:
+        tcp_conn_set_state(core, c, TCP_FIN_WAIT_2);
+        break;
+    case TCP_CLOSING:
+        tcp_conn_time_wait(core, c);
+        break;
+    case TCP_LAST_ACK:
+        tcp_conn_over(core, c, TCP_END_FIN);
+        break;
+    default:
+        break;
+    }
+}
+
+/* RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.MAX (ours may go back below SND.MAX after an RTO). */
+static int check_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (!(seg->flags & WIRE_TCP_ACK))
+        return -TCP_DROP_ACK_MISSING;
+    if (seq_lt(c->snd_max, seg->ack)) {
+        tcp_challenge(core, c);
+        return -TCP_DROP_ACK_FUTURE;
+    }
+    if (seq_lt(seg->ack, c->snd_una - c->snd_wnd_max)) {
+        tcp_challenge(core, c);
+        return -TCP_DROP_ACK_OLD;
+    }
+    bool fin_was_acked = c->flags & TCP_F_FIN_ACKED;
+    tcp_loss_ack(core, c, seg);
+    if (!fin_was_acked && (c->flags & TCP_F_FIN_ACKED)) {
+        bool last = c->state == TCP_LAST_ACK;
+        tcp_state_fin_acked(core, c);
+        if (last) /* the flow may be gone */
+            return TCP_SEG_FREE;
+    }
+    return NEXT;
+}
+
+/* --- sixth: URG. MQTT has no urgent data: its bytes are taken in line (RFC 6093 4), the pointer is not looked at. ---
+ */
+
+/* --- seventh and eighth: text and FIN --- */
+
+static int text(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    int rc = tcp_text(core, c, seg);
+    return rc < 0 ? rc : NEXT;
+}
+
+/* After the peer's FIN nothing may come. */
+static int text_after_fin(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (!tcp_seg_space(seg))
+        return NEXT;
+    tcp_ack_now(core, c);
+    return -TCP_DROP_AFTER_FIN;
+}
+
+static int fin(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if ((seg->flags & WIRE_TCP_FIN) && seg->seq + seg->len == c->rcv_nxt)
+        tcp_fin_in_order(core, c);
+    return NEXT;
+}
+
+static const step_fn steps[][TCP_STATE_COUNT] = {
+    /* first: sequence number */
+    {
+        [TCP_CLOSED] = over,
+        [TCP_SYN_SENT] = syn_sent_ack,
+        [TCP_SYN_RECEIVED] = check_sequence,
+        [TCP_ESTABLISHED] = check_sequence,
+        [TCP_FIN_WAIT_1] = check_sequence,
+        [TCP_FIN_WAIT_2] = check_sequence,
+        [TCP_CLOSE_WAIT] = check_sequence,
+        [TCP_CLOSING] = check_sequence,
+        [TCP_LAST_ACK] = check_sequence,
+        [TCP_TIME_WAIT] = time_wait,
+    },
+    /* second: RST */
+    {
+        [TCP_CLOSED] = over,
+        [TCP_SYN_SENT] = syn_sent_rst,
+        [TCP_SYN_RECEIVED] = check_rst,
+        [TCP_ESTABLISHED] = check_rst,
+        [TCP_FIN_WAIT_1] = check_rst,
+        [TCP_FIN_WAIT_2] = check_rst,
+        [TCP_CLOSE_WAIT] = check_rst,
+        [TCP_CLOSING] = check_rst,
+        [TCP_LAST_ACK] = check_rst,
+        [TCP_TIME_WAIT] = over,
+    },
+    /* fourth: SYN */
+    {
+        [TCP_CLOSED] = over,
+        [TCP_SYN_SENT] = syn_sent_syn,
+        [TCP_SYN_RECEIVED] = syn_received_syn,
+        [TCP_ESTABLISHED] = challenge_syn,
+        [TCP_FIN_WAIT_1] = challenge_syn,
+        [TCP_FIN_WAIT_2] = challenge_syn,
+        [TCP_CLOSE_WAIT] = challenge_syn,
+        [TCP_CLOSING] = challenge_syn,
+        [TCP_LAST_ACK] = challenge_syn,
+        [TCP_TIME_WAIT] = over,
+    },
+    /* fifth: ACK */
+    {
+        [TCP_CLOSED] = over,
+        [TCP_SYN_SENT] = over,
+        [TCP_SYN_RECEIVED] = syn_received_ack,
+        [TCP_ESTABLISHED] = check_ack,
+        [TCP_FIN_WAIT_1] = check_ack,
+        [TCP_FIN_WAIT_2] = check_ack,
+        [TCP_CLOSE_WAIT] = check_ack,
+        [TCP_CLOSING] = check_ack,
+        [TCP_LAST_ACK] = check_ack,
+        [TCP_TIME_WAIT] = over,
+    },
+    /* sixth: URG, which no state looks at; seventh: text */
+    {
+        [TCP_CLOSED] = over,
+        [TCP_SYN_SENT] = over,
+        [TCP_SYN_RECEIVED] = over,
+        [TCP_ESTABLISHED] = text,
+        [TCP_FIN_WAIT_1] = text,
+        [TCP_FIN_WAIT_2] = text,
+        [TCP_CLOSE_WAIT] = text_after_fin,
+        [TCP_CLOSING] = text_after_fin,
+        [TCP_LAST_ACK] = text_after_fin,
+        [TCP_TIME_WAIT] = text_after_fin,
+    },
+    /* eighth: FIN */
+    {
+        [TCP_CLOSED] = over,
+        [TCP_SYN_SENT] = over,
+        [TCP_SYN_RECEIVED] = over,
+        [TCP_ESTABLISHED] = fin,
+        [TCP_FIN_WAIT_1] = fin,
+        [TCP_FIN_WAIT_2] = fin,
+        [TCP_CLOSE_WAIT] = next,
+        [TCP_CLOSING] = next,
+        [TCP_LAST_ACK] = next,
+        [TCP_TIME_WAIT] = next,
+    },
+};
+
+int tcp_state_run(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(steps); i++) {
+        int verdict = steps[i][c->state](core, c, seg);
+        if (verdict != NEXT)
+            return verdict;
+    }
+    return seg->kept ? TCP_SEG_KEPT : TCP_SEG_FREE;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Segment text and FIN (RFC 9293 3.10.7.4 seventh and eighth), the receive window, and when an ACK is owed. */
+#include "tcp_int.h"
+
+void tcp_ack_now(struct tcp_core *core, struct tcp_conn *c) {
+    c->flags |= TCP_F_ACK_NOW;
+    c->ack_ms = 0;
+    tcp_pending(core, c);
+}
+
+/* RFC 1122 4.2.3.2, RFC 5681 4.2: every second segment, else within the delay; the first ones of a flow at once,
+ * because the peer's window opens by our ACKs. */
+void tcp_ack_soon(struct tcp_core *core, struct tcp_conn *c) {
+    c->ack_segs++;
+    if (c->quick_acks || c->ack_segs >= 2) {
+        c->quick_acks -= c->quick_acks != 0;
+        tcp_ack_now(core, c);
+    } else if (!c->ack_ms && !(c->flags & TCP_F_ACK_NOW)) {
+        tcp_timer_set(core, c, TCP_TIMER_ACK, TCP_DELAYED_ACK_MS);
+    }
+}
+
+void tcp_rx_settle(struct tcp_core *core, struct tcp_conn *c) {
+    core->stats.rx_mbufs += c->rx.mbufs - c->rx_charged;
+    c->rx_charged = c->rx.mbufs;
+}
+
+uint32_t tcp_rx_right_edge(const struct tcp_core *core, const struct tcp_conn *c) {
+    uint32_t buf = core->cfg.rcv_buf_bytes, budget = core->cfg.rx_budget_mbufs, held = core->stats.rx_mbufs;
+    uint32_t space = buf - weir_min_u32(buf, c->rx.len_bytes), free_mbufs = budget - weir_min_u32(budget, held);
+    if (free_mbufs < budget / 2) { /* the core's budget runs low: everybody's window shrinks in proportion */
+        uint32_t cap = (uint32_t)((uint64_t)buf * free_mbufs / (budget / 2));
+        if (free_mbufs && !c->rx.len_bytes) /* a flow that holds nothing may always go on */
+            cap = weir_max_u32(cap, 2u * c->mss);
+        space = weir_min_u32(space, cap);
+    }
+    uint32_t edge = c->rcv_nxt + space;
+    /* Receiver's silly-window avoidance (RFC 1122 4.2.3.3), and the edge never moves left (RFC 9293 3.8.6). */
+    if (seq_lt(edge, c->rcv_adv) || edge - c->rcv_adv < weir_min_u32(buf / 2, c->mss))
+        return seq_max(c->rcv_adv, c->rcv_nxt);
+    return edge;
+}
+
+/* Leave of the chain only `len` bytes from `offset`; segments that end up empty are freed by rope_push. */
+static void keep_payload(struct rte_mbuf *m, uint32_t offset, uint32_t len) {
+    for (; m; m = m->next) {
+        uint32_t skip = weir_min_u32(offset, m->data_len);
+        m->data_off = (uint16_t)(m->data_off + skip);
+        m->data_len = (uint16_t)weir_min_u32(m->data_len - skip, len);
+        offset -= skip;
+        len -= m->data_len;
+    }
+}
+
+static int in_order(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (c->reasm_count && seq_lt(tcp_reasm_first(core, c), seg->seq + seg->len)) {
+        seg->len = tcp_reasm_first(core, c) - seg->seq; /* the first copy wins */
+        seg->flags &= ~WIRE_TCP_FIN;
+        core->stats.overlaps_in++;
+    }
+    if (core->stats.rx_mbufs >= core->cfg.rx_budget_mbufs)
+        return -TCP_DROP_RX_BUDGET;
+    keep_payload(seg->m, seg->payload, seg->len);
+    rope_push(&c->rx, seg->m);
+    seg->kept = true;
+    c->rcv_nxt += seg->len;
+    c->dup_owed = 0;
+    core->stats.bytes_in += seg->len;
+    tcp_rx_settle(core, c);
+    tcp_conn_raise(core, c, TCP_EV_READABLE);
+    if (c->reasm_count) { /* part of a gap was filled: at once (RFC 5681 4.2) */
+        tcp_reasm_drain(core, c);
+        tcp_ack_now(core, c);
+    } else {
+        tcp_ack_soon(core, c);
+    }
+    return 0;
+}
+
+static int out_of_order(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    core->stats.ooo_in++;
+    if (c->dup_owed < UINT8_MAX)
+        c->dup_owed++;
+    tcp_ack_now(core, c);
+    uint32_t payload = seg->payload, before = seg->seq;
+    int rc = tcp_reasm_insert(core, c, seg);
+    if (rc == 0 && seg->kept)
+        keep_payload(seg->m, payload + (seg->seq - before), seg->len);
+    return rc;
+}
+
+int tcp_text(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    if (!seg->len && seg->window_cut) {
+        tcp_ack_now(core, c); /* a window probe */
+        return -TCP_DROP_WINDOW_CLOSED;
+    }
+    if (seg->len && (c->flags & TCP_F_RELEASED)) {
+        tcp_reset_flow(core, c);
+        tcp_conn_over(core, c, TCP_END_LATE_DATA);
+        return -TCP_DROP_LATE_DATA;
+    }
+    if (seg->seq != c->rcv_nxt)
+        return seg->len || (seg->flags & WIRE_TCP_FIN) ? out_of_order(core, c, seg) : 0;
+    return seg->len ? in_order(core, c, seg) : 0;
+}
+
+void tcp_fin_in_order(struct tcp_core *core, struct tcp_conn *c) {
+    if (c->flags & TCP_F_FIN_RCVD)
+        return;
+    c->rcv_nxt++;
+    c->flags |= TCP_F_FIN_RCVD;
+    tcp_reasm_clear(core, c); /* whatever lies beyond it is nobody's */
+    tcp_ack_now(core, c);
+    tcp_conn_raise(core, c, TCP_EV_PEER_FIN);
+    switch (c->state) {
+    case TCP_ESTABLISHED:
+        tcp_conn_set_state(core, c, TCP_CLOSE_WAIT);
+        break;
+    case TCP_FIN_WAIT_1: /* our FIN is not acknowledged yet, or the ACK step would have moved on */
+        tcp_conn_set_state(core, c, TCP_CLOSING);
+        break;
+    case TCP_FIN_WAIT_2:
+        tcp_conn_time_wait(core, c);
+        break;
+    default:
+        break;
+    }
+}
