@@ -21,11 +21,23 @@ static struct {
     char first_error[LINE_BYTES];
 } sink;
 
+/* Drivers call errors what is none: net_tap lives without the multiq queueing discipline and without rte_flow, and a
+ * process alone has no secondary to tell. EAL's own lines only repeat that a driver failed. */
+static const char *const harmless[] = {"qdisc", "rte flow support", "req to secondary", "EAL: Failed to attach device",
+                                       "EAL: Driver cannot attach"};
+
+static bool is_harmless(const char *line) {
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(harmless); i++)
+        if (strstr(line, harmless[i]))
+            return true;
+    return false;
+}
+
 static void line_take(const char *line, bool error) {
+    error = error && !is_harmless(line);
     if (error && !sink.first_error[0])
         snprintf(sink.first_error, sizeof(sink.first_error), "%s", line);
-    /* Drivers call errors what is none (net_tap without the multiq queueing discipline), so none is one of ours. */
-    log_line(error ? LOG_LVL_INFO : LOG_LVL_DEBUG, "dpdk", "%s", line);
+    log_line(error ? LOG_LVL_WARNING : LOG_LVL_DEBUG, "dpdk", "%s", line);
 }
 
 /* fopencookie's write: any piece of text, whole lines or not. */

@@ -87,9 +87,11 @@ static int probe_vdev(const char *port_name, const char *name, const char *args,
     int ret = rte_eal_hotplug_add("vdev", name, args);
     if (ret == 0 && rte_eth_dev_get_port_by_name(name, eth_port) == 0)
         return 0;
+    /* Many drivers answer -1 for everything: what they said first is worth more. */
     const char *said = eal_log_first_error();
-    snprintf(error, error_bytes, "port %s: device %s%s%s cannot be opened: %s%s%s", port_name, name, args[0] ? "," : "",
-             args, ret ? rte_strerror(-ret) : "DPDK found no network driver for it", said[0] ? ": " : "", said);
+    const char *reason = said[0] ? said : ret ? rte_strerror(-ret) : "DPDK found no network driver for it";
+    snprintf(error, error_bytes, "port %s: device %s%s%s cannot be opened: %s", port_name, name, args[0] ? "," : "",
+             args, reason);
     return WEIR_EIO;
 }
 
@@ -351,6 +353,8 @@ int port_device_start(struct port *p, const struct config_port *c, const struct 
         snprintf(error, error_bytes, "port %s: device %s does not tell its MAC address", p->name, p->device);
         return WEIR_EIO;
     }
+    if (rte_is_zero_ether_addr(&mac)) /* net_ring has none */
+        rte_eth_random_addr(mac.addr_bytes);
     memcpy(p->ifc.mac, mac.addr_bytes, sizeof(p->ifc.mac));
     return 0;
 }

@@ -6,11 +6,12 @@
 #define WEIR_SNAPSHOT_H
 
 #include "config.h"
+#include "limits.h"
 #include "tls/tls.h"
 
 struct snapshot {
     uint32_t generation;
-    struct tls_ctx *tls[CONFIG_MAX_TLS]; /* one reference each */
+    struct tls_ctx *tls[WEIR_MAX_TLS]; /* one reference each */
 };
 
 /* Load every certificate of the configuration. keep: an older snapshot whose contexts serve where a new pair is refused

@@ -27,27 +27,6 @@
 #define IDLE_STEP_NS 10000u   /* each further empty turn sleeps so much longer, */
 #define IDLE_MAX_NS 100000u   /* up to this */
 
-static const char *const session_end_names[] = {
-    [SESSION_END_NONE] = "none",
-#define X(name, text) [SESSION_END_##name] = #name,
-#include "session_ends.def"
-#undef X
-};
-static const char *const session_end_texts[] = {
-    [SESSION_END_NONE] = "not ended",
-#define X(name, text) [SESSION_END_##name] = text,
-#include "session_ends.def"
-#undef X
-};
-
-const char *session_end_name(enum session_end e) {
-    return e < SESSION_END_COUNT ? session_end_names[e] : "unknown";
-}
-
-const char *session_end_text(enum session_end e) {
-    return e < SESSION_END_COUNT ? session_end_texts[e] : "unknown";
-}
-
 size_t worker_bytes(void) {
     return sizeof(struct worker) + WORKER_SCRATCH;
 }
@@ -363,9 +342,8 @@ void worker_free(struct worker *w) {
             rte_pktmbuf_free(w->ports[i].pending[p]);
         arp_table_free(w->ports[i].arp);
     }
-    for (uint32_t i = 1; i <= w->sessions.fresh; i++)
-        if (pool_in_use(&w->sessions, i))
-            rope_clear(&((struct session *)pool_get(&w->sessions, i))->c2s);
+    if (w->sessions.used != 0)
+        session_close_some(w, UINT32_MAX);
     tls_core_fini(&w->tls);
     tls_engine_free(w->inline_engine);
     tcp_core_fini(&w->tcp);

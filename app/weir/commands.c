@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The runtime commands behind weirctl. A request is one line of words, an answer one JSON object: {"ok": true, ...} or
+ * {"ok": false, "error": "..."}. */
+#include "capture.h"
+#include "control_int.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define REQUEST_MAX 4096u
+#define WORDS_MAX 8
+#define PATIENCE_S 2       /* a weirctl that does not read or write holds the loop no longer */
+#define FLOWS_PAGE 256u
+#define FLOWS_MAX 100000u
+#define CAPTURE_MAX 1000000u
+
+static json_t *error_json(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static json_t *error_json(const char *format, ...) {
+    char text[512];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    return json_pack("{s:b, s:s}", "ok", 0, "error", text);
+}
+
+/* --- stats --- */
+
+static void stats_sample_json(void *ctx, const struct stats_sample *s) {
+    json_t *labels = json_object();
+    for (uint8_t i = 0; i < s->n_labels; i++)
+        json_object_set_new(labels, s->labels[i].name, json_string(s->labels[i].value));
+    json_array_append_new(ctx, json_pack("{s:s, s:s, s:b, s:o, s:f}", "name", s->name, "help", s->help, "gauge",
+                                         s->gauge, "labels", labels, "value", s->value));
+}
+
+static json_t *command_stats(struct control *c, char **words, int n) {
+    json_t *samples = json_array();
+    (void)words;
+    (void)n;
+    stats_walk(&c->source, stats_sample_json, samples);
+    return json_pack("{s:b, s:o}", "ok", 1, "samples", samples);
+}
+
+/* --- flows --- */
+
+static json_t *endpoint_json(uint32_t addr_be, uint16_t port_be) {
+    char a[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &addr_be, a, sizeof(a));
+    return json_sprintf("%s:%u", a, ntohs(port_be));
+}
+
+static json_t *flow_json(const struct control *c, const struct flow_row *r, uint16_t worker) {
+    const struct config *config = c->weir->config;
+    json_t *j = json_pack("{s:s, s:o, s:o, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:b, s:i, s:i, s:i}",
+                          "state", tcp_state_name(r->state), "local", endpoint_json(r->local_addr_be, r->local_port_be),
+                          "peer", endpoint_json(r->peer_addr_be, r->peer_port_be), "port",
+                          c->weir->ports.port[r->port].name, "worker", worker, "mss", r->mss, "cwnd",
+                          (int)r->cwnd_bytes, "ssthresh", (int)(r->ssthresh_bytes > INT32_MAX ? INT32_MAX : r->ssthresh_bytes),
+                          "srtt_us", (int)r->srtt_us, "rttvar_us", (int)r->rttvar_us, "rto_us", (int)r->rto_us,
+                          "snd_wnd", (int)r->snd_wnd_bytes, "rcv_wnd", (int)r->rcv_wnd_bytes, "unacked",
+                          (int)r->unacked_bytes, "sack", r->sack, "ts", r->timestamps, "rx_queued", (int)r->rx_bytes,
+                          "retransmits", (int)r->retransmits, "wscale", r->snd_wscale << 4 | r->rcv_wscale);
+    if (r->listener != LB_NONE)
+        json_object_set_new(j, "listener", json_string(config->listeners[r->listener].name));
+    if (r->pool != LB_NONE && r->server != LB_NONE)
+        json_object_set_new(j, "server", json_sprintf("%s/%s", config->pools[r->pool].name,
+                                                      config->pools[r->pool].servers[r->server].name));
+    if (r->suite[0] != '\0')
+        json_object_set_new(j, "tls", json_string(r->suite));
+    return j;
+}
+
+static json_t *command_flows(struct control *c, char **words, int n) {
+    uint32_t max = n > 1 ? (uint32_t)strtoul(words[1], NULL, 10) : FLOWS_MAX;
+    json_t *list = json_array();
+    struct flow_row *rows = calloc(FLOWS_PAGE, sizeof(*rows));
+    int rc = rows != NULL ? 0 : WEIR_ENOMEM;
+    for (uint16_t w = 0; w < c->weir->n_workers && rc == 0; w++) {
+        struct mail m = {.kind = MAIL_FLOWS, .rows = rows, .max_rows = FLOWS_PAGE};
+        do {
+            rc = control_ask(c, w, &m);
+            for (uint32_t i = 0; i < m.n_rows && rc == 0 && json_array_size(list) < max; i++)
+                json_array_append_new(list, flow_json(c, &rows[i], w));
+        } while (rc == 0 && m.after != 0 && json_array_size(list) < max);
+    }
+    if (rc != WEIR_EIO) /* a worker that did not answer may still write to it */
+        free(rows);
+    if (rc != 0) {
+        json_decref(list);
+        return error_json("a worker does not answer");
+    }
+    return json_pack("{s:b, s:o}", "ok", 1, "flows", list);
+}
+
+/* --- servers --- */
+
+static json_t *command_servers(struct control *c, char **words, int n) {
+    const struct config *config = c->weir->config;
+    json_t *list = json_array();
+    (void)words;
+    (void)n;
+    for (uint16_t p = 0; p < config->n_pools; p++) {
+        for (uint16_t s = 0; s < config->pools[p].n_servers; s++) {
+            const struct config_server *cs = &config->pools[p].servers[s];
+            json_t *states = json_array();
+            double open = 0, total = 0, failed = 0;
+            for (uint16_t w = 0; w < c->weir->n_workers; w++) {
+                const struct worker_server *ws = &c->weir->workers[w]->servers[cs->id];
+                open += ws->open;
+                total += (double)ws->connections;
+                failed += (double)ws->connect_failures;
+                json_array_append_new(states,
+                                      json_string(lb_state_name(c->weir->workers[w]->pools[p].servers[s].state)));
+            }
+            json_array_append_new(
+                list, json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:f, s:f, s:f}", "pool", config->pools[p].name, "server",
+                                cs->name, "policy", lb_policy_name(config->pools[p].policy), "address",
+                                endpoint_json(cs->addr_be, cs->port_be), "weight", cs->weight, "states", states, "open",
+                                open, "connections", total, "failures", failed));
+        }
+    }
+    return json_pack("{s:b, s:o}", "ok", 1, "servers", list);
+}
+
+/* POOL/SERVER to its indices. */
+static bool server_find(const struct config *config, char *what, uint16_t *pool, uint16_t *server) {
+    char *slash = strchr(what, '/');
+    if (slash == NULL)
+        return false;
+    *slash = '\0';
+    for (*pool = 0; *pool < config->n_pools; (*pool)++) {
+        if (strcmp(config->pools[*pool].name, what) != 0)
+            continue;
+        for (*server = 0; *server < config->pools[*pool].n_servers; (*server)++)
+            if (strcmp(config->pools[*pool].servers[*server].name, slash + 1) == 0)
+                return true;
+    }
+    *slash = '/';
+    return false;
+}
+
+static json_t *command_server_event(struct control *c, char **words, int n) {
+    struct mail m = {.kind = MAIL_SERVER_EVENT,
+                     .event = strcmp(words[0], "drain") == 0 ? LB_EV_DRAIN : LB_EV_READY};
+    if (n != 2)
+        return error_json("%s POOL/SERVER", words[0]);
+    if (!server_find(c->weir->config, words[1], &m.pool, &m.server))
+        return error_json("there is no server %s; `weirctl servers` lists them as POOL/SERVER", words[1]);
+    if (control_ask_all(c, &m) != 0)
+        return error_json("a worker does not answer");
+    return json_pack("{s:b}", "ok", 1);
+}
+
+static json_t *command_reload(struct control *c, char **words, int n) {
+    json_t *refusals = json_array();
+    (void)words;
+    (void)n;
+    int bad = control_reload(c, refusals);
+    return json_pack("{s:b, s:s*, s:o}", "ok", bad == 0, "error",
+                     bad != 0 ? "some certificates were refused; the old ones serve on" : NULL, "refused", refusals);
+}
+
+/* --- capture --- */
+
+static int port_find(const struct control *c, const char *name) {
+    for (uint16_t i = 0; i < c->weir->ports.n; i++)
+        if (strcmp(c->weir->ports.port[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+/* capture PORT FILE COUNT: answered when it is over. */
+static json_t *command_capture(struct control *c, char **words, int n) {
+    if (n != 4)
+        return error_json("capture PORT FILE COUNT");
+    int port = port_find(c, words[1]);
+    uint32_t count = (uint32_t)strtoul(words[3], NULL, 10);
+    char error[256];
+    if (port < 0)
+        return error_json("there is no port %s", words[1]);
+    if (count == 0 || count > CAPTURE_MAX)
+        return error_json("a capture takes 1 to %u packets", CAPTURE_MAX);
+    if (c->capture != NULL)
+        return error_json("a capture is running already; one at a time");
+    struct capture_options o = {.port = &c->weir->ports.port[port],
+                                .path = words[2],
+                                .max_packets = count,
+                                .n_workers = c->weir->n_workers};
+    if (capture_start(&c->capture, &o, clock_now_us(&c->weir->clock), error, sizeof(error)) != 0) {
+        c->capture = NULL;
+        return error_json("%s", error);
+    }
+    c->capture_port = (uint16_t)port;
+    struct mail m = {.kind = MAIL_CAPTURE, .port = c->capture_port, .capture = c->capture};
+    if (control_ask_all(c, &m) != 0) {
+        commands_capture_end(c);
+        return error_json("a worker does not answer");
+    }
+    return NULL;
+}
+
+static void reply(int fd, json_t *j) {
+    char *text = json_dumps(j, JSON_COMPACT);
+    for (size_t done = 0, len = text != NULL ? strlen(text) : 0; done < len;) {
+        ssize_t n = send(fd, text + done, len - done, MSG_NOSIGNAL);
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    free(text);
+    json_decref(j);
+    close(fd);
+}
+
+void commands_capture_end(struct control *c) {
+    struct capture_stats r;
+    struct mail m = {.kind = MAIL_CAPTURE, .port = c->capture_port, .capture = NULL};
+    if (c->capture == NULL)
+        return;
+    /* A worker that does not let go keeps it: better a leak than a use after free. Stopped workers need no telling. */
+    bool free_to_go = __atomic_load_n(&c->weir->stop, __ATOMIC_ACQUIRE) || control_ask_all(c, &m) == 0;
+    while (free_to_go && !capture_done(c->capture) && capture_drain(c->capture) > 0)
+        ;
+    capture_stats(c->capture, &r);
+    if (free_to_go)
+        capture_stop(c->capture);
+    c->capture = NULL;
+    if (c->capture_fd >= 0)
+        reply(c->capture_fd, json_pack("{s:b, s:I, s:I}", "ok", 1, "packets", (json_int_t)r.written, "lost",
+                                       (json_int_t)r.dropped));
+    c->capture_fd = -1;
+}
+
+void commands_capture_tick(struct control *c) {
+    if (c->capture == NULL)
+        return;
+    struct pollfd p = {.fd = c->capture_fd, .events = POLLRDHUP};
+    bool gone = poll(&p, 1, 0) > 0;
+    if (capture_drain(c->capture) < 0 || capture_done(c->capture) || gone)
+        commands_capture_end(c);
+}
+
+/* --- requests --- */
+
+static const struct {
+    const char *name;
+    json_t *(*run)(struct control *c, char **words, int n);
+} commands[] = {
+    {"stats", command_stats},         {"flows", command_flows},  {"servers", command_servers},
+    {"drain", command_server_event},  {"ready", command_server_event},
+    {"reload", command_reload},       {"capture", command_capture},
+};
+
+/* A line, up to its newline. Returns its length or 0. */
+static size_t request_read(int fd, char *buf) {
+    size_t n = 0;
+    struct timeval tv = {.tv_sec = PATIENCE_S};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+    while (n < REQUEST_MAX - 1) {
+        ssize_t got = recv(fd, buf + n, REQUEST_MAX - 1 - n, 0);
+        if (got <= 0)
+            return 0;
+        n += (size_t)got;
+        buf[n] = '\0';
+        char *end = strchr(buf, '\n');
+        if (end != NULL) {
+            *end = '\0';
+            return (size_t)(end - buf);
+        }
+    }
+    return 0;
+}
+
+/* Words are separated by tabs, so that a file name may hold blanks. */
+static int request_split(char *line, char **words) {
+    int n = 0;
+    for (char *save = NULL, *w = strtok_r(line, "\t", &save); w != NULL && n < WORDS_MAX; w = strtok_r(NULL, "\t", &save))
+        words[n++] = w;
+    return n;
+}
+
+void commands_serve(struct control *c, int fd) {
+    char line[REQUEST_MAX], *words[WORDS_MAX];
+    int n = request_read(fd, line) > 0 ? request_split(line, words) : 0;
+    if (n == 0) {
+        close(fd);
+        return;
+    }
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(commands); i++) {
+        if (strcmp(words[0], commands[i].name) != 0)
+            continue;
+        json_t *j = commands[i].run(c, words, n);
+        if (j != NULL)
+            reply(fd, j);
+        else
+            c->capture_fd = fd; /* answered when the capture is over */
+        return;
+    }
+    reply(fd, error_json("weir knows no command %s", words[0]));
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Between the files of the control thread. */
+#ifndef WEIR_CONTROL_INT_H
+#define WEIR_CONTROL_INT_H
+
+#include "control.h"
+#include "stats.h"
+
+#include <jansson.h>
+
+struct MHD_Daemon;
+
+struct control {
+    struct weir *weir;
+    struct stats_source source;
+    int signal_fd, timer_fd, listen_fd; /* -1: not open */
+    char *socket_path;                  /* NULL: no CLI socket */
+    struct MHD_Daemon *http;            /* NULL: off */
+    struct capture *capture;            /* NULL: none runs */
+    uint16_t capture_port;
+    int capture_fd;                     /* the weirctl that waits for it; -1 */
+    bool draining;
+    uint64_t drain_deadline_us, tick;
+    bool link_up[WEIR_MAX_PORTS];
+    struct mail link_mail[WEIR_MAX_WORKERS][WEIR_MAX_PORTS];
+    bool stalled[WEIR_MAX_WORKERS]; /* logged already */
+};
+
+/* Post a copy of `m` to a worker and wait until it is served, 2 s at most. `m` holds the answer afterwards. Returns 0 or
+ * WEIR_EIO (the worker does not answer; its copy is abandoned, for it may still write to it). */
+int control_ask(struct control *c, uint16_t worker, struct mail *m);
+/* The same to every worker; the first failure is returned. */
+int control_ask_all(struct control *c, struct mail *m);
+
+/* Load the certificates again and publish a snapshot. Returns how many were refused (the old ones serve on); each refusal
+ * is logged and, where `refusals` is not NULL, appended to it. */
+int control_reload(struct control *c, json_t *refusals);
+
+/* --- commands.c --- */
+/* Serve one connection of weirctl: read a line, answer in JSON. Takes fd; closes it, or keeps it while a capture runs. */
+void commands_serve(struct control *c, int fd);
+/* Move captured packets to the file; ends the capture when it is complete or its weirctl is gone. */
+void commands_capture_tick(struct control *c);
+void commands_capture_end(struct control *c);
+
+/* --- socket.c --- Bind the CLI socket (0660), taking over a stale one. fd, or -1 with `error` filled. */
+int socket_open(const char *path, char *error, size_t error_bytes);
+
+/* --- http.c --- /metrics and /healthz on a thread of libmicrohttpd. NULL with `error` filled. */
+struct MHD_Daemon *http_start(struct control *c, uint32_t addr_be, uint16_t port_be, char *error, size_t error_bytes);
+void http_stop(struct MHD_Daemon *d);
+
+/* --- telemetry.c --- /weir/... of DPDK telemetry. */
+void telemetry_register(struct control *c);
+void telemetry_unregister(void);
+
+/* --- watch.c --- Look at every worker's last turn: 1 s without is logged, 10 s aborts. Link changes are told. */
+void watch_tick(struct control *c);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control_int.h"
+
+#include <rte_cycles.h>
+#include <stdlib.h>
+
+#define STALL_LOG_S 1u
+#define STALL_ABORT_S 10u
+#define LINK_EVERY 25u /* ticks */
+
+static void watch_worker(struct control *c, uint16_t i) {
+    uint64_t last = __atomic_load_n(&c->weir->workers[i]->turn_tsc, __ATOMIC_RELAXED);
+    if (last == 0)
+        return; /* not in its loop yet */
+    uint64_t now = rte_rdtsc();
+    uint64_t s = now > last ? (now - last) / rte_get_tsc_hz() : 0;
+    if (s < STALL_LOG_S) {
+        if (c->stalled[i])
+            log_line(LOG_LVL_WARNING, "watch", "worker %u turns again", i);
+        c->stalled[i] = false;
+        return;
+    }
+    if (!c->stalled[i])
+        log_line(LOG_LVL_WARNING, "watch", "worker %u has not finished a turn for %u s", i, STALL_LOG_S);
+    c->stalled[i] = true;
+    if (s < STALL_ABORT_S)
+        return;
+    log_line(LOG_LVL_ERROR, "watch", "worker %u has not finished a turn for %u s: giving up, to be started again", i,
+             STALL_ABORT_S);
+    abort();
+}
+
+static void watch_link(struct control *c, uint16_t port) {
+    bool up = port_link_up(&c->weir->ports.port[port]);
+    if (up == c->link_up[port])
+        return;
+    for (uint16_t i = 0; i < c->weir->n_workers; i++)
+        if (__atomic_load_n(&c->link_mail[i][port].done, __ATOMIC_ACQUIRE) == 0)
+            return; /* the last change is still under way: look again next time */
+    c->link_up[port] = up;
+    log_line(LOG_LVL_WARNING, "port", "%s: link %s", c->weir->ports.port[port].name, up ? "up" : "down");
+    for (uint16_t i = 0; i < c->weir->n_workers; i++) {
+        struct mail *m = &c->link_mail[i][port];
+        *m = (struct mail){.kind = MAIL_LINK, .port = port, .up = up};
+        if (mailbox_post(&c->weir->workers[i]->mailbox, m) != 0)
+            m->done = 1;
+    }
+}
+
+void watch_tick(struct control *c) {
+    for (uint16_t i = 0; i < c->weir->n_workers; i++)
+        watch_worker(c, i);
+    if (c->tick % LINK_EVERY == 0)
+        for (uint16_t p = 0; p < c->weir->ports.n; p++)
+            watch_link(c, p);
+}
