@@ -55,10 +55,13 @@ static void batch_add(struct worker *w, struct tcp_batch *b, struct rte_mbuf *m)
         batch_flush(w, b);
 }
 
-static void path_arp(struct worker *w, struct rte_mbuf *m) {
+/* copied: another worker received it and passed a copy on, whoever had asked. */
+static void path_arp(struct worker *w, struct rte_mbuf *m, bool copied) {
     struct worker_port *p = &w->ports[m->port];
-    w->stats.arp_in++;
+    w->stats.arp_in += !copied;
     int v = arp_input(p->arp, p->ifc, m, w->now_us);
+    if (copied && v < 0)
+        v = NET_DONE; /* not our question: counted where it was received */
     if (v == NET_REPLY)
         path_send_frame(w, m->port, m);
     else if (v < 0)
@@ -181,7 +184,7 @@ static void path_eth(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) 
         path_ip4(w, m, b);
     } else if (v == NET_TO_ARP) {
         handoff_arp(w, m);
-        path_arp(w, m);
+        path_arp(w, m, false);
     } else {
         path_drop(w, m, (enum net_drop)-v);
     }
@@ -190,7 +193,7 @@ static void path_eth(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) 
 /* A packet another worker validated and found to be ours. */
 static void path_owned(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) {
     if (is_arp(m)) {
-        path_arp(w, m);
+        path_arp(w, m, true);
         return;
     }
     const struct wire_ip4 *ip = ip4_header(m);

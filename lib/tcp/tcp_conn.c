@@ -151,6 +151,7 @@ void tcp_conn_release(struct tcp_core *core, tcp_id id) {
     tcp_conn_shutdown(core, id);
     c->flags = (c->flags & ~(TCP_F_OWNED | TCP_F_WANT_ROOM)) | TCP_F_RELEASED;
     c->events = 0;
+    c->user = 0; /* what it named may be gone before the flow is */
     tcp_list_remove(core, &core->ready, TCP_LIST_READY, c);
     rope_clear(&c->rx);
     tcp_rx_settle(core, c);
