@@ -127,6 +127,7 @@ void tcp_conn_shutdown(struct tcp_core *core, tcp_id id) {
 void tcp_conn_abort(struct tcp_core *core, tcp_id id) {
     struct tcp_conn *c = tcp_conn_of(core, id);
     c->flags = (c->flags & ~TCP_F_OWNED) | TCP_F_RELEASED;
+    c->user = 0;
     if (c->state == TCP_CLOSED) {
         tcp_conn_free(core, c);
         return;
