@@ -33,6 +33,8 @@
 #define TCP_F_DETACHED     0x00080000u /* no longer in the flow table */
 #define TCP_F_SYN_ACKED    0x00100000u /* our SYN was acknowledged: snd_una stands on data */
 #define TCP_F_HEAD_RESENT  0x00200000u /* LOSS: the head went out once more on duplicates; not again before it moves */
+#define TCP_F_PTO          0x00400000u /* rexmit_ms is a probe timeout */
+#define TCP_F_PROBED       0x00800000u /* the probe is out: only the RTO is left */
 #define TCP_F_ON_READY     0x01000000u
 #define TCP_F_ON_PENDING   0x02000000u
 #define TCP_F_ON_TIME_WAIT 0x04000000u
@@ -103,6 +105,7 @@ struct tcp_seg {
     uint8_t flags;
     bool kept;       /* m belongs to the core now */
     bool window_cut; /* bytes beyond the window were cut off */
+    bool ts_due;     /* its timestamp becomes TS.Recent where its ACK is acceptable */
     struct tcp_opts opts;
 };
 /* Returns 0 or -TCP_DROP_*. */
@@ -180,6 +183,12 @@ void tcp_loss_ack(struct tcp_core *core, struct tcp_conn *c, const struct tcp_se
 bool tcp_loss_rto(struct tcp_core *core, struct tcp_conn *c);
 /* One RTT measurement (RFC 6298 2). */
 void tcp_loss_rtt(struct tcp_conn *c, uint32_t sample_us);
+/* A probe timeout fired: the head goes out once more, well before the RTO would send it. */
+void tcp_loss_probe(struct tcp_core *core, struct tcp_conn *c);
+/* Start or restart the timer of what is outstanding: the probe timeout where there is one, else the RTO. */
+void tcp_loss_arm(struct tcp_core *core, struct tcp_conn *c);
+/* New data has left: the probe timeout counts from the last segment. */
+void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c);
 /* The RTO with its backoff, in milliseconds. */
 uint32_t tcp_loss_rto_ms(const struct tcp_conn *c);
 /* Initial congestion window (RFC 6928). */

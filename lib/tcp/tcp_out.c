@@ -26,10 +26,18 @@ void tcp_reset(struct tcp_core *core, const struct flow_key *key, uint8_t port, 
     core->replies[core->reply_tail++ % TCP_REPLIES] = (struct tcp_reply){*key, seq, ack, flags, port};
 }
 
+/* Where a bare ACK or RST stands: SND.MAX, the end of what was ever sent, but within the peer's window (beyond it lies
+ * the byte of a window probe). SND.NXT will not do: after an RTO it lies before what the peer has, which drops our ACK
+ * as a duplicate, and where both sides go back at once neither would hear the other. */
+static uint32_t ack_seq(const struct tcp_conn *c) {
+    uint32_t edge = c->snd_una + c->snd_wnd;
+    return seq_lt(edge, c->snd_max) ? edge : c->snd_max;
+}
+
 void tcp_reset_flow(struct tcp_core *core, const struct tcp_conn *c) {
     if (c->state == TCP_SYN_SENT || c->state == TCP_TIME_WAIT || c->state == TCP_CLOSED)
         return; /* the peer has nothing to reset: RFC 9293 3.10.5 */
-    tcp_reset(core, &c->key, c->port, c->snd_max, c->rcv_nxt, WIRE_TCP_RST | WIRE_TCP_ACK);
+    tcp_reset(core, &c->key, c->port, ack_seq(c), c->rcv_nxt, WIRE_TCP_RST | WIRE_TCP_ACK);
 }
 
 /* --- the cursor: where in the send rope snd_nxt stands --- */
@@ -97,11 +105,10 @@ static void sent(struct tcp_core *core, struct tcp_conn *c, uint32_t seq, uint32
         c->rtt_seq = end;
         c->rtt_start_us = (uint32_t)core->now_us;
     }
+    bool fresh = seq_lt(c->snd_max, end);
     c->snd_max = seq_max(c->snd_max, end);
-    if (!c->rexmit_ms) {
-        c->progress_ms = tcp_now_ms(core);
-        tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_loss_rto_ms(c));
-    }
+    if (fresh || !c->rexmit_ms)
+        tcp_loss_sent(core, c);
 }
 
 static bool out_syn(struct out *o, struct tcp_conn *c) {
@@ -228,14 +235,6 @@ static void persist(struct tcp_core *core, struct tcp_conn *c) {
     c->backoff = 0;
     c->flags |= TCP_F_PERSIST;
     tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_loss_rto_ms(c));
-}
-
-/* Where a bare ACK stands: SND.MAX, the end of what was ever sent, but within the peer's window. SND.NXT will not do: after
- * an RTO it lies before what the peer has, which drops our ACK as a duplicate, and where both sides go back at once
- * neither would hear the other. */
-static uint32_t ack_seq(const struct tcp_conn *c) {
-    uint32_t edge = c->snd_una + c->snd_wnd;
-    return seq_lt(edge, c->snd_max) ? edge : c->snd_max;
 }
 
 /* A peer without SACK counts our duplicate ACKs, and this turn may have brought several reasons for one: it gets up to

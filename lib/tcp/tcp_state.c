@@ -71,6 +71,8 @@ static int check_sequence(struct tcp_core *core, struct tcp_conn *c, struct tcp_
     if (seq_lt(c->rcv_adv, first) || (end != first && first == c->rcv_adv && first != c->rcv_nxt) ||
         seq_lt(end, c->rcv_nxt) || (end == c->rcv_nxt && end != first))
         return unacceptable(core, c, seg);
+    if (seg->flags & WIRE_TCP_RST) /* not trimmed: its own number must be exact, not that of a byte in it */
+        return NEXT;
     if (seq_lt(first, c->rcv_nxt)) {
         uint32_t cut = c->rcv_nxt - first;
         seg->payload = (uint16_t)(seg->payload + cut);
@@ -82,15 +84,19 @@ static int check_sequence(struct tcp_core *core, struct tcp_conn *c, struct tcp_
         seg->flags &= ~WIRE_TCP_FIN;
         seg->window_cut = true;
     }
-    if (seg->flags & WIRE_TCP_RST)
-        return NEXT;
     c->last_rx_ms = tcp_now_ms(core);
     c->keep_sent = 0;
-    if (seg->opts.has_ts && (c->flags & TCP_F_TS) && seq_leq(first, c->rcv_acked)) { /* RFC 7323 4.3 */
-        c->ts_recent = seg->opts.ts_val;
-        c->ts_recent_ms = c->last_rx_ms;
-    }
+    seg->ts_due = seg->opts.has_ts && (c->flags & TCP_F_TS) && seq_leq(first, c->rcv_acked); /* RFC 7323 4.3 */
     return NEXT;
+}
+
+/* Only once the acknowledgement has been found good: a stranger who guessed a number within the window must not set
+ * TS.Recent, or PAWS would drop all that the true peer sends. */
+static void take_timestamp(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
+    if (!seg->ts_due)
+        return;
+    c->ts_recent = seg->opts.ts_val;
+    c->ts_recent_ms = tcp_now_ms(core);
 }
 
 /* RFC 9293 3.10.7.3 first: SYN-SENT checks the ACK before all else. */
@@ -224,6 +230,7 @@ static int syn_received_ack(struct tcp_core *core, struct tcp_conn *c, struct tc
         reset_for(core, c, seg);
         return -TCP_DROP_ACK_UNACCEPTABLE;
     }
+    take_timestamp(core, c, seg);
     syn_acked(core, c, seg);
     return NEXT;
 }
@@ -256,6 +263,7 @@ static int check_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
         tcp_challenge(core, c);
         return -TCP_DROP_ACK_OLD;
     }
+    take_timestamp(core, c, seg);
     bool fin_was_acked = c->flags & TCP_F_FIN_ACKED;
     tcp_loss_ack(core, c, seg);
     if (!fin_was_acked && (c->flags & TCP_F_FIN_ACKED)) {
