@@ -65,6 +65,8 @@ struct pair_segment { /* the last segment that a side sent for any connection */
     uint32_t seq, ack, len_bytes;
     uint16_t sport, dport, window;
     uint8_t flags;
+    bool has_ts;
+    uint32_t ts_val, ts_ecr;
 };
 
 struct pair;

@@ -17,6 +17,19 @@ static const char *flags_text(uint8_t flags, char text[8]) {
     return text;
 }
 
+/* The timestamps option, wherever it stands. */
+static void read_timestamps(struct pair_segment *s, const uint8_t *options, uint32_t len_bytes) {
+    uint32_t at = 0, stamps[2];
+    while (at + 10 <= len_bytes && options[at] != 8)
+        at += options[at] <= 1 ? 1 : options[at + 1];
+    if (at + 10 > len_bytes)
+        return;
+    memcpy(stamps, options + at + 2, sizeof(stamps));
+    s->has_ts = true;
+    s->ts_val = rte_be_to_cpu_32(stamps[0]);
+    s->ts_ecr = rte_be_to_cpu_32(stamps[1]);
+}
+
 bool pair_tap(void *context, const uint8_t *packet, uint32_t len_bytes) {
     struct pair_side *side = context;
     struct pair *p = side->pair;
@@ -34,6 +47,7 @@ bool pair_tap(void *context, const uint8_t *packet, uint32_t len_bytes) {
                                        .dport = rte_be_to_cpu_16(tcp->dport_be),
                                        .window = rte_be_to_cpu_16(tcp->window_be),
                                        .flags = tcp->flags};
+    read_timestamps(&side->last, (const uint8_t *)(tcp + 1), header - 40);
     bool pass = !side->dark && !(tcp->flags & side->dark_flags);
     if (p->trace) {
         char text[8];
@@ -53,9 +67,9 @@ void pair_inject(struct pair *p, unsigned from, const struct pair_segment *segme
     struct {
         struct wire_ip4 ip;
         struct wire_tcp tcp;
-        uint8_t payload[1460];
+        uint8_t rest[1460]; /* options and payload */
     } __attribute__((packed, aligned(4))) s = {0};
-    uint32_t tcp_bytes = sizeof(s.tcp) + segment->len_bytes;
+    uint32_t options = segment->has_ts ? 12 : 0, tcp_bytes = sizeof(s.tcp) + options + segment->len_bytes;
     s.ip = (struct wire_ip4){.version_ihl = 0x45,
                              .total_len_be = rte_cpu_to_be_16((uint16_t)(sizeof(s.ip) + tcp_bytes)),
                              .ttl = 64,
@@ -67,10 +81,15 @@ void pair_inject(struct pair *p, unsigned from, const struct pair_segment *segme
                               .dport_be = rte_cpu_to_be_16(segment->dport),
                               .seq_be = rte_cpu_to_be_32(segment->seq),
                               .ack_be = rte_cpu_to_be_32(segment->ack),
-                              .data_offset = 5 << 4,
+                              .data_offset = (uint8_t)((20 + options) / 4 << 4),
                               .flags = segment->flags,
                               .window_be = rte_cpu_to_be_16(segment->window)};
-    memset(s.payload, 'x', segment->len_bytes);
+    memset(s.rest + options, 'x', segment->len_bytes);
+    if (segment->has_ts) {
+        uint32_t stamps[2] = {rte_cpu_to_be_32(segment->ts_val), rte_cpu_to_be_32(segment->ts_ecr)};
+        memcpy(s.rest, (const uint8_t[]){1, 1, 8, 10}, 4);
+        memcpy(s.rest + 4, stamps, 8);
+    }
     uint32_t pseudo = sim_sum((const uint8_t *)&s.ip.saddr_be, 8, IPPROTO_TCP + tcp_bytes);
     store_checksum(&s.tcp.checksum_be, sim_fold(sim_sum((const uint8_t *)&s.tcp, tcp_bytes, pseudo)));
     sim_link_inject(p->side[from].tx, &s, (uint32_t)sizeof(s.ip) + tcp_bytes, p->now_us);

@@ -23,7 +23,10 @@ static struct pair_segment forged(const struct pair *p, uint8_t flags) {
                                  .seq = conn(p, 1)->rcv_nxt,
                                  .ack = conn(p, 1)->snd_max,
                                  .window = 1000,
-                                 .flags = flags};
+                                 .flags = flags,
+                                 .has_ts = true, /* as if it had guessed even those */
+                                 .ts_val = p->side[0].last.ts_val,
+                                 .ts_ecr = p->side[1].last.ts_val};
 }
 
 /* The flow still works: bytes both ways, an orderly end. */
@@ -110,11 +113,22 @@ Test(pair_attack, data_with_impossible_ack) {
     pair_inject(p, 0, &s);
     s.ack -= 1u << 30;
     pair_inject(p, 0, &s);
-    s.flags = 0;
+    s = forged(p, WIRE_TCP_FIN);
     pair_inject(p, 0, &s);
-    s.flags = WIRE_TCP_FIN;
+    s = forged(p, 0);
+    pair_inject(p, 0, &s);
+    s = forged(p, WIRE_TCP_ACK);
+    s.has_ts = false; /* RFC 7323 3.2: agreed on, so they must be there */
+    s.len_bytes = 100;
+    pair_inject(p, 0, &s);
+    s.has_ts = true; /* PAWS */
+    s.ts_val -= 1u << 20;
     pair_inject(p, 0, &s);
     pair_run(p, NULL, PAIR_SECOND);
+    static const enum tcp_drop drops[] = {TCP_DROP_ACK_FUTURE, TCP_DROP_ACK_OLD,    TCP_DROP_ACK_MISSING,
+                                          TCP_DROP_FLAGS,      TCP_DROP_TS_MISSING, TCP_DROP_PAWS};
+    for (uint32_t i = 0; i < WEIR_ARRAY_LEN(drops); i++)
+        cr_expect_eq(stats(p, 1)->drops[drops[i]], 1, "%s", tcp_drop_name(drops[i]));
     cr_expect_eq(p->conn[0].end[1].read_bytes, 0);
     cr_expect_eq(stats(p, 1)->rx_mbufs, 0);
     lives(p);
@@ -148,6 +162,7 @@ Test(pair_attack, noise_into_a_transfer) {
             struct pair_segment s = forged(p, (uint8_t)sim_rng_below(&p->rng, 64));
             s.seq += sim_rng_below(&p->rng, 140000) - 70000;
             s.ack += 70000 + sim_rng_below(&p->rng, 1u << 30);
+            s.has_ts = sim_rng_below(&p->rng, 2);
             s.len_bytes = sim_rng_below(&p->rng, 3) ? 0 : sim_rng_below(&p->rng, 1400);
             if (s.flags & WIRE_TCP_RST && s.seq - conn(p, 1)->rcv_nxt < 100000)
                 continue; /* it may be exact by the time it arrives */
@@ -155,6 +170,7 @@ Test(pair_attack, noise_into_a_transfer) {
             pair_run(p, NULL, sim_rng_below(&p->rng, 100));
         }
         pair_run(p, pair_all_arrived, 20 * PAIR_SECOND);
+        cr_assert_str_empty(p->error);
         lives(p);
     }
 }
@@ -220,6 +236,8 @@ Test(pair_attack, wrong_ack_to_a_syn_ack) {
     struct pair_segment s = {.sport = PAIR_CLIENT_PORT, .dport = PAIR_SERVER_PORT, .flags = WIRE_TCP_ACK};
     s.seq = p->side[1].last.ack;
     s.ack = p->side[1].last.seq + 100;
+    s.has_ts = true;
+    s.ts_val = p->side[1].last.ts_ecr;
     pair_inject(p, 0, &s);
     pair_run(p, NULL, 10);
     cr_expect_eq(stats(p, 1)->drops[TCP_DROP_ACK_UNACCEPTABLE], 1);

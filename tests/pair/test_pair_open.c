@@ -200,6 +200,7 @@ Test(pair_open, half_open_full) {
     struct pair_setup setup;
     pair_setup_default(&setup, 11);
     setup.tcp[1].max_half_open = 2;
+    setup.tcp[0].connect_timeout_ms = 30000;
     struct pair *p = pair_new(&setup);
     p->side[1].dark = true;
     for (uint32_t i = 0; i < 5; i++) {

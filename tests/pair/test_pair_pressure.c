@@ -93,12 +93,14 @@ Test(pair_pressure, tiny_pieces) {
     setup_transfer(&setup, 300, true);
     struct pair *p = transfer(&setup, 1, 20000);
     p->conn[0].end[0].write_chunk = 20;
+    p->conn[0].end[1].does = 0;
     p->conn[0].end[1].read_from_us = p->now_us + 2 * PAIR_SECOND;
     pair_run(p, NULL, 19 * PAIR_SECOND / 10);
     struct tcp_info info;
     tcp_conn_info(p->side[1].core, p->conn[0].end[1].id, &info);
     cr_expect_eq(info.rx_bytes, 20000);
     cr_expect_leq(tcp_core_stats(p->side[1].core)->rx_mbufs, 20);
+    p->conn[0].end[1].does = PAIR_SHUTDOWN | PAIR_CLOSE;
     arrives(p, 10 * PAIR_SECOND);
 }
 
