@@ -42,8 +42,8 @@ typedef uint32_t tcp_id;
 /* RFC 9293 3.3.2 */
 #define TCP_STATES(X)                                                                                                  \
     X(CLOSED)                                                                                                          \
-    X(SYN_SENT) X(SYN_RECEIVED) X(ESTABLISHED) X(FIN_WAIT_1) X(FIN_WAIT_2) X(CLOSE_WAIT) X(CLOSING) X(LAST_ACK)        \
-        X(TIME_WAIT)
+    X(SYN_SENT)                                                                                                        \
+    X(SYN_RECEIVED) X(ESTABLISHED) X(FIN_WAIT_1) X(FIN_WAIT_2) X(CLOSE_WAIT) X(CLOSING) X(LAST_ACK) X(TIME_WAIT)
 enum tcp_state {
 #define X(name) TCP_##name,
     TCP_STATES(X)
@@ -117,10 +117,11 @@ struct tcp_config {
 /* X(name): monotonic counters */
 #define TCP_COUNTERS(X)                                                                                                \
     X(segs_in)                                                                                                         \
-    X(segs_out) X(bytes_in) X(bytes_out) X(syns_in) X(accepted) X(connects) X(connected) X(retransmits)                \
-        X(fast_retransmits) X(rto_fired) X(tlp_probes) X(dup_acks_in) X(ooo_in) X(ooo_dropped) X(challenge_acks)       \
-            X(resets_in) X(resets_out) X(persist_probes) X(keepalive_probes) X(predicted_in) X(no_mbuf)                \
-                X(half_open_refused) X(conns_refused) X(time_wait_reused) X(delayed_acks) X(overlaps_in)
+    X(segs_out)                                                                                                        \
+    X(bytes_in) X(bytes_out) X(syns_in) X(accepted) X(connects) X(connected) X(retransmits) X(fast_retransmits)        \
+        X(rto_fired) X(tlp_probes) X(dup_acks_in) X(ooo_in) X(ooo_dropped) X(challenge_acks) X(resets_in)              \
+            X(resets_out) X(persist_probes) X(keepalive_probes) X(predicted_in) X(no_mbuf) X(half_open_refused)        \
+                X(conns_refused) X(time_wait_reused) X(delayed_acks) X(overlaps_in)
 struct tcp_stats {
 #define X(name) uint64_t name;
     TCP_COUNTERS(X)

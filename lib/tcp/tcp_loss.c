@@ -28,6 +28,32 @@ uint32_t tcp_loss_rto_ms(const struct tcp_conn *c) {
     return (uint32_t)((us > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : us) + 999) / 1000;
 }
 
+/* The probe timeout of RFC 8985 7.2, simplified: the probe is the head, not the tail. It repairs a lost retransmission
+ * and a lost tail alike, in two round trips in place of an RTO of 200 ms and more. 0: none. With less than two segments
+ * out the peer may be delaying its ACK, and after a timeout nothing is known that a probe could rely on. */
+static uint32_t pto_ms(const struct tcp_conn *c) {
+    if (!c->srtt_us || c->backoff || (c->flags & TCP_F_PROBED) || !tcp_synchronised(c) ||
+        c->snd_max - c->snd_una < 2u * c->mss)
+        return 0;
+    uint32_t us = weir_max_u32(2 * c->srtt_us, c->srtt_us + 4 * c->rttvar_us) + 2000;
+    return us < c->rto_us ? (us + 999) / 1000 : 0;
+}
+
+void tcp_loss_arm(struct tcp_core *core, struct tcp_conn *c) {
+    uint32_t pto = pto_ms(c);
+    c->flags = pto ? c->flags | TCP_F_PTO : c->flags & ~TCP_F_PTO;
+    tcp_timer_set(core, c, TCP_TIMER_REXMIT, pto ? pto : tcp_loss_rto_ms(c));
+}
+
+void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c) {
+    if (!c->rexmit_ms) { /* RFC 6298 5.1 */
+        c->progress_ms = tcp_now_ms(core);
+        tcp_loss_arm(core, c);
+    } else if (pto_ms(c)) {
+        tcp_loss_arm(core, c);
+    }
+}
+
 uint32_t tcp_loss_iw(const struct tcp_conn *c) {
     return weir_min_u32(10u * c->mss, weir_max_u32(2u * c->mss, 14600)); /* RFC 6928 2 */
 }
@@ -99,7 +125,7 @@ static void enter_recovery(struct tcp_core *core, struct tcp_conn *c, uint32_t s
     c->cwnd = c->ssthresh + weir_max_u32(TCP_DUP_THRESHOLD * c->mss, sacked);
     c->flags = (c->flags & ~(TCP_F_TIMED | TCP_F_LOSS)) | TCP_F_RECOVERY | TCP_F_REXMIT_HEAD;
     core->stats.fast_retransmits++;
-    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_loss_rto_ms(c));
+    tcp_loss_arm(core, c);
     tcp_pending(core, c);
 }
 
@@ -110,7 +136,7 @@ static void head_lost_again(struct tcp_core *core, struct tcp_conn *c) {
     c->cwnd = c->ssthresh;
     c->flags |= TCP_F_REXMIT_HEAD | TCP_F_HEAD_RESENT;
     core->stats.fast_retransmits++;
-    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_loss_rto_ms(c));
+    tcp_loss_arm(core, c);
     tcp_pending(core, c);
 }
 
@@ -161,7 +187,7 @@ static void advance(struct tcp_core *core, struct tcp_conn *c, const struct tcp_
         c->flags |= TCP_F_FIN_ACKED;
     sample_rtt(core, c, seg);
     c->progress_ms = tcp_now_ms(core);
-    c->flags &= ~TCP_F_HEAD_RESENT;
+    c->flags &= ~(TCP_F_HEAD_RESENT | TCP_F_PROBED);
     if (c->flags & TCP_F_RECOVERY) {
         recovery_ack(c, acked);
     } else {
@@ -174,7 +200,7 @@ static void advance(struct tcp_core *core, struct tcp_conn *c, const struct tcp_
         tcp_timer_stop(c, TCP_TIMER_REXMIT);
         c->flags &= ~TCP_F_REXMIT_HEAD;
     } else {
-        tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_loss_rto_ms(c));
+        tcp_loss_arm(core, c);
     }
 }
 
@@ -218,6 +244,18 @@ void tcp_loss_ack(struct tcp_core *core, struct tcp_conn *c, const struct tcp_se
     }
 }
 
+void tcp_loss_probe(struct tcp_core *core, struct tcp_conn *c) {
+    core->stats.tlp_probes++;
+    c->flags |= TCP_F_PROBED;
+    if (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)) {
+        c->flags |= TCP_F_REXMIT_HEAD;
+        tcp_loss_arm(core, c);
+        tcp_pending(core, c);
+    } else { /* most likely a loss: the window answers it as such (RFC 8985 7.4.2) */
+        enter_recovery(core, c, 0);
+    }
+}
+
 bool tcp_loss_rto(struct tcp_core *core, struct tcp_conn *c) {
     if (tcp_synchronised(c) && tcp_now_ms(core) - c->progress_ms >= core->cfg.user_timeout_ms) {
         tcp_reset_flow(core, c);
@@ -232,7 +270,7 @@ bool tcp_loss_rto(struct tcp_core *core, struct tcp_conn *c) {
         c->recover = c->snd_max;
         c->flags |= TCP_F_LOSS;
     }
-    c->flags &= ~(TCP_F_RECOVERY | TCP_F_REXMIT_HEAD | TCP_F_HEAD_RESENT | TCP_F_TIMED);
+    c->flags &= ~(TCP_F_RECOVERY | TCP_F_REXMIT_HEAD | TCP_F_HEAD_RESENT | TCP_F_PROBED | TCP_F_TIMED);
     c->dupacks = 0;
     if (c->backoff < UINT8_MAX) /* RFC 6298 5.5 */
         c->backoff++;

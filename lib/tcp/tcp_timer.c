@@ -28,7 +28,7 @@ void tcp_timer_set(struct tcp_core *core, struct tcp_conn *c, enum tcp_timer_id 
 void tcp_timer_stop(struct tcp_conn *c, enum tcp_timer_id id) {
     *deadline_of(c, id) = 0; /* the node fires for nothing once */
     if (id == TCP_TIMER_REXMIT)
-        c->flags &= ~TCP_F_PERSIST;
+        c->flags &= ~(TCP_F_PERSIST | TCP_F_PTO);
 }
 
 static bool has_keepalive(const struct tcp_conn *c) {
@@ -124,7 +124,9 @@ static void fired(struct tcp_core *core, struct tcp_conn *c) {
     }
     if (is_due(c->rexmit_ms, now_ms)) {
         c->rexmit_ms = 0;
-        if (!(c->flags & TCP_F_PERSIST ? persist_expired(core, c) : tcp_loss_rto(core, c)))
+        if (c->flags & TCP_F_PTO)
+            tcp_loss_probe(core, c);
+        else if (!(c->flags & TCP_F_PERSIST ? persist_expired(core, c) : tcp_loss_rto(core, c)))
             return;
     }
     if (has_keepalive(c) && is_due(keepalive_deadline(core, c), now_ms)) {
