@@ -7,6 +7,8 @@
 #define CONNECT_DEFAULT_BYTES 65536u
 #define HEAD_BYTES            14u /* 5 of fixed header, 8 of MQIsdp with its length, 1 of level */
 
+static_assert(WEIR_MORE == -MQTT_DROP_CONNECT_TIMEOUT, "WEIR_MORE must not look like a drop that is returned here");
+
 enum flag {
     FLAG_RESERVED = 0x01,
     FLAG_CLEAN = 0x02,
