@@ -27,18 +27,30 @@ static inline uint64_t add_carry(uint64_t a, uint64_t b) {
 
 /* Folded sum of n contiguous bytes, as if they began at an even offset. */
 static uint16_t sum_bytes(const uint8_t *p, uint32_t n) {
-    uint64_t a = 0, b = 0, last = 0;
+    uint64_t a = 0, b = 0, c = 0, d = 0;
+    uint32_t four = 0;
+    uint16_t two = 0;
 
-    for (; n >= 32; n -= 32, p += 32) { /* two chains of carries run side by side */
+    for (; n >= 32; n -= 32, p += 32) { /* four chains of carries run side by side */
         a = add_carry(a, load64(p));
         b = add_carry(b, load64(p + 8));
-        a = add_carry(a, load64(p + 16));
-        b = add_carry(b, load64(p + 24));
+        c = add_carry(c, load64(p + 16));
+        d = add_carry(d, load64(p + 24));
     }
     for (; n >= 8; n -= 8, p += 8)
         a = add_carry(a, load64(p));
-    memcpy(&last, p, n); /* zeroes behind the last byte */
-    return fold(add_carry(add_carry(a, b), last));
+    if (n & 4) {
+        memcpy(&four, p, 4);
+        p += 4;
+    }
+    if (n & 2) {
+        memcpy(&two, p, 2);
+        p += 2;
+    }
+    uint64_t rest = (uint64_t)four + two;
+    if (n & 1)
+        rest += rte_cpu_to_be_16((uint16_t)(*p << 8)); /* the last byte, with a zero behind it */
+    return fold(add_carry(add_carry(add_carry(a, b), add_carry(c, d)), rest));
 }
 
 uint16_t checksum_chain(const struct rte_mbuf *m, uint32_t offset, uint32_t len) {

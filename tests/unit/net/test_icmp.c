@@ -256,7 +256,7 @@ Test(icmp, attack_no_error_about_errors_fragments_and_broadcasts) {
     memcpy(frame_eth(m)->dst, our_mac, 6);
     limit = (struct icmp_limit){.last_us = 5000000, .per_s = 1};
     cr_expect_eq(icmp_unreachable(&interface, m, 3, &limit, 5000001), -NET_DROP_ICMP_LIMIT);
-    rte_pktmbuf_prepend(m, rte_pktmbuf_headroom(m) - 27);
+    rte_pktmbuf_prepend(m, rte_pktmbuf_headroom(m) - 26);
     cr_expect_eq(icmp_unreachable(&interface, m, 3, &limit, 9000000), -NET_DROP_NO_HEADROOM);
     rte_pktmbuf_free(m);
 }
