@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "port_device.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +154,16 @@ static int detach_programs(int if_index, const struct bpf_xdp_query_opts *q) {
     return ret;
 }
 
+/* The kernel takes a moment to free the queues of a process that is gone. */
+static bool stays_in_use(const char *interface) {
+    for (int i = 0; i < 20; i++) {
+        if (!queue_in_use(interface))
+            return false;
+        usleep(100000);
+    }
+    return true;
+}
+
 /* What a killed process left attached would keep the driver from attaching its own. */
 static int remove_leftovers(const char *interface, int if_index, char *error, size_t error_bytes) {
     LIBBPF_OPTS(bpf_xdp_query_opts, q);
@@ -167,7 +178,7 @@ static int remove_leftovers(const char *interface, int if_index, char *error, si
                  interface, name, id, interface);
         return WEIR_EEXIST;
     }
-    if (queue_in_use(interface)) {
+    if (stays_in_use(interface)) {
         snprintf(error, error_bytes, "another process has an AF_XDP socket on interface %s", interface);
         return WEIR_EEXIST;
     }
@@ -210,4 +221,31 @@ int af_xdp_prepare(const char *interface, bool exclusive, uint16_t *rx_queues, b
     *rx_queues = receive_queues(interface);
     *virtual = is_veth(interface);
     return 0;
+}
+
+uint16_t af_xdp_sockets(int *fds, uint16_t max) {
+    DIR *d = opendir("/proc/self/fd");
+    uint16_t n = 0;
+    if (!d)
+        return 0;
+    for (struct dirent *e; n < max && (e = readdir(d));) {
+        int fd = atoi(e->d_name), domain = 0;
+        socklen_t len = sizeof(domain);
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_XDP)
+            fds[n++] = fd;
+    }
+    closedir(d);
+    return n;
+}
+
+void af_xdp_close_sockets_but(const int *keep, uint16_t n_keep) {
+    int fds[WEIR_MAX_PORTS * WEIR_MAX_WORKERS];
+    uint16_t n = af_xdp_sockets(fds, WEIR_ARRAY_LEN(fds));
+    for (uint16_t i = 0; i < n; i++) {
+        bool kept = false;
+        for (uint16_t k = 0; k < n_keep && !kept; k++)
+            kept = keep[k] == fds[i];
+        if (!kept)
+            close(fds[i]);
+    }
 }

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -13,6 +14,10 @@
 #include "eal_log.h"
 #include "mbuf_pools.h"
 #include "port_device.h"
+
+/* The kernel frees the queues of a closed AF_XDP socket a little later: a restart may come too early for them. */
+#define OPEN_TRIES    20
+#define OPEN_PAUSE_US 100000
 
 static int fill_interface(struct port *p, const struct config_port *c, char *error, size_t error_bytes) {
     if (c->n_addresses > NET_IF_ADDRS) {
@@ -53,10 +58,29 @@ static int make_pools(struct port *p, uint16_t index, uint32_t n_mbufs, uint16_t
     return 0;
 }
 
-static int port_open(struct port *p, uint16_t index, const struct config *config, const struct memory_plan *plan,
+static void free_pools(struct port *p) {
+    for (uint16_t w = 0; w < WEIR_MAX_WORKERS; w++) {
+        rte_mempool_free(p->pools[w]); /* NULL is allowed */
+        p->pools[w] = NULL;
+    }
+}
+
+static int open_once(struct port *p, uint16_t index, const struct config *config, const struct memory_plan *plan,
                      const struct steer *steer, char *error, size_t error_bytes) {
     const struct config_port *c = &config->ports[index];
     uint16_t n_workers = config->cores.n_workers;
+    eal_log_forget();
+    int ret = port_device_probe(p, c, n_workers, error, error_bytes);
+    if (!ret)
+        ret = make_pools(p, index, plan->mbufs[index], n_workers, error, error_bytes);
+    if (!ret)
+        ret = port_device_start(p, steer, error, error_bytes);
+    return ret;
+}
+
+static int port_open(struct port *p, uint16_t index, const struct config *config, const struct memory_plan *plan,
+                     const struct steer *steer, char *error, size_t error_bytes) {
+    const struct config_port *c = &config->ports[index];
     snprintf(p->name, sizeof(p->name), "%s", c->name);
     if (strlen(c->device) >= sizeof(p->device)) {
         snprintf(error, error_bytes, "port %s: the device string is longer than %zu characters", c->name,
@@ -66,13 +90,20 @@ static int port_open(struct port *p, uint16_t index, const struct config *config
     snprintf(p->device, sizeof(p->device), "%s", c->device);
     p->is_af_xdp = device_traits_of(c->device)->queue_per_vdev;
     int ret = fill_interface(p, c, error, error_bytes);
-    if (!ret)
-        ret = port_device_probe(p, c, n_workers, error, error_bytes);
-    if (!ret)
-        ret = make_pools(p, index, plan->mbufs[index], n_workers, error, error_bytes);
-    if (!ret)
-        ret = port_device_start(p, c, steer, error, error_bytes);
-    return ret;
+    if (ret)
+        return ret;
+    int sockets[WEIR_MAX_PORTS * WEIR_MAX_WORKERS];
+    uint16_t n_sockets = af_xdp_sockets(sockets, WEIR_ARRAY_LEN(sockets));
+    for (int tries = OPEN_TRIES;; tries--) {
+        ret = open_once(p, index, config, plan, steer, error, error_bytes);
+        if (ret != WEIR_ESTATE || tries == 1)
+            return ret;
+        /* A failed queue keeps what it took from its pool: all goes, and once more. */
+        port_device_close(p);
+        af_xdp_close_sockets_but(sockets, n_sockets);
+        free_pools(p);
+        usleep(OPEN_PAUSE_US);
+    }
 }
 
 static void port_log(const struct port *p) {
@@ -94,7 +125,6 @@ int ports_open(const struct config *config, const struct memory_plan *plan, cons
         struct port *p = &ports->port[i];
         *p = (struct port){0};
         ports->n++;
-        eal_log_forget();
         int ret = port_open(p, i, config, plan, steer, error, error_bytes);
         if (ret) {
             ports_close(ports);
@@ -109,11 +139,9 @@ void ports_close(struct ports *ports) {
     /* First all devices, then all pools: a device may hold buffers that came from another port. */
     for (uint16_t i = 0; i < ports->n; i++)
         port_device_close(&ports->port[i]);
+    af_xdp_close_sockets_but(NULL, 0);
     for (uint16_t i = 0; i < ports->n; i++)
-        for (uint16_t w = 0; w < WEIR_MAX_WORKERS; w++) {
-            rte_mempool_free(ports->port[i].pools[w]);
-            ports->port[i].pools[w] = NULL;
-        }
+        free_pools(&ports->port[i]);
     ports->n = 0;
 }
 

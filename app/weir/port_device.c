@@ -296,6 +296,13 @@ static int set_up_queues(struct port *p, uint16_t first, uint16_t n, const struc
     return ret;
 }
 
+static int failed(const struct port *p, const char *step, int ret, char *error, size_t error_bytes) {
+    const char *said = eal_log_first_error();
+    snprintf(error, error_bytes, "port %s: cannot %s device %s: %s%s%s", p->name, step, p->device, rte_strerror(-ret),
+             said[0] ? ": " : "", said);
+    return WEIR_EIO;
+}
+
 /* One ethdev: queues [first, first + n) of the port. */
 static int start_one(struct port *p, uint16_t first, uint16_t n, const struct steer *steer, char *error,
                      size_t error_bytes) {
@@ -303,44 +310,32 @@ static int start_one(struct port *p, uint16_t first, uint16_t n, const struct st
     uint16_t eth_port = p->queues[first].eth_port;
     struct rte_eth_dev_info info;
     struct rte_eth_conf conf = {0};
-    const char *step = "ask";
     int ret = rte_eth_dev_info_get(eth_port, &info);
-    if (!ret) {
-        bool steering = takes_steering(t, &info);
-        request_offloads(p, t, &info, &conf);
-        if (steering) {
-            conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-            conf.rx_adv_conf.rss_conf = (struct rte_eth_rss_conf){.rss_key = (uint8_t *)(uintptr_t)steer->key,
-                                                                  .rss_key_len = STEER_KEY_BYTES,
-                                                                  .rss_hf = RSS_TYPES & info.flow_type_rss_offloads};
-        }
-        step = "configure";
-        ret = rte_eth_dev_configure(eth_port, n, n, &conf);
-        if (!ret && (ret = set_mtu(p, eth_port, &info, error, error_bytes)))
-            return ret;
-        if (!ret) {
-            step = "set up the queues of";
-            ret = set_up_queues(p, first, n, &conf, &info);
-        }
-        if (!ret) {
-            step = "start";
-            ret = rte_eth_dev_start(eth_port);
-        }
-        if (!ret && steering)
-            p->steered = set_steering(p, eth_port, info.reta_size, steer);
+    if (ret)
+        return failed(p, "ask", ret, error, error_bytes);
+    bool steering = takes_steering(t, &info);
+    request_offloads(p, t, &info, &conf);
+    if (steering) {
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf.rx_adv_conf.rss_conf = (struct rte_eth_rss_conf){.rss_key = (uint8_t *)(uintptr_t)steer->key,
+                                                              .rss_key_len = STEER_KEY_BYTES,
+                                                              .rss_hf = RSS_TYPES & info.flow_type_rss_offloads};
     }
-    if (ret) {
-        const char *said = eal_log_first_error();
-        snprintf(error, error_bytes, "port %s: cannot %s device %s: %s%s%s", p->name, step, p->device,
-                 rte_strerror(-ret), said[0] ? ": " : "", said);
-        return WEIR_EIO;
+    if ((ret = rte_eth_dev_configure(eth_port, n, n, &conf)))
+        return failed(p, "configure", ret, error, error_bytes);
+    if ((ret = set_mtu(p, eth_port, &info, error, error_bytes)))
+        return ret;
+    if ((ret = set_up_queues(p, first, n, &conf, &info))) {
+        failed(p, "set up the queues of", ret, error, error_bytes);
+        return t->queue_per_vdev ? WEIR_ESTATE : WEIR_EIO;
     }
+    if ((ret = rte_eth_dev_start(eth_port)))
+        return failed(p, "start", ret, error, error_bytes);
+    p->steered = steering && set_steering(p, eth_port, info.reta_size, steer);
     return 0;
 }
 
-int port_device_start(struct port *p, const struct config_port *c, const struct steer *steer, char *error,
-                      size_t error_bytes) {
-    (void)c;
+int port_device_start(struct port *p, const struct steer *steer, char *error, size_t error_bytes) {
     for (uint16_t first = 0, n; first < p->n_queues; first = (uint16_t)(first + n)) {
         for (n = 1; first + n < p->n_queues && p->queues[first + n].eth_port == p->queues[first].eth_port;)
             n++;

@@ -28,9 +28,9 @@ bool device_arg(const char *device, const char *key, char *value, size_t value_b
 /* Probe: find or make the ethdevs, fill p->queues and p->n_queues (<= n_workers). 0, or a weir_error with `error`. */
 int port_device_probe(struct port *p, const struct config_port *c, uint16_t n_workers, char *error, size_t error_bytes);
 
-/* Configure and start them: MTU, offloads, RSS, queues on p->pools. Fills the rest of p. 0, or an error. */
-int port_device_start(struct port *p, const struct config_port *c, const struct steer *steer, char *error,
-                      size_t error_bytes);
+/* Configure and start them: MTU, offloads, RSS, queues on p->pools. Fills the rest of p. 0, or an error; WEIR_ESTATE:
+ * an AF_XDP queue is not free, or not yet, and the pools are spoilt. */
+int port_device_start(struct port *p, const struct steer *steer, char *error, size_t error_bytes);
 
 /* Stop, close and forget the port's devices; every state that probing may have left. */
 void port_device_close(struct port *p);
@@ -41,5 +41,11 @@ void port_device_close(struct port *p);
  * *virtual: a veth, where preferred busy polling only costs. 0, or WEIR_ENOENT, WEIR_EEXIST, WEIR_ENOTSUP, WEIR_EIO. */
 int af_xdp_prepare(const char *interface, bool exclusive, uint16_t *rx_queues, bool *virtual, char *error,
                    size_t error_bytes);
+
+/* net_af_xdp of DPDK 22.11 counts its references to the UMEM wrongly: a closed device leaves its socket open, bound to
+ * its queue. So note which AF_XDP sockets this process has (at most `max`; returns their number), and close all others
+ * once their devices are closed. */
+uint16_t af_xdp_sockets(int *fds, uint16_t max);
+void af_xdp_close_sockets_but(const int *keep, uint16_t n_keep);
 
 #endif
