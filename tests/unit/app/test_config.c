@@ -44,32 +44,32 @@ TestSuite(config, .init = set_up, .fini = tear_down);
 
 static const uint64_t eight_cpus[CONFIG_CPUS / 64] = {0xff};
 
+// clang-format off
 /* Line 1 is the first one in quotes. */
 static const char good[] =
-    /* 1 */ "cores: {control: 0, workers: [1, 2], handshake: [3], idle: poll}\n"
-            /* 2 */ "memory: {max_connections: 50000, hugepages: off}\n"
-            /* 3 */ "timeouts: {connect_s: 4, handshake_s: 11, mqtt_connect_s: 12, drain_s: 0, udp_idle_s: 90}\n"
-            /* 4 */ "log: {level: debug, target: weir.log, format: json}\n"
-            /* 5 */ "ports:\n"
-            /* 6 */ "  - {name: front, device: \"net_tap0,iface=a\", addresses: [198.18.0.1/24], gateway: "
-                    "198.18.0.254, mtu: 9000}\n"
-            /* 7 */ "  - {name: back, device: \"0000:18:00.1\", addresses: [198.18.1.1/24, 198.18.1.9/24], exclusive: "
-                    "true}\n"
-            /* 8 */ "tls:\n"
-            /* 9 */ "  - {name: t, certificate: server.crt, key: server.key, min_version: \"1.3\", ciphersuites: X}\n"
-            /* 10 */ "pools:\n"
-            /* 11 */ "  - name: brokers\n"
-            /* 12 */ "    policy: round-robin\n"
-            /* 13 */ "    source_addresses: [198.18.1.1, 198.18.1.5]\n"
-            /* 14 */ "    proxy_protocol: v2\n"
-            /* 15 */ "    servers:\n"
-            /* 16 */ "      - {name: b1, address: \"198.18.1.2:1883\", weight: 3}\n"
-            /* 17 */ "      - {name: b2, address: \"198.18.1.3:1883\"}\n"
-            /* 18 */ "listeners:\n"
-            /* 19 */ "  - {name: mqtts, address: \"198.18.0.1:8883\", mode: mqtt, tls: t, pool: brokers}\n"
-            /* 20 */ "  - {name: echo, address: \"198.18.0.1:7\", mode: echo}\n"
-            /* 21 */ "  - {name: dgram, address: \"198.18.0.1:8883\", mode: udp, pool: brokers}\n"
-            /* 22 */ "control: {socket: weir.sock, http: \"127.0.0.1:9090\"}\n";
+    /*  1 */ "cores: {control: 0, workers: [1, 2], handshake: [3], idle: poll}\n"
+    /*  2 */ "memory: {max_connections: 50000, hugepages: off}\n"
+    /*  3 */ "timeouts: {connect_s: 4, handshake_s: 11, mqtt_connect_s: 12, drain_s: 0, udp_idle_s: 90}\n"
+    /*  4 */ "log: {level: debug, target: weir.log, format: json}\n"
+    /*  5 */ "ports:\n"
+    /*  6 */ "  - {name: front, device: \"net_tap0,iface=a\", addresses: [198.18.0.1/24], gateway: 198.18.0.254, mtu: 9000}\n"
+    /*  7 */ "  - {name: back, device: \"0000:18:00.1\", addresses: [198.18.1.1/24, 198.18.1.9/24], exclusive: true}\n"
+    /*  8 */ "tls:\n"
+    /*  9 */ "  - {name: t, certificate: server.crt, key: server.key, min_version: \"1.3\", ciphersuites: X}\n"
+    /* 10 */ "pools:\n"
+    /* 11 */ "  - name: brokers\n"
+    /* 12 */ "    policy: round-robin\n"
+    /* 13 */ "    source_addresses: [198.18.1.1, 198.18.1.5]\n"
+    /* 14 */ "    proxy_protocol: v2\n"
+    /* 15 */ "    servers:\n"
+    /* 16 */ "      - {name: b1, address: \"198.18.1.2:1883\", weight: 3}\n"
+    /* 17 */ "      - {name: b2, address: \"198.18.1.3:1883\"}\n"
+    /* 18 */ "listeners:\n"
+    /* 19 */ "  - {name: mqtts, address: \"198.18.0.1:8883\", mode: mqtt, tls: t, pool: brokers}\n"
+    /* 20 */ "  - {name: echo, address: \"198.18.0.1:7\", mode: echo}\n"
+    /* 21 */ "  - {name: dgram, address: \"198.18.0.1:8883\", mode: udp, pool: brokers}\n"
+    /* 22 */ "control: {socket: weir.sock, http: \"127.0.0.1:9090\"}\n";
+// clang-format on
 
 static int parse(const char *text, size_t len, struct config **c, struct config_error *e) {
     const struct config_source source = {text, len, "weir.yaml", folder};
