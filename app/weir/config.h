@@ -6,8 +6,9 @@
  *   config_schema.c   the keys and their types (libcyaml), into raw structs that mirror the file
  *   config_check.c    ranges, names, files, CPUs: what can be judged key by key; fills struct config
  *   config_resolve.c  what needs the whole: references, subnets, the port towards each pool, clashes between listeners
+ *   config_text.c     one value: from text to its type; errors and warnings with their place
  *   config_lines.c    from a key's path (`listeners[1].pool`) to its line and column, by libyaml's marks
- *   memory_plan.c     what a struct config costs in memory
+ *   memory_plan.c     what a struct config costs in memory; memory_print.c: as the table of --check
  *
  * The file's keys, units, ranges and defaults are documented in docs/weir.yaml.5. Every reference by name is an index
  * here, every address is in wire order, every path is absolute, every default is filled in: nobody behind config_load
