@@ -291,8 +291,21 @@ static void put(struct link *l, int to, struct rte_mbuf *m, uint64_t at_us) {
     l->queue[to][l->n[to]++] = (struct in_flight){m, at_us};
 }
 
+/* Turn all options of a SYN but MSS into NOPs. */
+static void strip(struct rte_mbuf *m) {
+    struct wire_tcp *th = rte_pktmbuf_mtod_offset(m, struct wire_tcp *, 34);
+    const struct wire_ip4 *ip = rte_pktmbuf_mtod_offset(m, const struct wire_ip4 *, 14);
+    if (!(th->flags & WIRE_TCP_SYN))
+        return;
+    memset((uint8_t *)(th + 1) + 4, 1, (th->data_offset >> 4) * 4u - 24);
+    th->checksum_be = 0;
+    th->checksum_be = checksum_l4(m, 34, (uint16_t)(m->pkt_len - 34), ip->saddr_be, ip->daddr_be, IPPROTO_TCP);
+}
+
 static void transmit(struct link *l, int to, struct rte_mbuf *m) {
     turn_round(m);
+    if (l->f.strip_options)
+        strip(m);
     if (draw(l) < l->f.loss) {
         rte_pktmbuf_free(m);
         return;

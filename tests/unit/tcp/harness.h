@@ -66,6 +66,7 @@ struct link_faults {
     uint32_t delay_us;
     uint32_t rate_bytes_per_ms; /* 0: no limit */
     uint64_t seed;
+    bool strip_options; /* SYNs lose SACK-permitted, timestamps and window scale on the way */
 };
 struct link;
 struct link *link_new(const struct link_faults *f, const struct tcp_config *a, const struct tcp_config *b);

@@ -172,3 +172,14 @@ Test(tcp_pair, empty_flows_close_in_all_orders) {
         check((struct link_faults){.loss = 0.2, .duplicate = 0.1, .reorder = 0.3, .delay_us = 1000, .seed = seed},
               seed % 3, seed % 5, 120000, false);
 }
+
+Test(tcp_pair, without_sack_timestamps_and_scale) {
+    for (uint64_t seed = 1; seed <= 4; seed++)
+        check((struct link_faults){.loss = 0.03,
+                                   .duplicate = 0.01,
+                                   .reorder = 0.02,
+                                   .delay_us = 1000,
+                                   .seed = seed,
+                                   .strip_options = true},
+              2u << 20, 1u << 20, 120000, seed & 1);
+}
