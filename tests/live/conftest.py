@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Options, the matrix of variants, and the laboratory as fixtures.
 
-A test module says how much of the matrix it takes with MATRIX ("all", "ends", "one"), changes the configuration with
+A test module says how much of the matrix it takes with MATRIX ("arms", "all", "ends", "one"), changes the configuration with
 configure(config, lab), and starts its peers in prepare(lab), both optional. One weir serves a (module, variant)."""
 import os
+import resource
 import signal
 import sys
 
@@ -14,12 +15,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lab as laboratory  # noqa: E402 (the path above comes first)
 import netns  # noqa: E402
 
-ALL = ["tap-1", "af_xdp-1", "tap-2", "af_xdp-2"]
+TWO_PORTS = ["tap-1", "af_xdp-1", "tap-2", "af_xdp-2"]
 ONE_ARM = ["tap-1-onearm", "af_xdp-2-onearm"]
 MATRIX = {  # depth: what a module's MATRIX means
-    "quick": {"all": ["tap-1", "af_xdp-2"], "ends": ["tap-1"], "one": ["tap-1"]},
-    "plain": {"all": ALL + ONE_ARM, "ends": ["tap-1", "af_xdp-2"], "one": ["tap-1"]},
-    "nightly": {"all": ALL + ONE_ARM, "ends": ALL + ONE_ARM, "one": ALL},
+    "quick": {"arms": ["tap-1", "af_xdp-2-onearm"], "all": ["tap-1", "af_xdp-2"], "ends": ["tap-1"], "one": ["tap-1"]},
+    "plain": {"arms": TWO_PORTS + ONE_ARM, "all": TWO_PORTS, "ends": ["tap-1", "af_xdp-2"], "one": ["tap-1"]},
+    "nightly": {"arms": TWO_PORTS + ONE_ARM, "all": TWO_PORTS + ONE_ARM, "ends": TWO_PORTS + ONE_ARM, "one": ["tap-1"]},
 }
 
 
@@ -35,6 +36,9 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if os.geteuid() != 0:
         pytest.exit("the live tests need root: they make network namespaces", 2)
+    # Brokers and clients inherit it: thousands of sockets each.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     netns.clean_dead()
 
 

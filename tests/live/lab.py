@@ -185,7 +185,8 @@ class Lab:
         present = {link["ifname"]: link.get("master") for link in json.loads(self.weir_ns.ip("-j", "link", "show").stdout)}
         for name, bridge in self.taps.items():
             if name in present and present[name] != bridge:
-                self.weir_ns.ip("link", "set", name, "master", bridge)
+                # net_tap gives the kernel's end its own MAC; a bridge would keep frames to it for the kernel.
+                self.weir_ns.ip("link", "set", name, "address", f"06:77:65:69:72:0{name[-1]}", "master", bridge)
                 self.weir_ns.ip("link", "set", name, "up")
         return all(name in present for name in self.taps)
 
@@ -202,7 +203,8 @@ class Lab:
 
     def device(self, number):
         if self.variant.kind == "tap":
-            return f"net_tap{number},iface=weir{number}"
+            # A MAC of its own choice stays the same over restarts, so that nobody's ARP entry grows stale.
+            return f"net_tap{number},iface=weir{number},mac=02:77:65:69:72:0{number}"
         return f"net_af_xdp{number},iface=lb{number}"
 
     def config(self):
