@@ -4,6 +4,7 @@
 #include "control.h"
 #include "memory_plan.h"
 #include "options.h"
+#include "session.h"
 #include "worker.h"
 
 #include <rte_lcore.h>
@@ -54,6 +55,19 @@ static int engine_main(void *arg) {
 
 /* --- before EAL --- */
 
+/* The plan with the sizes that this build really has. The flow table's cost depends on how full its powers of two get. */
+static void plan_make(const struct config *c, struct memory_plan *plan) {
+    struct memory_sizes sizes = memory_sizes_default;
+    memory_plan_make(c, &sizes, plan);
+    sizes.flow_bytes = tcp_conn_bytes() - (uint32_t)sizeof(struct timer_node);
+    sizes.session_bytes = (uint32_t)RTE_ALIGN_CEIL(sizeof(struct session), WEIR_CACHE_LINE);
+    sizes.udp_flow_bytes = sizeof(struct udp_flow);
+    sizes.timer_bytes = sizeof(struct timer_node);
+    sizes.table_entry_bytes =
+        (uint32_t)((flow_table_bytes(plan->flows_per_worker) + plan->flows_per_worker - 1) / plan->flows_per_worker);
+    memory_plan_make(c, &sizes, plan);
+}
+
 static int program_load(struct program *p) {
     struct config_error err;
     char line[1024];
@@ -64,7 +78,7 @@ static int program_load(struct program *p) {
     for (uint16_t i = 0; i < p->config->n_warnings; i++)
         fprintf(stderr, "weir: warning: %s\n", p->config->warnings[i]);
     p->weir.config = p->config;
-    memory_plan_make(p->config, NULL, &p->plan);
+    plan_make(p->config, &p->plan);
     /* Certificates next: the cheapest way to find the commonest mistake. */
     p->weir.snapshot = snapshot_new(p->config, NULL, NULL, NULL, p->error, sizeof(p->error));
     if (p->weir.snapshot == NULL)
