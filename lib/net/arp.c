@@ -306,7 +306,7 @@ static int learn(struct arp_table *t, const struct wire_arp *arp, uint64_t now_u
     uint16_t id = find(t, arp->sender_addr_be);
     struct entry *e = &t->entries[id];
 
-    if (id == 0 || (e->state != ASKING && e->state != PROBING) || e->tries == 0)
+    if (id == 0 || e->tries == 0) /* no question is open: tries count in ASKING and PROBING only */
         return -NET_DROP_ARP_UNSOLICITED;
     memcpy(e->mac, arp->sender_mac, 6);
     set_state(t, e, REACHABLE, now_us + ARP_REACHABLE_US);
