@@ -13,10 +13,12 @@
 
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_ether.h>
 
 #include "base/log.h"
 #include "eal_log.h"
 #include "hugepages.h"
+#include "mbuf_pools.h"
 #include "port_device.h"
 
 #define PREFIX    "weir-" /* and the process id: two of us on one machine share no file */
@@ -138,11 +140,23 @@ static void remove_stale_runtime_folders(const char *own) {
     closedir(d);
 }
 
+/* The plan counts mbufs of the usual size. Ports with a large MTU have larger ones. */
+static uint32_t memory_mb(const struct config *config, const struct memory_plan *plan) {
+    uint32_t usual = mbuf_pool_object_bytes(mbuf_pool_room(RTE_ETHER_MTU, true));
+    uint64_t more_bytes = 0;
+    for (uint16_t i = 0; i < config->n_ports; i++) {
+        bool af_xdp = device_traits_of(config->ports[i].device)->queue_per_vdev;
+        uint32_t object = mbuf_pool_object_bytes(mbuf_pool_room(config->ports[i].mtu, af_xdp));
+        more_bytes += (uint64_t)(object - usual) * plan->mbufs[i] * config->cores.n_workers;
+    }
+    return plan->eal_mb + (uint32_t)((more_bytes + (1u << 20) - 1) >> 20);
+}
+
 /* Huge pages or not, and the sentence about it. */
-static int decide_memory(const struct config *config, const struct memory_plan *plan, const struct device_needs *needs,
+static int decide_memory(const struct config *config, uint32_t mb, const struct device_needs *needs,
                          struct ports *ports, char *error, size_t error_bytes) {
     char why[384];
-    int taken = hugepages_take(&eal.hugepages, config->memory.hugepages, plan->eal_mb, why, sizeof(why));
+    int taken = hugepages_take(&eal.hugepages, config->memory.hugepages, mb, why, sizeof(why));
     if (taken < 0) {
         snprintf(error, error_bytes, "%s", why);
         return taken;
@@ -152,16 +166,16 @@ static int decide_memory(const struct config *config, const struct memory_plan *
         snprintf(error, error_bytes,
                  "port %s: its device works with huge pages only (%s): set memory.hugepages to `auto` and "
                  "vm.nr_hugepages to at least %u",
-                 needs->hugepages_port, why, (plan->eal_mb + 1) / 2);
+                 needs->hugepages_port, why, (mb + 1) / 2);
         return WEIR_ENOTSUP;
     }
     if (ports->hugepages && eal.hugepages.added)
-        snprintf(ports->memory_text, sizeof(ports->memory_text), "%u MB in 2 MB huge pages (%u added for this run)",
-                 plan->eal_mb, eal.hugepages.added);
+        snprintf(ports->memory_text, sizeof(ports->memory_text), "%u MB in 2 MB huge pages (%u added for this run)", mb,
+                 eal.hugepages.added);
     else if (ports->hugepages)
-        snprintf(ports->memory_text, sizeof(ports->memory_text), "%u MB in 2 MB huge pages", plan->eal_mb);
+        snprintf(ports->memory_text, sizeof(ports->memory_text), "%u MB in 2 MB huge pages", mb);
     else
-        snprintf(ports->memory_text, sizeof(ports->memory_text), "%u MB without huge pages (%.70s)", plan->eal_mb, why);
+        snprintf(ports->memory_text, sizeof(ports->memory_text), "%u MB without huge pages (%.70s)", mb, why);
     return 0;
 }
 
@@ -172,7 +186,8 @@ int eal_start(const struct config *config, const struct memory_plan *plan, const
         snprintf(error, error_bytes, "%d arguments for DPDK, and %d are possible", n_extra, MAX_EXTRA);
         return WEIR_ERANGE;
     }
-    int ret = decide_memory(config, plan, &needs, ports, error, error_bytes);
+    uint32_t mb = memory_mb(config, plan);
+    int ret = decide_memory(config, mb, &needs, ports, error, error_bytes);
     if (ret)
         return ret;
     if (eal_log_start()) {
@@ -183,7 +198,7 @@ int eal_start(const struct config *config, const struct memory_plan *plan, const
     struct arguments a = {0};
     add(&a, "%s", argv0);
     add_lcores(&a, &config->cores);
-    add_memory(&a, plan->eal_mb, ports->hugepages, &needs);
+    add_memory(&a, mb, ports->hugepages, &needs);
     add_devices(&a, config, &needs);
     add(&a, "--file-prefix=" PREFIX "%d", (int)getpid());
     add(&a, "--log-level=error");

@@ -22,6 +22,10 @@ uint16_t mbuf_pool_room(uint16_t mtu, bool af_xdp) {
     return (uint16_t)(RTE_PKTMBUF_HEADROOM + weir_max_u32(room, 2048));
 }
 
+uint32_t mbuf_pool_object_bytes(uint16_t room_bytes) {
+    return rte_mempool_calc_obj_size((uint32_t)sizeof(struct rte_mbuf) + room_bytes, 0, NULL);
+}
+
 static void zone_free(struct rte_mempool_memhdr *chunk, void *zone) {
     (void)chunk;
     rte_memzone_free(zone);

@@ -15,6 +15,9 @@
  * takes 256 more bytes in front of each frame. */
 uint16_t mbuf_pool_room(uint16_t mtu, bool af_xdp);
 
+/* Bytes of one mbuf with that room in a packed pool. */
+uint32_t mbuf_pool_object_bytes(uint16_t room_bytes);
+
 /* A pool of n mbufs, packed where addresses for devices are virtual ones (rte_eal_iova_mode), else as DPDK lays it out.
  * name: unique, at most 24 characters. NULL: no memory (rte_errno). Free with rte_mempool_free. */
 struct rte_mempool *mbuf_pool_new(const char *name, uint32_t n, uint32_t cache, uint16_t room_bytes, int socket_id);

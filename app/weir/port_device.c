@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "port_device.h"
 
-#include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <rte_bus.h>
 #include <rte_dev.h>
@@ -19,9 +23,13 @@ static const struct device_traits traits[] = {
     /* net_tap sums chains with odd segments wrongly on the way out, and by software either way. */
     {.prefix = "net_tap", .software_cksum = true},
     {.prefix = "net_af_packet", .queues_arg = "qpairs"},
-    {.prefix = "net_memif", .max_queues = 1},
-    {.prefix = "net_virtio_user", .needs_hugepages = true, .one_memory_file = true},
-    {.prefix = "net_vhost", .needs_hugepages = true},
+    {.prefix = "net_memif", .max_queues = 1, .socket_arg = "socket", .server_arg = "role"},
+    {.prefix = "net_virtio_user",
+     .needs_hugepages = true,
+     .one_memory_file = true,
+     .socket_arg = "path",
+     .server_arg = "server"},
+    {.prefix = "net_vhost", .needs_hugepages = true, .socket_arg = "iface"},
     {.prefix = NULL},
 };
 static const struct device_traits pci_traits = {.pci = true};
@@ -165,6 +173,31 @@ static int find_pci(const struct config_port *c, uint16_t *eth_port, char *error
     return WEIR_ENOENT;
 }
 
+/* Drivers that listen on a Unix socket refuse a path that is there already, and a killed process leaves its own. Where
+ * nobody listens on it any more, it goes. */
+static void remove_stale_socket(const char *device, const struct device_traits *t) {
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    struct stat st;
+    char role[16];
+    bool listens = t->server_arg
+                       ? device_arg(device, t->server_arg, role, sizeof(role)) &&
+                             (strcmp(role, "1") == 0 || strcmp(role, "server") == 0 || strcmp(role, "master") == 0)
+                       : !(device_arg(device, "client", role, sizeof(role)) && strcmp(role, "1") == 0);
+    if (!t->socket_arg || !listens || !device_arg(device, t->socket_arg, to.sun_path, sizeof(to.sun_path)) ||
+        lstat(to.sun_path, &st) || !S_ISSOCK(st.st_mode))
+        return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd2 = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool dead = fd >= 0 && fd2 >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) && errno == ECONNREFUSED &&
+                connect(fd2, (struct sockaddr *)&to, sizeof(to)) && errno == ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    if (fd2 >= 0)
+        close(fd2);
+    if (dead && unlink(to.sun_path) == 0)
+        log_line(LOG_LVL_INFO, "port", "removed the socket %s that an earlier process left", to.sun_path);
+}
+
 static int probe_one(struct port *p, const struct config_port *c, const struct device_traits *t, uint16_t n_workers,
                      char *error, size_t error_bytes) {
     uint16_t eth_port = 0;
@@ -177,6 +210,7 @@ static int probe_one(struct port *p, const struct config_port *c, const struct d
         snprintf(args, sizeof(args), "%s", c->device + strlen(name) + (c->device[strlen(name)] == ','));
         if (t->queues_arg && !device_arg(c->device, t->queues_arg, value, sizeof(value)))
             snprintf(args + strlen(args), sizeof(args) - strlen(args), ",%s=%u", t->queues_arg, n_workers);
+        remove_stale_socket(c->device, t);
         ret = probe_vdev(c->name, name, args, &eth_port, error, error_bytes);
     }
     if (ret)
@@ -250,8 +284,9 @@ static int set_mtu(const struct port *p, uint16_t eth_port, const struct rte_eth
     int ret = rte_eth_dev_set_mtu(eth_port, mtu);
     if (ret == 0 || ret == -ENOTSUP) /* not ours to set: the other side's business */
         return 0;
-    snprintf(error, error_bytes, "port %s: device %s refuses an MTU of %u (%s)", p->name, p->device, mtu,
-             rte_strerror(-ret));
+    const char *said = eal_log_first_error();
+    snprintf(error, error_bytes, "port %s: device %s refuses an MTU of %u: %s", p->name, p->device, mtu,
+             said[0] ? said : rte_strerror(-ret));
     return WEIR_ERANGE;
 }
 

@@ -18,6 +18,8 @@ struct device_traits {
     bool software_cksum;    /* its checksum offloads are not to be trusted, or no gain */
     uint16_t max_queues;    /* 0: as many as the device says; unknown peers often have one queue only */
     const char *queues_arg; /* device argument that asks for several queues, or NULL */
+    const char *socket_arg; /* argument with the path of its Unix socket, or NULL */
+    const char *server_arg; /* argument that makes it listen there; NULL: it does, unless `client=1` */
 };
 
 const struct device_traits *device_traits_of(const char *device);

@@ -4,7 +4,7 @@
 
 #include <rte_eal.h>
 #include <signal.h>
-#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "app/weir/port_device.h"
@@ -274,8 +274,17 @@ Test(port, starts_after_kill) {
     fixture_veth("wx0", "wpeer", 1);
     fixture_init(1);
     fixture_add("front", "net_af_xdp0,iface=wx0");
-    int ready[2];
-    cr_assert_eq(pipe(ready), 0);
+    int ready[2], go[2];
+    cr_assert_eq(pipe(ready) | pipe(go), 0);
+    pid_t next = fork(); /* EAL starts once in a process, so this one waits with it */
+    if (next == 0) {
+        char c;
+        if (read(go[0], &c, 1) != 1)
+            _exit(1);
+        int ret = eal_start(&fx.config, &fx.plan, "weir", NULL, 0, &fx.ports, fx.error, sizeof(fx.error));
+        eal_stop();
+        _exit(ret != 0);
+    }
     pid_t child = fork();
     if (child == 0) {
         char c = (char)eal_start(&fx.config, &fx.plan, "weir", NULL, 0, &fx.ports, fx.error, sizeof(fx.error));
@@ -306,9 +315,52 @@ Test(port, starts_after_kill) {
     cr_assert_eq(fixture_receive(p, &got, 1), 1u);
     rte_pktmbuf_free(got);
     close(fd);
-    fixture_close();
+    ports_close(&fx.ports);
+    eal_stop();
     cr_assert_neq(system("ip link show wx0 | grep -q xdp"), 0);
     cr_assert_neq(access(folder, F_OK), 0, "the runtime folder is still there");
+
+    char stale[256];
+    snprintf(stale, sizeof(stale), "%.*s-%d", (int)(strrchr(folder, '-') - folder), folder, (int)child);
+    cr_assert_eq(access(stale, F_OK), 0, "%s", stale);
+    int status = -1;
+    cr_assert_eq(write(go[1], "", 1), 1);
+    waitpid(next, &status, 0);
+    cr_assert_eq(status, 0);
+    cr_assert_neq(access(stale, F_OK), 0, "the folder of the killed process is still there");
+}
+
+Test(port, listens_after_kill) {
+    char device[128], path[64];
+    snprintf(path, sizeof(path), "/tmp/test_port.%d.sock", (int)getpid());
+    snprintf(device, sizeof(device), "net_memif0,role=server,socket=%s,socket-abstract=no", path);
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    memcpy(at.sun_path, path, sizeof(path));
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    fixture_init(2);
+    fixture_add("front", device);
+    fixture_eal();
+    close(fd); /* as a killed process would: the path stays */
+    cr_assert_eq(fixture_open(), 0, "%s", fx.error);
+    cr_assert_eq(fx.ports.port[0].n_queues, 1);
+    cr_assert(!port_link_up(&fx.ports.port[0]), "without a peer");
+    fixture_close();
+    unlink(path);
+}
+
+Test(port, large_frames) {
+    fixture_init(1);
+    fixture_add("front", "net_ring0");
+    fx.config.ports[0].mtu = 9000;
+    fx.plan.eal_mb = 64; /* which alone is not enough for 4096 of them */
+    fixture_eal();
+    cr_assert_eq(fixture_open(), 0, "%s", fx.error);
+    const struct port *p = &fx.ports.port[0];
+    struct rte_mbuf *m = fixture_mbuf(p->pools[0], 9014, p->ifc.mac, 3);
+    cr_assert_eq(m->nb_segs, 1);
+    rte_pktmbuf_free(m);
+    fixture_close();
 }
 
 Test(port, mbufs_come_back) {
