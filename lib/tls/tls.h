@@ -65,9 +65,11 @@ const char *tls_drop_text(enum tls_drop d);
     X(handshakes_started)                                                                                              \
     X(handshakes_done)                                                                                                 \
     X(handshakes_failed)                                                                                               \
-    X(handshakes_resumed) X(taken_over) X(libssl_records) X(records_opened) X(records_sealed) X(bytes_opened)          \
-        X(bytes_sealed) X(opened_in_place) X(key_updates_in) X(key_updates_out) X(alerts_in) X(alerts_out)             \
-            X(close_notify_in) X(close_notify_out) X(key_cache_hits) X(key_cache_misses) X(no_mbuf)
+    X(handshakes_resumed)                                                                                              \
+    X(taken_over)                                                                                                      \
+    X(libssl_records) X(records_opened) X(records_sealed) X(bytes_opened) X(bytes_sealed) X(opened_in_place)           \
+        X(key_updates_in) X(key_updates_out) X(alerts_in) X(alerts_out) X(close_notify_in) X(close_notify_out)         \
+            X(key_cache_hits) X(key_cache_misses) X(no_mbuf)
 struct tls_stats {
 #define X(name) uint64_t name;
     TLS_COUNTERS(X)

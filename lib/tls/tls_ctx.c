@@ -4,17 +4,11 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define DEFAULT_CIPHERS      "ECDHE+AESGCM:ECDHE+CHACHA20"
 #define DEFAULT_CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-
-struct tls_ctx {
-    atomic_uint references;
-    SSL_CTX *ssl;
-};
 
 static uint8_t hex_digit(char c) {
     return (uint8_t)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);

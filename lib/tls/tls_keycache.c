@@ -100,7 +100,8 @@ struct gcm_key_data *tls_keycache_get(struct tls_keycache *cache, uint64_t name,
         way = (int)victim(s);
         s->name[way] = name;
     }
-    s->used |= (uint8_t)(1u << way);
+    if (*hit) /* not at once: connections that come once would push out those that come often */
+        s->used |= (uint8_t)(1u << way);
     return &cache->slot[index * WAYS + (uint32_t)way].key;
 }
 

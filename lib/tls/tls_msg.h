@@ -14,7 +14,10 @@
 
 #include "tls_int.h"
 
+#include <stdatomic.h>
+
 typedef struct ssl_st SSL;
+typedef struct ssl_ctx_st SSL_CTX;
 
 enum tls_request {
     TLS_REQ_RECORD, /* `in` is one whole record for libssl */
@@ -85,6 +88,10 @@ void tls_handover_watch(struct tls_msg *msg, const uint8_t *out, uint32_t n);
 bool tls_handover(struct tls_engine *engine, struct tls_msg *msg, const uint8_t *last, uint32_t n);
 
 /* --- tls_ctx.c --- */
+struct tls_ctx {
+    atomic_uint references;
+    SSL_CTX *ssl;
+};
 /* An SSL object over memory BIOs, accepting, whose secrets are noted in `msg`. NULL: out of memory. */
 SSL *tls_ctx_ssl_new(struct tls_ctx *ctx, struct tls_msg *msg);
 

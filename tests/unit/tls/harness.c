@@ -140,26 +140,25 @@ void harness_fini(struct harness *h) {
 }
 
 /* An mbuf of its own for each piece, as a network card would deliver it: rope_push would merge small ones. */
-static void push_piece(struct harness *h, struct rope *r, const uint8_t *data, uint32_t n) {
+void harness_push(struct rope *r, const void *data, uint32_t n, bool shared) {
     struct rte_mbuf *m = rte_pktmbuf_alloc(harness_pool());
 
     cr_assert_not_null(m);
     memcpy(rte_pktmbuf_append(m, (uint16_t)n), data, n);
-    if (h->share) {
+    if (shared) {
         struct rte_mbuf *view = rte_pktmbuf_alloc(harness_pool());
+        cr_assert_not_null(view);
         rte_pktmbuf_attach(view, m);
         rte_pktmbuf_free(m);
         m = view;
     }
-    struct rope one = {m, m, n, 1};
-    if (r->tail) {
+    if (r->tail)
         r->tail->next = m;
-        r->tail = m;
-        r->len_bytes += n;
-        r->mbufs++;
-    } else {
-        *r = one;
-    }
+    else
+        r->head = m;
+    r->tail = m;
+    r->len_bytes += n;
+    r->mbufs++;
 }
 
 static void push_pieces(struct harness *h, struct rope *r, const uint8_t *data, uint32_t n) {
@@ -167,7 +166,7 @@ static void push_pieces(struct harness *h, struct rope *r, const uint8_t *data, 
         uint32_t part = weir_min_u32(n, 1400);
         if (h->piece_max)
             part = weir_min_u32(part, 1 + harness_random(&h->seed, h->piece_max));
-        push_piece(h, r, data, part);
+        harness_push(r, data, part, h->share);
         data += part;
         n -= part;
     }
@@ -271,4 +270,89 @@ void harness_receive(struct harness *h, uint32_t n) {
     cr_assert_eq(memcmp(all, got, n), 0);
     free(all);
     free(got);
+}
+
+/* --- pairs --- */
+
+/* A connection with keys, made without a handshake. */
+static tls_id conn_open(struct pair *p, uint8_t row, const struct tls_dir_keys *in, const struct tls_dir_keys *out) {
+    tls_id id = tls_conn_new(&p->core, p->ctx, 0);
+    struct tls_conn *c = tls_conn_get(&p->core, id);
+
+    tls_handshake_leave(&p->core, c, id);
+    c->phase = TLS_PHASE_OPEN;
+    c->suite = row;
+    if (tls_suite_needs_ext(&tls_suites[row - 1]))
+        c->ext = pool_alloc(&p->core.exts);
+    tls_conn_keys_store(&p->core, c, TLS_READ, in);
+    tls_conn_keys_store(&p->core, c, TLS_WRITE, out);
+    return id;
+}
+
+void pair_init(struct pair *p, uint8_t suite_row) {
+    struct tls_config config = {.max_conns = 8, .pool = harness_pool()};
+    const struct tls_suite *s = &tls_suites[suite_row - 1];
+    struct tls_dir_keys keys[2] = {0};
+
+    memset(p, 0, sizeof(*p));
+    cr_assert_eq(tls_core_init(&p->core, &config), 0);
+    p->ctx = harness_ctx(KEY_EC, 0, NULL, NULL);
+    for (int i = 0; i < 2; i++) {
+        memset(keys[i].secret, 0x11 * (i + 1), sizeof(keys[i].secret));
+        cr_assert_eq(tls_keys_from_secret(p->core.kdf, s, &keys[i]), 0);
+    }
+    p->server = conn_open(p, suite_row, &keys[0], &keys[1]);
+    p->client = conn_open(p, suite_row, &keys[1], &keys[0]);
+}
+
+void pair_fini(struct pair *p) {
+    tls_core_fini(&p->core);
+    tls_ctx_unref(p->ctx);
+    cr_assert_eq(harness_mbufs_out(), 0, "%u mbufs lost", harness_mbufs_out());
+}
+
+void pair_seal(struct pair *p, uint8_t type, const void *data, uint32_t n, struct rope *wire) {
+    struct rope plain = {0};
+
+    cr_assert_eq(rope_append(&plain, harness_pool(), data, n), 0);
+    cr_assert_eq(tls_record_seal(&p->core, tls_conn_get(&p->core, p->client), p->client, type, &plain, n, wire), 0);
+}
+
+int pair_input(struct pair *p, struct rope *wire, struct rope *answer, uint32_t *bytes) {
+    struct rope plain = {0};
+    int rc = tls_input(&p->core, p->server, wire, &plain, answer, 1u << 20);
+
+    if (bytes)
+        *bytes += plain.len_bytes;
+    rope_clear(&plain);
+    return rc;
+}
+
+int pair_open(struct pair *p, struct rope *wire, uint8_t *out, uint32_t room, uint32_t *n) {
+    struct tls_conn *c = tls_conn_get(&p->core, p->client);
+    struct rope content = {0};
+    struct tls_frame f;
+
+    cr_assert_eq(tls_frame_peek(wire, TLS_RECORD_WIRE_MAX, &f), 1);
+    int rc = tls_record_open(&p->core, c, p->client, &f, wire, &content);
+    if (rc != 0)
+        return rc;
+    *n = rope_copy(&content, 0, out, room);
+    rope_clear(&content);
+    return tls_conn_suite(c)->version == TLS_V13 ? out[--*n] : f.type;
+}
+
+/* --- an empty pool --- */
+
+static struct rte_mbuf *hoard[MBUFS];
+static uint32_t hoarded;
+
+void harness_starve(uint32_t left) {
+    while (rte_mempool_avail_count(harness_pool()) > left)
+        hoard[hoarded++] = rte_pktmbuf_alloc(harness_pool());
+}
+
+void harness_unstarve(void) {
+    while (hoarded > 0)
+        rte_pktmbuf_free(hoard[--hoarded]);
 }

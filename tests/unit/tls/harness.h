@@ -65,4 +65,26 @@ void harness_receive(struct harness *h, uint32_t n);
 /* Raw bytes onto the server's wire. */
 void harness_inject(struct harness *h, const void *data, uint32_t n);
 
+/* Two connections of one core whose keys mirror each other, without any handshake: `client` seals what `server` opens
+ * and the other way round. Records of every kind can be made with it. */
+struct pair {
+    struct tls_core core;
+    struct tls_ctx *ctx;
+    tls_id server, client;
+};
+void pair_init(struct pair *p, uint8_t suite_row); /* row + 1 of tls_suites */
+void pair_fini(struct pair *p);
+/* A record of the client's. */
+void pair_seal(struct pair *p, uint8_t type, const void *data, uint32_t n, struct rope *wire);
+/* tls_input of the server. Plaintext is dropped, its length added to *bytes where given. */
+int pair_input(struct pair *p, struct rope *wire, struct rope *answer, uint32_t *bytes);
+/* Open with the client's keys what the server sealed: the content type, or minus an enum tls_drop. */
+int pair_open(struct pair *p, struct rope *wire, uint8_t *out, uint32_t room, uint32_t *n);
+
+/* Take mbufs until `left` remain; harness_unstarve gives them back. */
+void harness_starve(uint32_t left);
+void harness_unstarve(void);
+/* One mbuf holding the bytes; `shared`: an indirect one. */
+void harness_push(struct rope *r, const void *data, uint32_t n, bool shared);
+
 #endif

@@ -65,3 +65,183 @@ Test(tls_handover, every_suite_in_shared_segments) {
 Test(tls_handover, every_suite_in_single_bytes) {
     exchange(1, false, 300);
 }
+
+/* Finished, application data and half of the next record in one segment: nothing is lost, libssl sees its own alone. */
+Test(tls_handover, coalesced_flights) {
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
+        for (uint32_t piece_max = 0; piece_max < 60; piece_max += 29) {
+            struct harness h;
+            uint8_t flight[4096];
+            harness_init(&h, &(struct harness_options){.kind = cases[i].kind,
+                                                       .version = cases[i].version,
+                                                       .suite = cases[i].suite,
+                                                       .piece_max = piece_max});
+            while (SSL_do_handshake(h.client) != 1 && BIO_pending(SSL_get_wbio(h.client)) > 0 &&
+                   SSL_get_state(h.client) != TLS_ST_OK) {
+                if (cases[i].version == TLS_V12 && SSL_get_state(h.client) == TLS_ST_CW_FINISHED)
+                    break;
+                harness_client_flush(&h);
+                harness_turn(&h);
+                harness_turn(&h);
+            }
+            if (cases[i].version == TLS_V12) { /* its Finished must be answered before it may write */
+                cr_assert(harness_handshake(&h));
+            }
+            cr_assert_eq(SSL_write(h.client, "first", 5), 5);
+            cr_assert_eq(SSL_write(h.client, "second", 6), 6);
+            int n = BIO_read(SSL_get_wbio(h.client), flight, sizeof(flight));
+            cr_assert_gt(n, 20);
+            harness_inject(&h, flight, (uint32_t)n - 9);
+            for (int turn = 0; turn < 8; turn++)
+                harness_turn(&h);
+            cr_assert(tls_established(&h.core, h.id));
+            cr_assert_eq(h.in.len_bytes, 5);
+            harness_inject(&h, flight + n - 9, 9);
+            harness_turn(&h);
+            cr_assert_eq(h.in.len_bytes, 11);
+            uint8_t got[11];
+            rope_copy(&h.in, 0, got, 11);
+            cr_assert_arr_eq(got, "firstsecond", 11);
+            rope_clear(&h.in);
+            harness_receive(&h, 1000);
+            cr_assert_eq(h.error, 0);
+            harness_fini(&h);
+        }
+    }
+}
+
+/* Tickets: the second connection resumes, and is taken over as well. */
+Test(tls_handover, resumption) {
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
+        struct harness h;
+        struct tls_info info;
+        harness_init(
+            &h, &(struct harness_options){.kind = cases[i].kind, .version = cases[i].version, .suite = cases[i].suite});
+        cr_assert(harness_handshake(&h));
+        harness_receive(&h, 10); /* reads the tickets */
+        SSL_SESSION *session = SSL_get1_session(h.client);
+        cr_assert(SSL_SESSION_is_resumable(session));
+        SSL_shutdown(h.client); /* an unfinished close would spoil the session */
+        harness_disconnect(&h);
+        for (int again = 0; again < 2; again++) {
+            harness_connect(&h, session);
+            cr_assert(harness_handshake(&h));
+            cr_assert(SSL_session_reused(h.client), "%s", cases[i].suite);
+            tls_conn_info(&h.core, h.id, &info);
+            cr_assert(info.resumed);
+            cr_assert(info.taken_over);
+            harness_send(&h, 3000, 1000);
+            harness_receive(&h, 3000);
+            SSL_shutdown(h.client);
+            harness_disconnect(&h);
+        }
+        cr_assert_eq(h.core.stats.handshakes_resumed, 2);
+        SSL_SESSION_free(session);
+        harness_fini(&h);
+    }
+}
+
+static void count_client_hellos(int sent, int version, int type, const void *data, size_t n, SSL *ssl, void *count) {
+    (void)version;
+    (void)ssl;
+    if (sent && type == SSL3_RT_HANDSHAKE && n > 0 && *(const uint8_t *)data == 1)
+        ++*(int *)count;
+}
+
+Test(tls_handover, hello_retry_request) {
+    struct harness h;
+    int client_hellos = 0;
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = "TLS_AES_128_GCM_SHA256"});
+    cr_assert_eq(SSL_CTX_set1_groups_list(h.ctx->ssl, "P-256"), 1);
+    SSL_set1_groups_list(h.client, "P-521:P-256"); /* offers a share of the first alone */
+    SSL_set_msg_callback(h.client, count_client_hellos);
+    SSL_set_msg_callback_arg(h.client, &client_hellos);
+    cr_assert(harness_handshake(&h));
+    cr_assert_eq(client_hellos, 2);
+    harness_send(&h, 1000, 500);
+    harness_receive(&h, 1000);
+    harness_fini(&h);
+}
+
+Test(tls_handover, libssl_updates_its_keys) {
+    for (int i = 0; i < 3; i++) {
+        struct harness h;
+        harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = cases[i].suite});
+        cr_assert(harness_handshake(&h));
+        for (int round = 0; round < 5; round++) {
+            cr_assert_eq(SSL_key_update(h.client, round % 2 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED),
+                         1);
+            harness_send(&h, 1000, 100);
+            harness_receive(&h, 1000);
+        }
+        cr_assert_eq(h.core.stats.key_updates_in, 5);
+        cr_assert_eq(h.core.stats.key_updates_out, 2);
+        harness_fini(&h);
+    }
+}
+
+/* Our own KeyUpdates, long before 2^24.5 records, are understood by libssl. */
+Test(tls_handover, own_key_updates) {
+    for (int i = 0; i < 2; i++) {
+        struct harness h;
+        harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = cases[i].suite});
+        cr_assert(harness_handshake(&h));
+        h.core.gcm_record_limit = 8;
+        for (int round = 0; round < 40; round++) {
+            harness_receive(&h, 10);
+            harness_send(&h, 10, 10);
+        }
+        cr_assert_geq(h.core.stats.key_updates_out, 5);
+        cr_assert_geq(h.core.stats.key_updates_in, 3, "the client answered when asked");
+        harness_fini(&h);
+    }
+}
+
+Test(tls_handover, close_notify_both_ways) {
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
+        struct harness h;
+        harness_init(
+            &h, &(struct harness_options){.kind = cases[i].kind, .version = cases[i].version, .suite = cases[i].suite});
+        cr_assert(harness_handshake(&h));
+        cr_assert_eq(tls_close(&h.core, h.id, &h.wire_out), 0);
+        harness_turn(&h);
+        uint8_t byte;
+        cr_assert_leq(SSL_read(h.client, &byte, 1), 0);
+        cr_assert_eq(SSL_get_shutdown(h.client), SSL_RECEIVED_SHUTDOWN);
+        SSL_shutdown(h.client);
+        harness_client_flush(&h);
+        harness_turn(&h);
+        cr_assert(h.verdicts & TLS_CLOSE);
+        harness_fini(&h);
+    }
+}
+
+/* A client that renegotiates is refused, with the alert that says so. */
+Test(tls_handover, renegotiation_of_libssl) {
+    struct harness h;
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V12, .suite = "ECDHE-ECDSA-AES128-GCM-SHA256"});
+    cr_assert(harness_handshake(&h));
+    SSL_renegotiate(h.client);
+    SSL_do_handshake(h.client);
+    harness_client_flush(&h);
+    harness_turn(&h);
+    cr_assert_eq(h.error, -TLS_DROP_RENEGOTIATION);
+    harness_fini(&h);
+}
+
+/* A client that asked for short records (RFC 6066) gets no longer ones: libssl would refuse them. */
+Test(tls_handover, max_fragment_length) {
+    for (size_t i = 0; i < 4; i++) {
+        struct harness h;
+        harness_init(
+            &h, &(struct harness_options){.kind = cases[i].kind, .version = cases[i].version, .suite = cases[i].suite});
+        SSL_set_tlsext_max_fragment_length(h.client, TLSEXT_max_fragment_length_1024);
+        cr_assert(harness_handshake(&h));
+        cr_assert_eq(tls_conn_record_max(tls_conn_get(&h.core, h.id)), 1024);
+        harness_receive(&h, 10000);
+        harness_send(&h, 10000, 1024);
+        harness_fini(&h);
+    }
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is wrong with a certificate, key or list is said with the name of the file. */
+#include "harness.h"
+
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static char certificate[64], key[64], other_certificate[64], other_key[64], error[256];
+
+static void files(void) {
+    harness_pool();
+    harness_files(KEY_EC, certificate, key);
+    harness_files(KEY_EC, other_certificate, other_key);
+}
+
+static void files_gone(void) {
+    harness_files_remove(certificate, key);
+    harness_files_remove(other_certificate, other_key);
+}
+
+TestSuite(tls_ctx, .init = files, .fini = files_gone);
+
+static void refused(const struct tls_ctx_config *config, const char *about, const char *what) {
+    error[0] = 0;
+    cr_assert_null(tls_ctx_new(config, error, sizeof(error)));
+    cr_assert_not_null(strstr(error, about), "%s", error);
+    cr_assert_not_null(strstr(error, what), "%s", error);
+}
+
+Test(tls_ctx, good_pair) {
+    struct tls_ctx_config config = {.name = "a listener with a name of more than thirty-two characters",
+                                    .certificate_file = certificate,
+                                    .key_file = key};
+    struct tls_ctx *ctx = tls_ctx_new(&config, error, sizeof(error));
+
+    cr_assert_not_null(ctx, "%s", error);
+    tls_ctx_ref(ctx);
+    tls_ctx_unref(ctx);
+    tls_ctx_unref(ctx);
+}
+
+Test(tls_ctx, missing_and_malformed_files) {
+    refused(&(struct tls_ctx_config){.certificate_file = "/nowhere/a.pem", .key_file = key}, "/nowhere/a.pem",
+            "No such file");
+    refused(&(struct tls_ctx_config){.certificate_file = certificate, .key_file = "/nowhere/b.pem"}, "/nowhere/b.pem",
+            "No such file");
+    refused(&(struct tls_ctx_config){.certificate_file = key, .key_file = key}, key, "certificate");
+    refused(&(struct tls_ctx_config){.certificate_file = certificate, .key_file = certificate}, certificate, "key");
+}
+
+Test(tls_ctx, pair_that_does_not_match) {
+    refused(&(struct tls_ctx_config){.certificate_file = certificate, .key_file = other_key}, other_key,
+            "does not belong to");
+}
+
+Test(tls_ctx, encrypted_key_does_not_ask_at_the_terminal) {
+    EVP_PKEY *pair = EVP_EC_gen("P-256");
+    FILE *f = fopen(other_key, "w");
+
+    PEM_write_PrivateKey(f, pair, EVP_aes_128_cbc(), NULL, 0, NULL, "secret");
+    fclose(f);
+    EVP_PKEY_free(pair);
+    refused(&(struct tls_ctx_config){.certificate_file = certificate, .key_file = other_key}, other_key, "encrypted");
+}
+
+Test(tls_ctx, lists_and_versions) {
+    struct tls_ctx_config config = {.certificate_file = certificate, .key_file = key, .ciphers = "NONSENSE"};
+
+    refused(&config, "NONSENSE", "ciphers");
+    config.ciphers = NULL;
+    config.ciphersuites = "TLS_NONSENSE";
+    refused(&config, "TLS_NONSENSE", "ciphersuites");
+    config.ciphersuites = NULL;
+    config.min_version = 0x0301;
+    refused(&config, "0x0301", "min_version");
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The worker's side of the handshake: nothing large before the first record, places and those who wait for one,
+ * connections that vanish, suites that stay with libssl, an engine elsewhere. */
+#include "harness.h"
+
+#define V13_SUITE "TLS_AES_128_GCM_SHA256"
+
+/* A ClientHello, as bytes. */
+static uint32_t client_hello(SSL_CTX *ctx, uint8_t *out, uint32_t room) {
+    SSL *ssl = SSL_new(ctx);
+
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_connect_state(ssl);
+    SSL_do_handshake(ssl);
+    int n = BIO_read(SSL_get_wbio(ssl), out, (int)room);
+    SSL_free(ssl);
+    return (uint32_t)n;
+}
+
+Test(tls_handshake, no_ssl_object_before_the_first_record) {
+    struct harness h;
+    uint8_t hello[2048];
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = V13_SUITE});
+    uint32_t n = client_hello(h.client_ctx, hello, sizeof(hello));
+    for (uint32_t i = 0; i + 1 < n; i++) {
+        harness_inject(&h, hello + i, 1);
+        harness_turn(&h);
+        cr_assert_eq(h.core.places.used, 0);
+    }
+    harness_inject(&h, hello + n - 1, 1);
+    harness_turn(&h);
+    cr_assert_eq(h.core.places.used, 1);
+    cr_assert_eq(tls_core_stats(&h.core)->ssl_objects, 1);
+    cr_assert(h.verdicts & TLS_BUSY);
+    harness_fini(&h);
+}
+
+/* With two places, eight connections are served two at a time in the order they came. */
+Test(tls_handshake, places_are_bounded_and_first_come_first_served) {
+    struct harness h;
+    uint8_t hello[2048];
+    tls_id id[8];
+    struct rope in[8] = {0}, plain = {0}, out = {0};
+    uint32_t news[8], n;
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = V13_SUITE, .max_handshakes = 2});
+    n = client_hello(h.client_ctx, hello, sizeof(hello));
+    for (uint32_t i = 0; i < 8; i++) {
+        id[i] = tls_conn_new(&h.core, h.ctx, 100 + i);
+        harness_push(&in[i], hello, n, false);
+        cr_assert_eq(tls_input(&h.core, id[i], &in[i], &plain, &out, 100), TLS_BUSY);
+        cr_assert_leq(h.core.places.used, 2);
+    }
+    cr_assert_eq(tls_poll(&h.core, 8, news, 8), 2); /* answers for the first two, which keep their places */
+    cr_assert_eq(news[0], 100);
+    cr_assert_eq(news[1], 101);
+    tls_conn_free(&h.core, id[4]); /* gone while it waits */
+    tls_conn_free(&h.core, id[7]);
+    static const uint32_t order[] = {102, 103, 105, 106};
+    for (uint32_t i = 0; i < 4; i++) {
+        tls_conn_free(&h.core, i < 2 ? id[i] : id[order[i - 2] - 100]); /* a place falls free */
+        for (uint32_t tries = 0; (n = tls_poll(&h.core, 8, news, 8)) == 0; tries++)
+            cr_assert_lt(tries, 3);
+        cr_assert_eq(n, 1);
+        cr_assert_eq(news[0], order[i]);
+        uint32_t k = order[i] - 100;
+        cr_assert_eq(tls_input(&h.core, id[k], &in[k], &plain, &out, 100), TLS_BUSY);
+        cr_assert_leq(h.core.places.used, 2);
+        while (tls_poll(&h.core, 8, news, 8) == 0)
+            ;
+        cr_assert_geq(tls_input(&h.core, id[k], &in[k], &plain, &out, 100), TLS_WIRE);
+    }
+    cr_assert_eq(h.core.waiting_first, 0);
+    for (int i = 0; i < 8; i++)
+        rope_clear(&in[i]);
+    rope_clear(&out);
+    harness_fini(&h);
+}
+
+/* Freed while the engine has the message, while its answer is on the way, while it lies at home: the successor with the
+ * same id never gets any of it. */
+Test(tls_handshake, late_completions_are_dropped) {
+    for (int when = 0; when < 3; when++) {
+        struct harness h;
+        uint32_t news[8];
+        struct rope plain = {0}, out = {0};
+
+        harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = V13_SUITE, .other_thread = true});
+        SSL_do_handshake(h.client);
+        harness_client_flush(&h);
+        cr_assert_eq(tls_input(&h.core, h.id, &h.wire_in, &plain, &out, 100), TLS_BUSY);
+        if (when > 0)
+            tls_engine_run(h.engine, 8);
+        if (when > 1)
+            cr_assert_eq(tls_poll(&h.core, 0, news, 8), 1);
+        tls_id old = h.id;
+        harness_disconnect(&h);
+        harness_connect(&h, NULL);
+        cr_assert_eq(h.id, old);
+        for (int i = 0; i < 4; i++) {
+            cr_assert_eq(tls_poll(&h.core, 0, news, 8), 0, "nobody to tell");
+            cr_assert_eq(tls_input(&h.core, h.id, &h.wire_in, &plain, &out, 100), 0);
+            tls_engine_run(h.engine, 8);
+        }
+        cr_assert_eq(h.core.places.used, 0);
+        cr_assert(harness_handshake(&h));
+        harness_send(&h, 100, 50);
+        harness_receive(&h, 100);
+        harness_fini(&h);
+    }
+}
+
+Test(tls_handshake, core_goes_with_handshakes_under_way) {
+    for (int other_thread = 0; other_thread < 2; other_thread++) {
+        struct harness h;
+        harness_init(&h,
+                     &(struct harness_options){.version = TLS_V13, .suite = V13_SUITE, .other_thread = other_thread});
+        SSL_do_handshake(h.client);
+        harness_client_flush(&h);
+        harness_turn(&h);
+        rope_clear(&h.wire_in);
+        SSL_free(h.client);
+        h.client = NULL; /* harness_fini frees no connection, tls_core_fini must */
+        harness_fini(&h);
+    }
+}
+
+Test(tls_handshake, engine_on_another_core) {
+    struct harness h;
+
+    harness_init(&h, &(struct harness_options){
+                         .version = TLS_V12, .suite = "ECDHE-ECDSA-AES256-GCM-SHA384", .other_thread = true});
+    cr_assert(harness_handshake(&h));
+    cr_assert_eq(h.core.stats.taken_over, 1);
+    harness_send(&h, 5000, 700);
+    harness_receive(&h, 5000);
+    harness_fini(&h);
+}
+
+/* CBC and CCM are not taken over: same interface, same results, libssl's records. */
+static void libssl_carries(uint16_t version, const char *suite, const char *name, bool other_thread,
+                           uint32_t piece_max) {
+    struct harness h;
+    struct tls_info info;
+
+    harness_init(&h, &(struct harness_options){
+                         .version = version, .suite = suite, .other_thread = other_thread, .piece_max = piece_max});
+    cr_assert(harness_handshake(&h), "%s", suite);
+    tls_conn_info(&h.core, h.id, &info);
+    cr_assert_not(info.taken_over);
+    cr_assert_str_eq(info.suite, name);
+    cr_assert_eq(info.version, version);
+    cr_assert_eq(h.core.places.used, 1, "the SSL object stays");
+    for (int round = 0; round < 3; round++) {
+        harness_send(&h, 20000, 3000);
+        harness_receive(&h, 20000);
+    }
+    cr_assert_gt(h.core.stats.libssl_records, 0);
+    cr_assert_eq(h.core.stats.records_opened, 0);
+    cr_assert_eq(tls_close(&h.core, h.id, &h.wire_out), 0);
+    harness_push(&h.out, "x", 1, false);
+    cr_assert_eq(tls_seal(&h.core, h.id, &h.out, &h.wire_out, 1), WEIR_ESTATE);
+    for (int i = 0; i < 3; i++) {
+        harness_turn(&h);
+        tls_engine_run(h.engine, other_thread ? 8 : 0);
+    }
+    uint8_t byte;
+    cr_assert_leq(SSL_read(h.client, &byte, 1), 0);
+    cr_assert_eq(SSL_get_shutdown(h.client), SSL_RECEIVED_SHUTDOWN);
+    SSL_shutdown(h.client);
+    harness_client_flush(&h);
+    for (int i = 0; i < 3; i++) {
+        harness_turn(&h);
+        tls_engine_run(h.engine, other_thread ? 8 : 0);
+    }
+    cr_assert(h.verdicts & TLS_CLOSE);
+    cr_assert_eq(h.error, 0);
+    harness_fini(&h);
+}
+
+Test(tls_handshake, suites_that_stay_with_libssl) {
+    for (int other_thread = 0; other_thread < 2; other_thread++) {
+        libssl_carries(TLS_V12, "ECDHE-ECDSA-AES128-SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", other_thread,
+                       0);
+        libssl_carries(TLS_V12, "ECDHE-ECDSA-AES128-SHA", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", other_thread, 500);
+        libssl_carries(TLS_V13, "TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_SHA256", other_thread, 500);
+    }
+}
+
+Test(tls_handshake, damaged_record_of_libssl) {
+    struct harness h;
+    uint8_t bytes[256];
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V12, .suite = "ECDHE-ECDSA-AES128-SHA256"});
+    cr_assert(harness_handshake(&h));
+    SSL_write(h.client, "x", 1);
+    int n = BIO_read(SSL_get_wbio(h.client), bytes, sizeof(bytes));
+    bytes[n - 1] ^= 1;
+    harness_inject(&h, bytes, (uint32_t)n);
+    harness_turn(&h);
+    cr_assert_eq(h.error, -TLS_DROP_LIBSSL);
+    cr_assert_eq(h.in.len_bytes, 0);
+    for (int i = 0; i < 3; i++)
+        harness_turn(&h);
+    cr_assert_eq(h.core.places.used, 0);
+    harness_fini(&h);
+}
+
+/* --- handshakes that fail --- */
+
+static void fails(struct harness *h, enum tls_drop drop) {
+    cr_assert_not(harness_handshake(h));
+    cr_assert_eq(h->error, -(int)drop, "%s", tls_drop_name((enum tls_drop) - h->error));
+    for (int i = 0; i < 3; i++)
+        harness_turn(h);
+    cr_assert_eq(h->core.places.used, 0);
+    cr_assert_eq(h->core.stats.handshakes_failed, 1);
+    harness_fini(h);
+}
+
+Test(tls_handshake, nothing_in_common) {
+    struct harness h;
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = V13_SUITE});
+    SSL_set_ciphersuites(h.client, "TLS_AES_256_GCM_SHA384");
+    fails(&h, TLS_DROP_HS_NO_SHARED_CIPHER);
+    harness_init(&h, &(struct harness_options){.version = TLS_V12, .suite = "ECDHE-ECDSA-AES128-GCM-SHA256"});
+    SSL_set_cipher_list(h.client, "ECDHE-RSA-AES128-GCM-SHA256");
+    fails(&h, TLS_DROP_HS_NO_SHARED_CIPHER);
+    harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = V13_SUITE});
+    SSL_set_min_proto_version(h.client, TLS1_1_VERSION);
+    SSL_set_max_proto_version(h.client, TLS1_1_VERSION);
+    SSL_set_cipher_list(h.client, "ALL:@SECLEVEL=0");
+    fails(&h, TLS_DROP_HS_VERSION);
+}
+
+Test(tls_handshake, client_that_distrusts_us) {
+    struct harness h;
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = V13_SUITE});
+    SSL_set_verify(h.client, SSL_VERIFY_PEER, NULL);
+    fails(&h, TLS_DROP_HS_PEER_ALERT);
+}
+
+Test(tls_handshake, garbage_instead_of_client_hello) {
+    uint64_t seed = 11;
+
+    for (int i = 0; i < 20; i++) {
+        struct harness h;
+        uint8_t record[105] = {22, 3, 1, 0, 100};
+        harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = V13_SUITE});
+        for (size_t j = 5; j < sizeof(record); j++)
+            record[j] = (uint8_t)harness_random(&seed, 256);
+        record[6] = 0; /* or libssl waits for megabytes */
+        record[7] = 0;
+        record[8] = 96;
+        harness_inject(&h, record, sizeof(record));
+        for (int turn = 0; turn < 4; turn++)
+            harness_turn(&h);
+        cr_assert_lt(h.error, 0);
+        cr_assert_eq(h.core.places.used, 0);
+        rope_clear(&h.wire_in);
+        harness_fini(&h);
+    }
+}
+
+/* Every prefix of a handshake, then silence or a reset: memory goes back to where it was. */
+Test(tls_handshake, stops_half_way) {
+    for (int turns = 0; turns < 4; turns++) {
+        struct harness h;
+        harness_init(&h, &(struct harness_options){.version = TLS_V12, .suite = "ECDHE-ECDSA-AES128-GCM-SHA256"});
+        for (int i = 0; i < turns; i++) {
+            SSL_do_handshake(h.client);
+            harness_client_flush(&h);
+            harness_turn(&h);
+        }
+        harness_disconnect(&h);
+        uint32_t news[4];
+        for (int i = 0; i < 3; i++)
+            tls_poll(&h.core, 8, news, 4);
+        cr_assert_eq(h.core.places.used, 0);
+        cr_assert_eq(h.core.conns.used, 0);
+        harness_fini(&h);
+    }
+}
+
+Test(tls_handshake, no_mbuf_for_the_answer) {
+    struct harness h;
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = V13_SUITE});
+    SSL_do_handshake(h.client);
+    harness_client_flush(&h);
+    harness_turn(&h);
+    harness_starve(0);
+    for (int i = 0; i < 3; i++)
+        harness_turn(&h);
+    harness_unstarve();
+    cr_assert(h.error == -TLS_DROP_NO_MEMORY || h.error == 0);
+    harness_fini(&h);
+}
+
+Test(tls_handshake, established_only_when_complete) {
+    struct harness h;
+    struct rope wire = {0};
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = V13_SUITE});
+    harness_push(&h.out, "x", 1, false);
+    cr_assert_not(tls_established(&h.core, h.id));
+    cr_assert_eq(tls_seal(&h.core, h.id, &h.out, &wire, 1), WEIR_ESTATE);
+    cr_assert_eq(tls_close(&h.core, h.id, &wire), WEIR_ESTATE);
+    rope_clear(&h.out);
+    cr_assert(harness_handshake(&h));
+    cr_assert(h.verdicts & TLS_DONE);
+    harness_fini(&h);
+}
