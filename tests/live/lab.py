@@ -179,14 +179,16 @@ class Lab:
                           "net.ipv4.tcp_max_syn_backlog=65535", check=False)
 
     def attach_taps(self):
-        """Put TAP interfaces that have appeared into their bridges; True when all are there."""
+        """Put TAP interfaces that have appeared into their bridges; True when all are there. net_tap gives the kernel's end
+        its own MAC, some time after making it; a bridge would keep frames to that for the kernel, so it gets another."""
         if not self.taps:
             return True
-        present = {link["ifname"]: link.get("master") for link in json.loads(self.weir_ns.ip("-j", "link", "show").stdout)}
+        present = {link["ifname"]: link for link in json.loads(self.weir_ns.ip("-j", "link", "show").stdout)}
         for name, bridge in self.taps.items():
-            if name in present and present[name] != bridge:
-                # net_tap gives the kernel's end its own MAC; a bridge would keep frames to it for the kernel.
-                self.weir_ns.ip("link", "set", name, "address", f"06:77:65:69:72:0{name[-1]}", "master", bridge)
+            address = f"06:77:65:69:72:0{name[-1]}"
+            link = present.get(name)
+            if link and (link.get("master") != bridge or link["address"] != address):
+                self.weir_ns.ip("link", "set", name, "address", address, "master", bridge)
                 self.weir_ns.ip("link", "set", name, "up")
         return all(name in present for name in self.taps)
 
