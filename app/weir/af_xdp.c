@@ -249,3 +249,10 @@ void af_xdp_close_sockets_but(const int *keep, uint16_t n_keep) {
             close(fds[i]);
     }
 }
+
+/* Builds with AddressSanitizer ask this at exit: with its socket, the driver forgets the memory of its UMEM. */
+const char *__lsan_default_suppressions(void);
+
+const char *__lsan_default_suppressions(void) {
+    return "leak:xsk_umem__create\n";
+}

@@ -26,18 +26,19 @@
 #define MAX_ARGS  (32 + 2 * WEIR_MAX_PORTS + MAX_EXTRA)
 #define ARG_BYTES 1024 /* --lcores of 48 threads */
 
+struct arguments {
+    int n;
+    bool lost; /* one found no room */
+    char *v[MAX_ARGS + 1];
+};
+
 /* EAL is one per process, and so is what has to be undone at its end. */
 static struct {
     bool running;
     struct hugepages hugepages;
+    struct arguments arguments; /* EAL keeps pointers to the strings */
 } eal;
 
-struct arguments {
-    int n;
-    char *v[MAX_ARGS + 1];
-};
-
-/* EAL keeps pointers into argv: the strings live as long as the process. */
 static void add(struct arguments *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void add(struct arguments *a, const char *format, ...) {
@@ -48,6 +49,8 @@ static void add(struct arguments *a, const char *format, ...) {
     va_end(args);
     if (a->n < MAX_ARGS && (a->v[a->n] = strdup(text)))
         a->n++;
+    else
+        a->lost = true;
 }
 
 /* `0@control,1@worker,2@worker,...`: lcore ids are ours, CPU ids the configuration's. One CPU may come twice. */
@@ -109,7 +112,7 @@ static void add_memory(struct arguments *a, uint32_t mb, bool hugepages, const s
     add(a, "%u", mb);
 }
 
-/* The folder of a killed process: it goes unless somebody with that id is there. */
+/* Of this process or of one that was killed; with telemetry's sockets. */
 static void remove_runtime_folder(const char *folder) {
     static const char *const names[] = {"dpdk_telemetry.v2", "telemetry"};
     char path[640];
@@ -120,6 +123,16 @@ static void remove_runtime_folder(const char *folder) {
     rmdir(folder);
 }
 
+/* The user may have given another prefix, and with it share a folder. */
+static void remove_own_runtime_folder(const char *folder) {
+    char name[32];
+    const char *slash = folder ? strrchr(folder, '/') : NULL;
+    snprintf(name, sizeof(name), PREFIX "%d", (int)getpid());
+    if (slash && strcmp(slash + 1, name) == 0)
+        remove_runtime_folder(folder);
+}
+
+/* Killed processes left theirs: those go, unless somebody with that id is there. */
 static void remove_stale_runtime_folders(const char *own) {
     char parent[256], path[512];
     snprintf(parent, sizeof(parent), "%s", own);
@@ -179,6 +192,14 @@ static int decide_memory(const struct config *config, uint32_t mb, const struct 
     return 0;
 }
 
+static void unwind(void) {
+    eal_log_stop();
+    hugepages_give_back(&eal.hugepages);
+    for (int i = 0; i < eal.arguments.n; i++)
+        free(eal.arguments.v[i]);
+    eal.arguments = (struct arguments){0};
+}
+
 int eal_start(const struct config *config, const struct memory_plan *plan, const char *argv0, char **extra, int n_extra,
               struct ports *ports, char *error, size_t error_bytes) {
     struct device_needs needs = devices_need(config);
@@ -190,25 +211,27 @@ int eal_start(const struct config *config, const struct memory_plan *plan, const
     int ret = decide_memory(config, mb, &needs, ports, error, error_bytes);
     if (ret)
         return ret;
-    if (eal_log_start()) {
-        snprintf(error, error_bytes, "no memory for DPDK's log");
-        hugepages_give_back(&eal.hugepages);
+    struct arguments *a = &eal.arguments;
+    add(a, "%s", argv0);
+    add_lcores(a, &config->cores);
+    add_memory(a, mb, ports->hugepages, &needs);
+    add_devices(a, config, &needs);
+    add(a, "--file-prefix=" PREFIX "%d", (int)getpid());
+    add(a, "--log-level=error");
+    for (int i = 0; i < n_extra; i++)
+        add(a, "%s", extra[i]);
+    if (a->lost || eal_log_start()) {
+        snprintf(error, error_bytes, "no memory for DPDK's arguments and log");
+        unwind();
         return WEIR_ENOMEM;
     }
-    struct arguments a = {0};
-    add(&a, "%s", argv0);
-    add_lcores(&a, &config->cores);
-    add_memory(&a, mb, ports->hugepages, &needs);
-    add_devices(&a, config, &needs);
-    add(&a, "--file-prefix=" PREFIX "%d", (int)getpid());
-    add(&a, "--log-level=error");
-    for (int i = 0; i < n_extra; i++)
-        add(&a, "%s", extra[i]);
+    char *argv[MAX_ARGS + 1]; /* EAL sorts them */
+    memcpy(argv, a->v, sizeof(argv));
     eal_log_forget();
-    if (rte_eal_init(a.n, a.v) < 0) {
+    if (rte_eal_init(a->n, argv) < 0) {
         snprintf(error, error_bytes, "DPDK does not start: %s (%s)", eal_log_first_error(), rte_strerror(rte_errno));
-        eal_log_stop();
-        hugepages_give_back(&eal.hugepages);
+        remove_own_runtime_folder(rte_eal_get_runtime_dir());
+        unwind();
         return WEIR_EIO;
     }
     eal.running = true;
@@ -223,7 +246,6 @@ void eal_stop(void) {
     char folder[256];
     snprintf(folder, sizeof(folder), "%s", rte_eal_get_runtime_dir());
     rte_eal_cleanup();
-    remove_runtime_folder(folder);
-    hugepages_give_back(&eal.hugepages);
-    eal_log_stop();
+    remove_own_runtime_folder(folder);
+    unwind();
 }

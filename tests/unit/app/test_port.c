@@ -2,6 +2,8 @@
 /* Each test is a process of its own: EAL starts once in each. */
 #include "port_fixture.h"
 
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <rte_eal.h>
 #include <signal.h>
 #include <sys/un.h>
@@ -265,6 +267,27 @@ Test(port, refusals) {
     fx.plan.mbufs[0] = 1u << 20;
     cr_assert_eq(fixture_open(), WEIR_ENOMEM);
     cr_assert(strstr(fx.error, "max_connections"), "%s", fx.error);
+    fixture_close();
+}
+
+/* Somebody else's XDP program, a firewall perhaps, is not ours to remove. */
+Test(port, leaves_other_programs_alone) {
+    fixture_namespace();
+    fixture_veth("wx0", "wpeer", 1);
+    struct bpf_insn pass[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS},
+                              {.code = BPF_JMP | BPF_EXIT}};
+    int program = bpf_prog_load(BPF_PROG_TYPE_XDP, "some_firewall", "GPL", pass, RTE_DIM(pass), NULL);
+    cr_assert_geq(program, 0);
+    int index = (int)if_nametoindex("wx0");
+    cr_assert_eq(bpf_xdp_attach(index, program, 0, NULL), 0);
+    fixture_init(1);
+    fixture_eal();
+    refuse("net_af_xdp0,iface=wx0", WEIR_EEXIST, "some_firewall");
+    uint32_t id = 0;
+    cr_assert_eq(bpf_xdp_query_id(index, 0, &id), 0);
+    cr_assert_neq(id, 0u);
+    cr_assert_eq(bpf_xdp_detach(index, 0, NULL), 0);
+    cr_assert_eq(fixture_open(), 0, "%s", fx.error);
     fixture_close();
 }
 
