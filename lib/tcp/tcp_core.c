@@ -75,7 +75,7 @@ int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64
     config_defaults(&core->cfg);
     core->now_us = now_us;
     core->cc = &tcp_cc_reno;
-    while (core->cfg.rcv_buf_bytes >> core->rcv_wscale > UINT16_MAX)
+    while (core->cfg.rcv_buf_bytes >> core->rcv_wscale > UINT16_MAX && core->rcv_wscale < TCP_WSCALE_MAX)
         core->rcv_wscale++;
     core->used = calloc(core->cfg.max_conns / 64 + 1, sizeof *core->used);
     int rc = core->used ? 0 : WEIR_ENOMEM;

@@ -227,6 +227,65 @@ tcp_id establish(struct tcp_core *core, const struct craft *syn_options) {
     return id;
 }
 
+void send_bytes(struct tcp_core *core, tcp_id id, uint32_t n) {
+    struct rope r = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t b = pattern_at(i);
+        expect(rope_append(&r, mbufs, &b, 1) == 0, "no mbuf");
+    }
+    expect(tcp_conn_send(core, id, &r) == 0, "send refused");
+}
+
+/* The peer's FIN; it acknowledges ours where `ack_all`. */
+static void feed_fin(struct tcp_core *core, tcp_id id, bool ack_all) {
+    struct craft f = peer_segment(core, id);
+    f.flags |= WIRE_TCP_FIN;
+    if (!ack_all)
+        f.ack = tcp_conn_of(core, id)->snd_una;
+    feed(core, &f);
+}
+
+static void walk_to(struct tcp_core *core, tcp_id id, enum tcp_state state) {
+    struct decoded d[8];
+    if (state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK)
+        feed_fin(core, id, true);
+    if (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT)
+        return;
+    tcp_conn_shutdown(core, id);
+    drain(core, d, 8);
+    if (state == TCP_FIN_WAIT_1 || state == TCP_LAST_ACK)
+        return;
+    if (state == TCP_CLOSING) {
+        feed_fin(core, id, false);
+        return;
+    }
+    struct craft ack = peer_segment(core, id);
+    feed(core, &ack);
+    if (state == TCP_TIME_WAIT)
+        feed_fin(core, id, true);
+}
+
+tcp_id in_state(struct tcp_core *core, enum tcp_state state) {
+    struct decoded d[8];
+    tcp_id id = 0;
+    if (state == TCP_SYN_SENT) {
+        tcp_connect(core, 0, LOCAL_ADDR, LOCAL_PORT, REMOTE_ADDR, REMOTE_PORT, 9, core->now_us, &id);
+    } else if (state == TCP_SYN_RECEIVED) {
+        struct craft syn = {.seq = 1000, .flags = WIRE_TCP_SYN, .wnd = 65535, .mss = 1460};
+        tcp_listen(core, LOCAL_ADDR, LOCAL_PORT, 7);
+        feed(core, &syn);
+        id = tcp_conn_next(core, 0);
+    } else {
+        id = establish(core, NULL);
+        walk_to(core, id, state);
+    }
+    drain(core, d, 8);
+    while (tcp_ready_next(core))
+        tcp_conn_events(core, id);
+    expect(tcp_conn_state(core, id) == state, "state not reached");
+    return id;
+}
+
 /* --- the link --- */
 
 #define LINK_QUEUE 4096

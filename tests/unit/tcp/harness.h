@@ -60,6 +60,11 @@ void sleep_ms(struct tcp_core *core, uint32_t ms);
 struct craft peer_segment(const struct tcp_core *core, tcp_id id);
 tcp_id establish(struct tcp_core *core, const struct craft *syn_options);
 
+/* The flow of LOCAL_PORT and REMOTE_PORT in that state; its events are fetched, its output drained. */
+tcp_id in_state(struct tcp_core *core, enum tcp_state state);
+/* Queue n bytes of the pattern; the first is pattern_at(0). */
+void send_bytes(struct tcp_core *core, tcp_id id, uint32_t n);
+
 /* --- two cores over a link --- */
 struct link_faults {
     double loss, duplicate, reorder;

@@ -134,46 +134,28 @@ static void check(struct link_faults f, uint32_t up, uint32_t down, uint32_t lim
     cr_assert_null(why, "%s", why);
 }
 
-Test(tcp_pair, clean) {
-    check((struct link_faults){.delay_us = 500, .seed = 1}, 8u << 20, 1000, 20000, false);
-}
-
-Test(tcp_pair, clean_single_segment_port) {
+Test(tcp_link, clean_single_segment_port) {
     check((struct link_faults){.delay_us = 500, .seed = 1}, 2u << 20, 2u << 20, 20000, true);
 }
 
-Test(tcp_pair, one_percent_loss) {
-    for (uint64_t seed = 1; seed <= 4; seed++)
-        check((struct link_faults){.loss = 0.01, .delay_us = 1000, .seed = seed}, 8u << 20, 0, 60000, false);
-}
-
-Test(tcp_pair, five_percent_loss) {
+Test(tcp_link, five_percent_loss) {
     for (uint64_t seed = 1; seed <= 4; seed++)
         check((struct link_faults){.loss = 0.05, .delay_us = 1000, .seed = seed}, 8u << 20, 100000, 120000, false);
 }
 
-Test(tcp_pair, everything_at_once) {
+Test(tcp_link, everything_at_once) {
     for (uint64_t seed = 1; seed <= 4; seed++)
         check((struct link_faults){.loss = 0.03, .duplicate = 0.03, .reorder = 0.05, .delay_us = 2000, .seed = seed},
               2u << 20, 2u << 20, 120000, false);
 }
 
-Test(tcp_pair, reorder_only) {
-    for (uint64_t seed = 1; seed <= 4; seed++)
-        check((struct link_faults){.reorder = 0.1, .delay_us = 1000, .seed = seed}, 8u << 20, 0, 60000, false);
-}
-
-Test(tcp_pair, bottleneck) {
-    check((struct link_faults){.delay_us = 10000, .rate_bytes_per_ms = 1250, .seed = 3}, 8u << 20, 0, 60000, false);
-}
-
-Test(tcp_pair, empty_flows_close_in_all_orders) {
+Test(tcp_link, empty_flows_close_in_all_orders) {
     for (uint64_t seed = 1; seed <= 40; seed++)
         check((struct link_faults){.loss = 0.2, .duplicate = 0.1, .reorder = 0.3, .delay_us = 1000, .seed = seed},
               seed % 3, seed % 5, 120000, false);
 }
 
-Test(tcp_pair, without_sack_timestamps_and_scale) {
+Test(tcp_link, without_sack_timestamps_and_scale) {
     for (uint64_t seed = 1; seed <= 4; seed++)
         check((struct link_faults){.loss = 0.03,
                                    .duplicate = 0.01,

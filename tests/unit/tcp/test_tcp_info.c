@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "harness.h"
+
+#include <criterion/criterion.h>
+
+Test(tcp_info, names) {
+    cr_assert_str_eq(tcp_state_name(TCP_ESTABLISHED), "ESTABLISHED");
+    cr_assert_str_eq(tcp_drop_name(TCP_DROP_PAWS), "paws");
+    cr_assert_str_eq(tcp_end_name(TCP_END_KEEPALIVE_TIMEOUT), "keepalive_timeout");
+    for (int d = 0; d < TCP_DROP_COUNT; d++)
+        cr_assert(tcp_drop_name(d)[0] && tcp_drop_text(d)[0]);
+    cr_assert_str_eq(tcp_drop_name(TCP_DROP_COUNT), "unknown");
+    cr_assert_str_eq(tcp_end_name(TCP_END_COUNT), "unknown");
+    cr_assert_str_eq(tcp_state_name(TCP_STATE_COUNT), "unknown");
+}
+
+Test(tcp_info, walk) {
+    struct tcp_config config = {.max_conns = 200};
+    struct tcp_core *core = harness_core(&config);
+    tcp_id ids[150];
+    for (uint16_t i = 0; i < 150; i++) {
+        struct craft syn = {.mss = 1460, .remote_port = (uint16_t)(i + 1)};
+        ids[i] = establish(core, &syn);
+    }
+    for (int i = 0; i < 150; i += 3)
+        tcp_conn_abort(core, ids[i]);
+    unsigned n = 0;
+    for (tcp_id id = 0; (id = tcp_conn_next(core, id)) != 0; n++)
+        cr_assert_eq(tcp_conn_state(core, id), TCP_ESTABLISHED);
+    cr_assert_eq(n, 100);
+    cr_assert_eq(tcp_conn_next(core, 200), 0);
+    harness_core_free(core);
+}
+
+Test(tcp_info, info) {
+    struct tcp_core *core = harness_core(NULL);
+    struct craft syn = {.mss = 1000, .has_ts = true, .ts_val = 1, .sack_ok = true, .wscale = 4, .wnd = 500};
+    tcp_id id = establish(core, &syn);
+    tcp_conn_set_user(core, id, 77);
+    send_bytes(core, id, 10);
+    struct tcp_info info;
+    tcp_conn_info(core, id, &info);
+    cr_assert(info.state == TCP_ESTABLISHED && info.sack && info.timestamps && info.mss == 988);
+    cr_assert(info.snd_wscale == 3 && info.rcv_wscale == 1 && info.snd_wnd_bytes == 500u << 3);
+    cr_assert(info.user == 77 && info.unacked_bytes == 10 && info.listener_id == 7 && info.port == 0);
+    cr_assert_eq(info.key.remote_port_be, REMOTE_PORT);
+    cr_assert_eq(tcp_conn_key(core, id)->local_addr_be, LOCAL_ADDR);
+    harness_core_free(core);
+}

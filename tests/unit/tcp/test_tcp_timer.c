@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "harness.h"
+
+#include <criterion/criterion.h>
+
+Test(tcp_timer, connect_timeout_and_syn_retransmission) {
+    struct tcp_core *core = harness_core(NULL);
+    tcp_id id = in_state(core, TCP_SYN_SENT);
+    struct decoded d[8];
+    sleep_ms(core, 1001);
+    cr_assert_eq(drain(core, d, 8), 1, "after 1 s");
+    sleep_ms(core, 1900);
+    cr_assert_eq(drain(core, d, 8), 0);
+    sleep_ms(core, 200);
+    cr_assert_eq(drain(core, d, 8), 1, "after 2 s more");
+    sleep_ms(core, 2000);
+    cr_assert_eq(tcp_ready_next(core), id);
+    cr_assert_eq(tcp_conn_events(core, id), TCP_EV_CLOSED);
+    cr_assert_eq(tcp_conn_end(core, id), TCP_END_CONNECT_TIMEOUT);
+    tcp_conn_release(core, id);
+    cr_assert_eq(core->wheel.armed, 0);
+    harness_core_free(core);
+}
+
+Test(tcp_timer, time_wait_ends) {
+    struct tcp_core *core = harness_core(NULL);
+    tcp_id id = in_state(core, TCP_TIME_WAIT);
+    sleep_ms(core, 30000);
+    struct craft fin = peer_segment(core, id); /* our last ACK was lost: 2MSL begins anew */
+    fin.seq--;
+    fin.flags |= WIRE_TCP_FIN;
+    cr_assert_eq(feed(core, &fin), -TCP_DROP_TIME_WAIT);
+    cr_assert_eq(drain_one(core).flags, WIRE_TCP_ACK);
+    sleep_ms(core, 59000);
+    cr_assert_eq(tcp_conn_state(core, id), TCP_TIME_WAIT);
+    sleep_ms(core, 1100);
+    cr_assert_eq(tcp_conn_state(core, id), TCP_CLOSED);
+    cr_assert_eq(tcp_ready_next(core), 0, "TCP_EV_CLOSED comes once");
+    tcp_conn_release(core, id);
+    harness_core_free(core);
+}
+
+Test(tcp_timer, linger) {
+    struct tcp_core *core = harness_core(NULL);
+    tcp_id id = in_state(core, TCP_FIN_WAIT_2);
+    tcp_conn_release(core, id);
+    sleep_ms(core, 30001);
+    cr_assert_eq(core->stats.ends[TCP_END_LINGER_TIMEOUT], 1);
+    cr_assert(drain_one(core).flags & WIRE_TCP_RST);
+    cr_assert_eq(tcp_conn_next(core, 0), 0);
+    harness_core_free(core);
+}
+
+Test(tcp_timer, keepalive) {
+    struct tcp_config config = {.keepalive_idle_ms = 1000, .keepalive_interval_ms = 100, .keepalive_probes = 3};
+    struct tcp_core *core = harness_core(&config);
+    tcp_id id = establish(core, NULL);
+    sleep_ms(core, 1001);
+    struct decoded d = drain_one(core);
+    struct tcp_conn *c = tcp_conn_of(core, id);
+    cr_assert(d.seq == c->snd_una - 1 && d.len == 0 && d.flags == WIRE_TCP_ACK);
+    struct craft alive = peer_segment(core, id);
+    feed(core, &alive);
+    sleep_ms(core, 990);
+    struct decoded more[8];
+    cr_assert_eq(drain(core, more, 8), 0);
+    unsigned probes = 0;
+    for (unsigned i = 0; i < 600 && tcp_conn_state(core, id) != TCP_CLOSED; i++) {
+        sleep_ms(core, 1);
+        if (tcp_conn_state(core, id) != TCP_CLOSED)
+            probes += drain(core, more, 8);
+    }
+    cr_assert_eq(tcp_conn_end(core, id), TCP_END_KEEPALIVE_TIMEOUT);
+    cr_assert_eq(probes, 3);
+    cr_assert(drain_one(core).flags & WIRE_TCP_RST);
+    cr_assert_eq(core->stats.keepalive_probes, 4);
+    harness_core_free(core);
+}
+
+Test(tcp_timer, peers_keepalive_is_answered) {
+    struct tcp_core *core = harness_core(NULL);
+    tcp_id id = establish(core, NULL);
+    struct craft probe = peer_segment(core, id);
+    probe.seq--;
+    cr_assert_eq(feed(core, &probe), -TCP_DROP_DUPLICATE);
+    cr_assert_eq(drain_one(core).ack, 1001);
+    struct decoded d[4];
+    feed(core, &probe);
+    cr_assert_eq(drain(core, d, 4), 0, "no ping-pong");
+    sleep_ms(core, 501);
+    feed(core, &probe);
+    cr_assert_eq(drain(core, d, 4), 1);
+    harness_core_free(core);
+}
+
+Test(tcp_timer, idle_flow_costs_no_wake_up_before_its_keepalive) {
+    struct tcp_core *core = harness_core(NULL);
+    establish(core, NULL);
+    sleep_ms(core, 20000); /* the handshake's deadlines have fired for nothing */
+    cr_assert_geq((int32_t)(timer_wheel_next(&core->wheel, 1000000) - core->wheel.now_ms), 100000);
+    harness_core_free(core);
+}
+
+Test(tcp_timer, bounded_work) {
+    struct tcp_config config = {.max_conns = 600, .half_open_timeout_ms = 50};
+    struct tcp_core *core = harness_core(&config);
+    tcp_listen(core, LOCAL_ADDR, LOCAL_PORT, 1);
+    for (uint16_t p = 1; p <= 600; p++) {
+        struct craft f = {.seq = 1, .flags = WIRE_TCP_SYN, .wnd = 100, .remote_port = p};
+        cr_assert_eq(feed(core, &f), TCP_SEG_FREE);
+    }
+    tcp_timers(core, core->now_us + 100000);
+    cr_assert_eq(core->half_open, 600 - 256);
+    tcp_timers(core, core->now_us);
+    tcp_timers(core, core->now_us);
+    cr_assert_eq(core->half_open, 0);
+    harness_core_free(core);
+}
