@@ -12,7 +12,7 @@ static const struct {
 #undef X
 };
 
-/* Reason codes a server may put into each packet, a bit for each from 0x80 (5.0 tables 3-1 and 3-13). */
+/* Reason codes a server may put into each packet, a bit for each from 0x80 (5.0 3.2.2.2, 3.14.2.1). */
 #define CODE(c) (UINT64_C(1) << ((c)-0x80))
 static const uint64_t connack_codes = CODE(0x80) | CODE(0x81) | CODE(0x82) | CODE(0x83) | CODE(0x84) | CODE(0x85) |
                                       CODE(0x86) | CODE(0x87) | CODE(0x88) | CODE(0x89) | CODE(0x8a) | CODE(0x8c) |

@@ -27,7 +27,7 @@ enum id {
 };
 static_assert(ID_COUNT <= 64, "ids seen are bits of one word");
 
-/* Table 2-4. Identifiers not listed are unknown, or of other packets: malformed either way. */
+/* 2.2.2.2. Identifiers not listed are unknown, or of other packets: malformed either way. */
 static const struct {
     uint8_t where, type, often;
 } properties[ID_COUNT] = {
