@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <net/if.h>
+#include <net/if_arp.h>
 #include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -21,7 +24,7 @@
 static const struct device_traits traits[] = {
     {.prefix = "net_af_xdp", .queue_per_vdev = true},
     /* net_tap sums chains with odd segments wrongly on the way out, and by software either way. */
-    {.prefix = "net_tap", .software_cksum = true},
+    {.prefix = "net_tap", .software_cksum = true, .twin_mac = true},
     {.prefix = "net_af_packet", .queues_arg = "qpairs"},
     {.prefix = "net_memif", .max_queues = 1, .socket_arg = "socket", .server_arg = "role"},
     {.prefix = "net_virtio_user",
@@ -370,6 +373,23 @@ static int start_one(struct port *p, uint16_t first, uint16_t n, const struct st
     return 0;
 }
 
+/* Give the kernel's end of a TAP an address of its own. With ours, a bridge would keep for the host what is meant for
+ * us, and a kernel would take what it sent for its own. */
+static void part_from_kernel_end(const struct port *p) {
+    struct rte_eth_dev_info info;
+    struct ifreq r = {.ifr_hwaddr.sa_family = ARPHRD_ETHER};
+    memcpy(r.ifr_hwaddr.sa_data, p->ifc.mac, sizeof(p->ifc.mac));
+    r.ifr_hwaddr.sa_data[sizeof(p->ifc.mac) - 1] ^= 1;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && rte_eth_dev_info_get(p->queues[0].eth_port, &info) == 0 &&
+              if_indextoname(info.if_index, r.ifr_name) && ioctl(fd, SIOCSIFHWADDR, &r) == 0;
+    if (!ok)
+        log_line(LOG_LVL_WARNING, "port", "%s: the kernel's end keeps the port's MAC address: no bridge will do (%s)",
+                 p->name, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
 int port_device_start(struct port *p, const struct steer *steer, char *error, size_t error_bytes) {
     for (uint16_t first = 0, n; first < p->n_queues; first = (uint16_t)(first + n)) {
         for (n = 1; first + n < p->n_queues && p->queues[first + n].eth_port == p->queues[first].eth_port;)
@@ -386,6 +406,8 @@ int port_device_start(struct port *p, const struct steer *steer, char *error, si
     if (rte_is_zero_ether_addr(&mac)) /* net_ring has none */
         rte_eth_random_addr(mac.addr_bytes);
     memcpy(p->ifc.mac, mac.addr_bytes, sizeof(p->ifc.mac));
+    if (device_traits_of(p->device)->twin_mac)
+        part_from_kernel_end(p);
     return 0;
 }
 

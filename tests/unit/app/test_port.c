@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <rte_eal.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -104,7 +105,11 @@ Test(port, two_taps_both_ways_and_again) {
             char command[96];
             snprintf(command, sizeof(command), "ip link show %s | grep -q 'mtu %u '", interfaces[i], p->ifc.mtu);
             cr_assert_eq(system(command), 0);
+            struct ifreq r = {0};
             int fd = fixture_socket(interfaces[i]);
+            memcpy(r.ifr_name, interfaces[i], strlen(interfaces[i]));
+            cr_assert_eq(ioctl(fd, SIOCGIFHWADDR, &r), 0);
+            cr_assert_neq(memcmp(r.ifr_hwaddr.sa_data, p->ifc.mac, 6), 0, "both ends have one MAC");
             uint8_t frame[1514], back[1514];
             struct rte_mbuf *got[8];
             uint16_t len = (uint16_t)(p->ifc.mtu + 14);
