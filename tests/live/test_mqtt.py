@@ -109,7 +109,8 @@ def bad_flag(level):
 
 
 REFUSALS = [  # what, bytes, CONNACK code (None: just closed), drop reason
-    ("level 9", mqtt.connect("x", level=9), 1, "protocol_level"),
+    ("level 2", mqtt.connect("x", level=2), 1, "protocol_level"),
+    ("level 9", mqtt.connect("x", level=9), 0x84, "protocol_level"),
     ("no client-id, kept session", mqtt.connect("", clean=False), 2, "client_id"),
     ("reserved flag, 3.1.1", bad_flag(4), None, "reserved_flag"),
     ("reserved flag, 5", bad_flag(5), 0x81, "reserved_flag"),

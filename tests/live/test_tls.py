@@ -51,6 +51,12 @@ class Client:
         except queue.Empty:
             raise TimeoutError(f"s_client got no answer:\n{''.join(self.told)}") from None
 
+    def command(self, letter, answer):
+        """A command of s_client's own. It drops what it reads together with one, so wait until it has said `answer`."""
+        count = "".join(self.told).count(answer)
+        self.send(letter)
+        wait_for(answer, lambda: "".join(self.told).count(answer) > count or self.process.poll() is not None)
+
     def end(self):
         """What it said about the connection, after an orderly close."""
         self.process.stdin.close()
@@ -112,7 +118,7 @@ def test_key_update(lab, command):
     client = Client(lab, ECDSA, "-tls1_3")
     try:
         for round_ in range(5):
-            client.send(command)
+            client.command(command, "KEYUPDATE")
             client.send(f"round {round_}")
             assert client.receive() == f"round {round_}"
         client.end()
@@ -127,7 +133,7 @@ def test_renegotiation_is_refused(lab):
     try:
         client.send("before")
         assert client.receive() == "before"
-        client.send("R")
+        client.command("R", "RENEGOTIATING")
         client.process.wait(30)
     finally:
         client.kill()
