@@ -140,7 +140,7 @@ static uint32_t output_peek(struct tls_msg *msg, const uint8_t **data) {
     char *p = NULL;
     long n = BIO_get_mem_data(SSL_get_wbio(msg->ssl), &p);
 
-    *data = (const uint8_t *)p;
+    *data = n > 0 ? (const uint8_t *)p : msg->finished; /* nothing, but not NULL */
     return n > 0 ? (uint32_t)n : 0;
 }
 

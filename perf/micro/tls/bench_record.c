@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Opening and sealing records through tls_input and tls_seal, beside what IPsec-MB alone takes for the same bytes in
+ * the same run. Records of up to 1,400 bytes lie in one mbuf, larger ones in mbufs of 1,400 bytes, as segments carry
+ * them; "with N connections" goes round as many, of which the key cache holds 512. */
+#include "tls/tls_msg.h"
+
+#include "bench.h"
+
+#include <intel-ipsec-mb.h>
+
+#define BATCH   64u
+#define SEGMENT 1400u
+#define CONNS   4096u
+
+static struct tls_core core;
+static struct tls_ctx context;
+static struct rte_mempool *mbufs;
+
+struct bench {
+    tls_id server[CONNS], client[CONNS];
+    uint32_t conns, n, next;
+    const struct tls_suite *suite;
+    struct rope rope[BATCH]; /* records to be opened, or plaintext to be sealed */
+    struct rope done;
+    struct tls_op op; /* IPsec-MB alone */
+    struct gcm_key_data *expanded;
+    uint8_t *from, *to;
+};
+
+static tls_id conn_open(uint8_t row, const struct tls_dir_keys *in, const struct tls_dir_keys *out) {
+    tls_id id = tls_conn_new(&core, &context, 0);
+    struct tls_conn *c = tls_conn_get(&core, id);
+
+    tls_handshake_leave(&core, c, id);
+    c->phase = TLS_PHASE_OPEN;
+    c->suite = row;
+    if (tls_suite_needs_ext(&tls_suites[row - 1]))
+        c->ext = pool_alloc(&core.exts);
+    tls_conn_keys_store(&core, c, TLS_READ, in);
+    tls_conn_keys_store(&core, c, TLS_WRITE, out);
+    return id;
+}
+
+static void open_conns(struct bench *b, uint8_t row, uint32_t conns) {
+    struct tls_dir_keys keys[2] = {0};
+
+    b->suite = &tls_suites[row - 1];
+    b->conns = conns;
+    b->next = 0;
+    for (uint32_t i = 0; i < conns; i++) {
+        for (int dir = 0; dir < 2; dir++) {
+            memcpy(keys[dir].secret, &i, sizeof(i));
+            keys[dir].secret[8] = (uint8_t)dir;
+            if (tls_keys_from_secret(core.kdf, b->suite, &keys[dir]) < 0)
+                exit(1);
+        }
+        b->server[i] = conn_open(row, &keys[0], &keys[1]);
+        b->client[i] = conn_open(row, &keys[1], &keys[0]);
+    }
+}
+
+static void close_conns(struct bench *b) {
+    for (uint32_t i = 0; i < b->conns; i++) {
+        tls_conn_free(&core, b->server[i]);
+        tls_conn_free(&core, b->client[i]);
+    }
+}
+
+static void push(struct rope *r, const uint8_t *data, uint32_t n) {
+    while (n > 0) {
+        struct rte_mbuf *m = rte_pktmbuf_alloc(mbufs);
+        uint32_t part = weir_min_u32(n, n > SEGMENT + 64 ? SEGMENT : n);
+        if (m == NULL)
+            exit(1);
+        memcpy(rte_pktmbuf_append(m, (uint16_t)part), data, part);
+        struct rope one = {m, m, part, 1};
+        if (r->tail) {
+            r->tail->next = m;
+            r->tail = m;
+            r->len_bytes += part;
+            r->mbufs++;
+        } else {
+            *r = one;
+        }
+        data += part;
+        n -= part;
+    }
+}
+
+static uint32_t conn_of(const struct bench *b, uint32_t i) {
+    return (b->next + i) % b->conns;
+}
+
+static void plain_reset(void *arg) {
+    struct bench *b = arg;
+
+    b->next += BATCH;
+    rope_clear(&b->done);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        rope_clear(&b->rope[i]);
+        push(&b->rope[i], b->from, b->n);
+    }
+}
+
+static void records_reset(void *arg) {
+    struct bench *b = arg;
+    static uint8_t bytes[TLS_RECORD_MAX + TLS_WIRE_OVERHEAD_MAX];
+
+    plain_reset(arg);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        struct rope record = {0};
+        tls_id id = b->client[conn_of(b, i)];
+        if (tls_record_seal(&core, tls_conn_get(&core, id), id, TLS_CT_DATA, &b->rope[i], b->n, &record) < 0)
+            exit(1);
+        uint32_t n = rope_copy(&record, 0, bytes, sizeof(bytes));
+        rope_clear(&record);
+        push(&b->rope[i], bytes, n);
+    }
+}
+
+static void open_records(void *arg) {
+    struct bench *b = arg;
+    struct rope answer = {0};
+
+    for (uint32_t i = 0; i < BATCH; i++) {
+        if (tls_input(&core, b->server[conn_of(b, i)], &b->rope[i], &b->done, &answer, UINT32_MAX) != TLS_PLAIN)
+            exit(1);
+    }
+}
+
+static void seal_records(void *arg) {
+    struct bench *b = arg;
+
+    for (uint32_t i = 0; i < BATCH; i++) {
+        if (tls_seal(&core, b->server[conn_of(b, i)], &b->rope[i], &b->done, UINT32_MAX) != (int)b->n)
+            exit(1);
+    }
+}
+
+static void raw(struct bench *b,
+                void (*crypt)(const struct tls_op *, uint8_t *, const uint8_t *, uint32_t, uint8_t *)) {
+    uint8_t tag[TLS_TAG_BYTES];
+
+    for (uint32_t i = 0; i < BATCH; i++)
+        crypt(&b->op, b->to, b->from, b->n + 1, tag); /* and the inner type */
+}
+
+static void raw_open(void *arg) {
+    struct bench *b = arg;
+    raw(b, b->suite->aead->open);
+}
+
+static void raw_seal(void *arg) {
+    struct bench *b = arg;
+    raw(b, b->suite->aead->seal);
+}
+
+static void raw_set(struct bench *b) {
+    static uint8_t key[TLS_KEY_MAX], iv[TLS_NONCE_BYTES];
+
+    b->op = (struct tls_op){.mgr = core.mgr, .ctx = core.aead_ctx, .key = key};
+    if (b->suite->aead->expand) {
+        b->suite->aead->expand(core.mgr, key, b->expanded);
+        b->op.key = b->expanded;
+    }
+    tls_op_set(&b->op, b->suite, iv, 1, TLS_CT_DATA, 64, NULL);
+}
+
+static void run(struct bench *b, const char *what, void (*once)(void *), void (*reset)(void *)) {
+    char name[64];
+
+    snprintf(name, sizeof(name), "%s %s %u B", b->suite->name + 4, what, b->n);
+    bench_run(name, BATCH, once, reset, b);
+}
+
+int main(void) {
+    static const uint32_t sizes[] = {64, 256, 1400, 16384};
+    static struct bench b;
+
+    bench_eal("64");
+    mbufs = rte_pktmbuf_pool_create("bench", 8191, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    atomic_init(&context.references, 1);
+    if (mbufs == NULL || tls_core_init(&core, &(struct tls_config){.max_conns = 2 * CONNS, .pool = mbufs}) < 0)
+        return 1;
+    b.expanded = aligned_alloc(64, (sizeof(*b.expanded) + 63) / 64 * 64);
+    b.from = calloc(1, TLS_RECORD_MAX + 64);
+    b.to = calloc(1, TLS_RECORD_MAX + 64);
+    for (uint8_t row = 1; row <= 3; row++) {
+        open_conns(&b, row, 1);
+        raw_set(&b);
+        for (size_t s = 0; s < WEIR_ARRAY_LEN(sizes); s++) {
+            b.n = sizes[s];
+            run(&b, "IPsec-MB open", raw_open, NULL);
+            run(&b, "tls_input", open_records, records_reset);
+            run(&b, "IPsec-MB seal", raw_seal, NULL);
+            run(&b, "tls_seal", seal_records, plain_reset);
+        }
+        close_conns(&b);
+    }
+    for (uint32_t conns = 256; conns <= CONNS; conns *= 4) {
+        char what[40];
+        open_conns(&b, 1, conns);
+        b.n = 64;
+        snprintf(what, sizeof(what), "tls_input, %u conns,", conns);
+        run(&b, what, open_records, records_reset);
+        close_conns(&b);
+    }
+    for (uint32_t i = 0; i < BATCH; i++)
+        rope_clear(&b.rope[i]);
+    rope_clear(&b.done);
+    tls_core_fini(&core);
+    free(b.expanded);
+    free(b.from);
+    free(b.to);
+    return 0;
+}
