@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define PORT_TRIES 8 /* ports that turn out to be in TIME-WAIT before we give up on this server for now */
+#define PORT_TRIES 32 /* ports in use elsewhere (TIME-WAIT, another pool with the same server) before we give up */
 
 static struct lb_server *session_server(struct worker *w, const struct session *s) {
     return &w->pools[s->pool].servers[s->server_index];

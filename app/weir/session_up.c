@@ -67,6 +67,20 @@ static int pull_end(struct worker *w, struct session *s, const struct rope *rx, 
     return 1;
 }
 
+/* The client gets the standard's answer where one may stand: CONNACK until it has one, then DISCONNECT (5.0), never in the
+ * middle of a server's packet. */
+static int inspect_refused(struct worker *w, struct session *s, enum mqtt_drop why) {
+    uint8_t answer[8];
+    uint32_t n = 0;
+    w->stats.mqtt_drops[why]++;
+    if (!mqtt_stream_accepted(&s->down))
+        n = mqtt_refuse_connect(s->up.level, why, answer);
+    else if (mqtt_stream_at_boundary(&s->down))
+        n = mqtt_refuse_stream(s->up.level, why, answer);
+    session_refuse(w, s, SESSION_END_MQTT_REFUSED, answer, n);
+    return 1;
+}
+
 /* New plaintext passes MQTT's order table. */
 static int pull_inspect(struct worker *w, struct session *s) {
     struct mqtt_seen seen = {.connack_code = 0xff};
@@ -81,13 +95,7 @@ static int pull_inspect(struct worker *w, struct session *s) {
         s->flags |= SESSION_GOODBYE;
     if (rc == 0)
         return 0;
-    uint8_t answer[8];
-    uint32_t n = 0;
-    w->stats.mqtt_drops[-rc]++;
-    if (mqtt_stream_at_boundary(&s->down))
-        n = mqtt_refuse_stream(s->up.level, (enum mqtt_drop)-rc, answer);
-    session_refuse(w, s, SESSION_END_MQTT_REFUSED, answer, n);
-    return 1;
+    return inspect_refused(w, s, (enum mqtt_drop)-rc);
 }
 
 int session_pull_client(struct worker *w, struct session *s) {
