@@ -118,10 +118,11 @@ struct tcp_config {
 #define TCP_COUNTERS(X)                                                                                                \
     X(segs_in)                                                                                                         \
     X(segs_out)                                                                                                        \
-    X(bytes_in) X(bytes_out) X(syns_in) X(accepted) X(connects) X(connected) X(retransmits) X(fast_retransmits)        \
-        X(rto_fired) X(tlp_probes) X(dup_acks_in) X(ooo_in) X(ooo_dropped) X(challenge_acks) X(resets_in)              \
-            X(resets_out) X(persist_probes) X(keepalive_probes) X(predicted_in) X(no_mbuf) X(half_open_refused)        \
-                X(conns_refused) X(time_wait_reused) X(delayed_acks) X(overlaps_in)
+    X(bytes_in)                                                                                                        \
+    X(bytes_out) X(syns_in) X(accepted) X(connects) X(connected) X(retransmits) X(fast_retransmits) X(rto_fired)       \
+        X(tlp_probes) X(dup_acks_in) X(ooo_in) X(ooo_dropped) X(challenge_acks) X(resets_in) X(resets_out)             \
+            X(persist_probes) X(keepalive_probes) X(predicted_in) X(no_mbuf) X(half_open_refused) X(conns_refused)     \
+                X(time_wait_reused) X(delayed_acks) X(overlaps_in)
 struct tcp_stats {
 #define X(name) uint64_t name;
     TCP_COUNTERS(X)

@@ -54,7 +54,7 @@ struct tcp_conn {
     uint32_t cc_state[2]; /* the congestion control's own */
     uint32_t srtt_us, rttvar_us, rto_us;
     uint32_t rtt_seq;      /* the timed segment ends here (TCP_F_TIMED) */
-    uint32_t rtt_start_us; /* low 32 bits of its departure */
+    uint32_t rtt_start_us; /* low 32 bits of its departure; without TCP_F_TIMED of the last retransmission */
     uint32_t ts_recent_ms; /* when ts_recent was set: PAWS expires after 24 days */
     uint32_t ts_offset;    /* per flow, hides our uptime */
     uint32_t progress_ms;  /* last time an ACK took us further; the user timeout counts from here */

@@ -28,6 +28,8 @@ uint32_t tcp_loss_rto_ms(const struct tcp_conn *c) {
     return (uint32_t)((us > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : us) + 999) / 1000;
 }
 
+#define PTO_SLACK_US 10000u /* both sides' ticks, and a peer that did not get its core at once */
+
 /* The probe timeout of RFC 8985 7.2, simplified: the probe is the head, not the tail. It repairs a lost retransmission
  * and a lost tail alike, in two round trips in place of an RTO of 200 ms and more. 0: none. With less than two segments
  * out the peer may be delaying its ACK, and after a timeout nothing is known that a probe could rely on. */
@@ -35,7 +37,7 @@ static uint32_t pto_ms(const struct tcp_conn *c) {
     if (!c->srtt_us || c->backoff || (c->flags & TCP_F_PROBED) || !tcp_synchronised(c) ||
         c->snd_max - c->snd_una < 2u * c->mss)
         return 0;
-    uint32_t us = weir_max_u32(2 * c->srtt_us, c->srtt_us + 4 * c->rttvar_us) + 2000;
+    uint32_t us = weir_max_u32(2 * c->srtt_us, c->srtt_us + 4 * c->rttvar_us) + PTO_SLACK_US;
     return us < c->rto_us ? (us + 999) / 1000 : 0;
 }
 
@@ -72,6 +74,11 @@ static void sample_rtt(struct tcp_core *core, struct tcp_conn *c, const struct t
     if (!(c->flags & TCP_F_TS) || !seg->opts.has_ts || !seg->opts.ts_ecr)
         return;
     uint32_t ms = tcp_ts_now(core, c) - seg->opts.ts_ecr;
+    /* An echo from before our last retransmission can be the first copy's, whose ACK was lost, and while we back off a
+     * longer one can be of an ACK that came with something else: they would measure our own timeout, and timeouts would
+     * feed on themselves. A path that has become slower is measured by the next new segment. */
+    if (ms > ((uint32_t)core->now_us - c->rtt_start_us) / 1000 + 1 || (c->backoff && ms > c->rto_us / 1000))
+        return;
     if (ms < RTT_SAMPLE_MAX_MS)
         tcp_loss_rtt(c, weir_max_u32(ms, 1) * 1000);
 }

@@ -100,6 +100,9 @@ static void sent(struct tcp_core *core, struct tcp_conn *c, uint32_t seq, uint32
     if (seq_lt(seq, c->snd_max)) {
         core->stats.retransmits++;
         c->retransmits++;
+        c->flags &=
+            ~TCP_F_TIMED; /* Karn: what is timed waits for this hole; timestamp echoes from before are ambiguous */
+        c->rtt_start_us = (uint32_t)core->now_us;
     } else if (!(c->flags & TCP_F_TIMED)) {
         c->flags |= TCP_F_TIMED;
         c->rtt_seq = end;

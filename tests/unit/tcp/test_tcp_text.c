@@ -117,6 +117,7 @@ Test(tcp_text, windows_shrink_towards_the_budget_and_the_edge_stays) {
     cr_assert_eq(data(1400), -TCP_DROP_RX_BUDGET);
     acks();
     cr_assert_eq(core->stats.rx_mbufs, 40);
+    cr_assert_eq(tcp_ready_next(core), id);
     struct craft syn = {.mss = 1460, .remote_port = 5};
     tcp_id other = establish(core, &syn);
     cr_assert_eq(tcp_conn_of(core, other)->rcv_adv, 1001, "nothing for a newcomer while nothing is left");

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "harness.h"
+
+#include <criterion/criterion.h>
+
+static struct tcp_core *core;
+static tcp_id id;
+
+static struct rte_mbuf *one(void) {
+    struct rte_mbuf *m[2];
+    cr_assert_eq(tcp_output(core, m, 2, core->now_us), 1);
+    return m[0];
+}
+
+static void open_flow(bool multi_seg, bool hw) {
+    core = harness_core(NULL);
+    struct tcp_port *p = tcp_core_port(core, 0);
+    id = establish(core, NULL);
+    p->multi_seg = multi_seg;
+    p->hw_ip_cksum = p->hw_tcp_cksum = hw;
+}
+
+Test(tcp_build, small_payload_is_copied) {
+    for (int multi = 0; multi < 2; multi++) {
+        open_flow(multi, false);
+        send_bytes(core, id, TCP_COPY_MAX);
+        struct rte_mbuf *m = one();
+        cr_assert(m->nb_segs == 1 && m->pkt_len == 40 + TCP_COPY_MAX && m->port == 0);
+        cr_assert(m->l2_len == 14 && m->l3_len == 20 && m->l4_len == 20);
+        cr_assert_eq(rte_pktmbuf_headroom(m), RTE_PKTMBUF_HEADROOM);
+        rte_pktmbuf_free(m);
+        harness_core_free(core);
+    }
+}
+
+Test(tcp_build, large_payload_is_attached) {
+    open_flow(true, false);
+    send_bytes(core, id, 1000);
+    const struct rte_mbuf *queued = tcp_conn_of(core, id)->tx.head;
+    struct rte_mbuf *m = one();
+    cr_assert(m->nb_segs == 2 && m->data_len == 40 && m->pkt_len == 1040);
+    cr_assert(RTE_MBUF_CLONED(m->next) && rte_pktmbuf_mtod(m->next, void *) == rte_pktmbuf_mtod(queued, void *));
+    cr_assert_not(rope_mbuf_private(queued), "nobody writes into what is on its way");
+    rte_pktmbuf_free(m);
+    cr_assert(rope_mbuf_private(queued));
+    harness_core_free(core);
+}
+
+Test(tcp_build, single_segment_ports_get_linear_frames) {
+    open_flow(false, false);
+    for (unsigned i = 0; i < 4; i++) { /* a payload over several mbufs of the rope */
+        struct rope r = {0};
+        char bytes[300] = {0};
+        rope_append(&r, harness_pool(), bytes, sizeof bytes);
+        tcp_conn_send(core, id, &r);
+    }
+    struct rte_mbuf *m = one();
+    cr_assert(m->nb_segs == 1 && m->data_len == 1240);
+    rte_pktmbuf_free(m);
+    harness_core_free(core);
+}
+
+Test(tcp_build, offload) {
+    open_flow(true, true);
+    send_bytes(core, id, 1000);
+    struct rte_mbuf *m = one();
+    uint64_t want = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM;
+    cr_assert_eq(m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK, want);
+    const struct wire_tcp *th = rte_pktmbuf_mtod_offset(m, const struct wire_tcp *, 20);
+    cr_assert_eq(th->checksum_be, checksum_pseudo(LOCAL_ADDR, REMOTE_ADDR, IPPROTO_TCP, 1020));
+    rte_pktmbuf_free(m);
+    harness_core_free(core);
+}
+
+Test(tcp_build, mss_fits_a_small_mbuf) {
+    core = harness_core(NULL);
+    struct rte_mempool *small = rte_pktmbuf_pool_create("small", 63, 0, 0, RTE_PKTMBUF_HEADROOM + 600, SOCKET_ID_ANY);
+    tcp_core_port(core, 0)->pool = small;
+    tcp_core_port(core, 0)->multi_seg = false;
+    cr_assert_eq(tcp_mss_towards(core, 0, 1460), 560);
+    cr_assert_eq(tcp_mss_announced(core, 0), 1460);
+    struct craft syn = {.mss = 1460, .has_ts = true, .ts_val = 3};
+    id = establish(core, &syn);
+    send_bytes(core, id, 1000);
+    struct decoded d[4];
+    cr_assert_eq(drain(core, d, 4), 2);
+    cr_assert_eq(d[0].len, 548);
+    harness_core_free(core);
+    rte_mempool_free(small);
+}
+
+Test(tcp_build, scaled_window_is_rounded_up) {
+    struct tcp_config config = {.rcv_buf_bytes = 1u << 20};
+    core = harness_core(&config);
+    struct craft syn = {.mss = 1460, .wscale = 1};
+    id = establish(core, &syn);
+    struct tcp_conn *c = tcp_conn_of(core, id);
+    uint32_t edge = c->rcv_adv;
+    for (unsigned i = 0; i < 40; i++) {
+        struct craft f = peer_segment(core, id);
+        f.len = 7;
+        feed(core, &f);
+        struct decoded d[2];
+        if (drain(core, d, 2)) {
+            uint32_t told = d[0].ack + ((uint32_t)d[0].wnd << tcp_rcv_wscale(c));
+            cr_assert_not(seq_lt(told, edge), "the edge moved left by %u", edge - told);
+            edge = told;
+        }
+    }
+    harness_core_free(core);
+}
