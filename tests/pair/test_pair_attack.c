@@ -68,6 +68,29 @@ Test(pair_attack, reset_outside_the_window) {
     lives(p);
 }
 
+/* A RST that carries bytes is no more exact for reaching over RCV.NXT. */
+Test(pair_attack, reset_with_bytes) {
+    struct pair *p = pair_new_established(12);
+    struct pair_segment s = forged(p, WIRE_TCP_RST | WIRE_TCP_ACK);
+    s.seq -= 500;
+    s.len_bytes = 1000;
+    pair_inject(p, 0, &s);
+    pair_run(p, NULL, PAIR_SECOND);
+    lives(p);
+}
+
+/* A guessed number with a timestamp far ahead must not make PAWS drop what the true peer sends. */
+Test(pair_attack, timestamp_from_the_future) {
+    struct pair *p = pair_new_established(13);
+    struct pair_segment s = forged(p, WIRE_TCP_ACK);
+    s.ts_val += 1u << 30;
+    s.ack += 100000;
+    pair_inject(p, 0, &s);
+    pair_run(p, NULL, PAIR_SECOND);
+    cr_expect_eq(stats(p, 1)->drops[TCP_DROP_ACK_FUTURE], 1);
+    lives(p);
+}
+
 /* RFC 5961 4.2: whatever its number. */
 Test(pair_attack, syn_in_flow) {
     struct pair *p = pair_new_established(3);

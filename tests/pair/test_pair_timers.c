@@ -72,6 +72,27 @@ Test(pair_timers, outage) {
     }
 }
 
+/* Lost ACKs are no long round trips: the echo that comes at last is of the first copy, and does not raise the time-out.
+ */
+Test(pair_timers, rto_survives_lost_acks) {
+    struct pair *p = pair_new_established(9);
+    for (uint32_t i = 0; i < 10; i++) {
+        p->side[1].dark = true;
+        pair_write(p, 0, 0, 1000);
+        pair_run(p, NULL, 3 * PAIR_SECOND);
+        p->side[1].dark = false;
+        pair_run(p, NULL, 5 * PAIR_SECOND);
+        pair_write(p, 0, 0, 1000); /* Karn: only a new segment ends the back-off */
+        pair_run(p, NULL, PAIR_SECOND);
+        struct tcp_info info;
+        tcp_conn_info(p->side[0].core, p->conn[0].end[0].id, &info);
+        cr_expect_leq(info.rto_us, 250000);
+        cr_expect_eq(info.unacked_bytes, 0);
+    }
+    close_both(p);
+    cr_assert(pair_finish(p));
+}
+
 /* The reader stops, is probed, and goes on. */
 static void zero_window(unsigned reader, uint64_t sleeps_us, uint32_t loss_ppm) {
     struct pair_setup setup;
