@@ -12,7 +12,8 @@ static int session_tls_failed(struct worker *w, struct session *s, struct rope *
     return 1;
 }
 
-/* Opens what is there, as far as c2s may grow. Returns 1 where the session was ended, 2 where whole records are left. */
+/* Opens what is there, as far as c2s may grow. Returns 1 where the session was ended, 2 where more will come of what is here
+ * already: whole records are left, or the handshake engine is at work. */
 static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
     struct rope wire = {0};
     if (s->flags & SESSION_TLS_EOF) { /* nothing may follow close_notify */
@@ -29,7 +30,7 @@ static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
     if (v & TLS_CLOSE)
         s->flags |= SESSION_TLS_EOF;
     if (!(v & TLS_MORE_WORK))
-        return 0;
+        return v & TLS_BUSY ? 2 : 0;
     if (s->c2s.len_bytes < C2S_MAX)
         tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
     return 2;
@@ -41,7 +42,7 @@ static void pull_plain(struct session *s, struct rope *rx) {
 }
 
 /* FIN is in order: is everything before it on c2s? Under TLS only close_notify ends the stream (RFC 8446 6.1). `more`:
- * whole records wait to be opened. */
+ * as pull_tls says, not all of it has been opened. */
 static int pull_end(struct worker *w, struct session *s, const struct rope *rx, bool more) {
     if (s->flags & SESSION_CLIENT_EOF)
         return 0;
@@ -56,12 +57,14 @@ static int pull_end(struct worker *w, struct session *s, const struct rope *rx, 
             s->flags |= SESSION_CLIENT_EOF;
         return 0;
     }
+    if (more)
+        return 0; /* a client may send all it has, and FIN, behind its last handshake message */
     /* MQTT's own goodbye is as good as close_notify; before the handshake is over there is no stream to truncate. */
-    if (s->flags & SESSION_GOODBYE || s->phase == PHASE_HANDSHAKE) {
+    if (s->flags & SESSION_GOODBYE || !tls_established(&w->tls, s->tls)) {
         s->flags |= SESSION_CLIENT_EOF;
         return 0;
     }
-    if (more || s->c2s.len_bytes != 0)
+    if (s->c2s.len_bytes != 0)
         return 0; /* what came before still goes on */
     session_kill(w, s, SESSION_END_TLS_TRUNCATED);
     return 1;
