@@ -21,8 +21,10 @@ struct field {
     size_t offset;
     bool wide, gauge; /* wide: 64 bits, else 32 */
 };
-#define COUNTER(type, member, metric, text) {metric, text, offsetof(type, member), true, false}
-#define GAUGE32(type, member, metric, text) {metric, text, offsetof(type, member), false, true}
+#define COUNTER(type, member, metric, text)                                                                            \
+    { metric, text, offsetof(type, member), true, false }
+#define GAUGE32(type, member, metric, text)                                                                            \
+    { metric, text, offsetof(type, member), false, true }
 
 static double field_read(const struct field *f, const void *base) {
     const uint8_t *p = (const uint8_t *)base + f->offset;
@@ -68,9 +70,12 @@ static void per_worker(struct walk *k, const struct field *fields, size_t n, con
 static const struct field worker_fields[] = {
     COUNTER(struct worker_stats, turns, "weir_worker_turns_total", "Turns of the worker's loop."),
     COUNTER(struct worker_stats, turns_busy, "weir_worker_busy_turns_total", "Turns that found work."),
-    COUNTER(struct worker_stats, handoff_out, "weir_handoff_packets_total", "Packets passed to the worker that owns them."),
-    COUNTER(struct worker_stats, handoff_in, "weir_handoff_received_packets_total", "Packets received from other workers."),
-    COUNTER(struct worker_stats, return_out, "weir_return_packets_total", "Frames sent through another worker's queue."),
+    COUNTER(struct worker_stats, handoff_out, "weir_handoff_packets_total",
+            "Packets passed to the worker that owns them."),
+    COUNTER(struct worker_stats, handoff_in, "weir_handoff_received_packets_total",
+            "Packets received from other workers."),
+    COUNTER(struct worker_stats, return_out, "weir_return_packets_total",
+            "Frames sent through another worker's queue."),
     COUNTER(struct worker_stats, arp_in, "weir_arp_packets_total", "ARP packets received."),
     COUNTER(struct worker_stats, icmp_in, "weir_icmp_packets_total", "ICMP messages received."),
     COUNTER(struct worker_stats, udp_in, "weir_udp_forwarded_total", "Datagrams forwarded to servers."),
@@ -87,10 +92,12 @@ static const void *of_stats(const struct worker *w) {
 
 static void walk_times(struct walk *k) {
     static const struct field times[] = {
-        COUNTER(struct worker_stats, busy_tsc, "weir_worker_busy_seconds_total", "Time spent in turns that found work."),
-        COUNTER(struct worker_stats, idle_tsc, "weir_worker_idle_seconds_total", "Time spent in empty turns and back-off."),
-        {"weir_worker_longest_turn_seconds", "Longest turn so far.", offsetof(struct worker_stats, longest_turn_tsc), true,
-         true},
+        COUNTER(struct worker_stats, busy_tsc, "weir_worker_busy_seconds_total",
+                "Time spent in turns that found work."),
+        COUNTER(struct worker_stats, idle_tsc, "weir_worker_idle_seconds_total",
+                "Time spent in empty turns and back-off."),
+        {"weir_worker_longest_turn_seconds", "Longest turn so far.", offsetof(struct worker_stats, longest_turn_tsc),
+         true, true},
     };
     char id[12];
     double hz = (double)rte_get_tsc_hz();
@@ -185,12 +192,12 @@ static void walk_drops(struct walk *k) {
 /* --- TCP, TLS, MQTT --- */
 
 static const struct field tcp_fields[] = {
-#define X(name) COUNTER(struct tcp_stats, name, "weir_tcp_" #name "_total", "TCP: " #name "."),
+#define X(name, help) COUNTER(struct tcp_stats, name, "weir_tcp_" #name "_total", help),
     TCP_COUNTERS(X)
 #undef X
 };
 static const struct field tls_fields[] = {
-#define X(name) COUNTER(struct tls_stats, name, "weir_tls_" #name "_total", "TLS: " #name "."),
+#define X(name, help) COUNTER(struct tls_stats, name, "weir_tls_" #name "_total", help),
     TLS_COUNTERS(X)
 #undef X
         GAUGE32(struct tls_stats, ssl_objects, "weir_tls_ssl_objects", "SSL objects of handshakes under way."),
@@ -205,12 +212,13 @@ static const void *of_tls(const struct worker *w) {
 }
 
 static void walk_mqtt(struct walk *k) {
-    static const char *const types[16] = {"reserved",  "connect",  "connack",     "publish",  "puback",  "pubrec",
-                                          "pubrel",    "pubcomp",  "subscribe",   "suback",   "unsubscribe", "unsuback",
-                                          "pingreq",   "pingresp", "disconnect",  "auth"};
+    static const char *const types[16] = {"reserved", "connect",  "connack",    "publish", "puback",      "pubrec",
+                                          "pubrel",   "pubcomp",  "subscribe",  "suback",  "unsubscribe", "unsuback",
+                                          "pingreq",  "pingresp", "disconnect", "auth"};
     for (int out = 0; out < 2; out++) {
         metric(k, out ? "weir_mqtt_packets_to_clients_total" : "weir_mqtt_packets_from_clients_total",
-               out ? "MQTT packets from servers to clients, by type." : "MQTT packets from clients to servers, by type.",
+               out ? "MQTT packets from servers to clients, by type."
+                   : "MQTT packets from clients to servers, by type.",
                false);
         for (unsigned t = 1; t < 16; t++) {
             double sum = 0;
@@ -249,10 +257,14 @@ static void walk_ports(struct walk *k) {
 
 static void walk_devices(struct walk *k) {
     static const struct field fields[] = {
-        COUNTER(struct port_device_stats, rx_missed, "weir_port_device_rx_missed_total", "Packets the device had no room for."),
-        COUNTER(struct port_device_stats, rx_errors, "weir_port_device_rx_errors_total", "Packets the device received damaged."),
-        COUNTER(struct port_device_stats, rx_nombuf, "weir_port_device_rx_nombuf_total", "Receive buffers that could not be had."),
-        COUNTER(struct port_device_stats, tx_errors, "weir_port_device_tx_errors_total", "Packets the device failed to send."),
+        COUNTER(struct port_device_stats, rx_missed, "weir_port_device_rx_missed_total",
+                "Packets the device had no room for."),
+        COUNTER(struct port_device_stats, rx_errors, "weir_port_device_rx_errors_total",
+                "Packets the device received damaged."),
+        COUNTER(struct port_device_stats, rx_nombuf, "weir_port_device_rx_nombuf_total",
+                "Receive buffers that could not be had."),
+        COUNTER(struct port_device_stats, tx_errors, "weir_port_device_tx_errors_total",
+                "Packets the device failed to send."),
     };
     struct port_device_stats s[WEIR_MAX_PORTS];
     for (uint16_t p = 0; p < k->weir->ports.n; p++)
@@ -315,8 +327,10 @@ static void walk_listeners(struct walk *k) {
 
 static void walk_servers(struct walk *k) {
     static const struct field fields[] = {
-        COUNTER(struct worker_server, connections, "weir_server_connections_total", "Connections opened, or UDP flows made."),
-        COUNTER(struct worker_server, connect_failures, "weir_server_connect_failures_total", "Connections that failed."),
+        COUNTER(struct worker_server, connections, "weir_server_connections_total",
+                "Connections opened, or UDP flows made."),
+        COUNTER(struct worker_server, connect_failures, "weir_server_connect_failures_total",
+                "Connections that failed."),
         COUNTER(struct worker_server, bytes_to, "weir_server_bytes_to_total", "Bytes sent to the server."),
         COUNTER(struct worker_server, bytes_from, "weir_server_bytes_from_total", "Bytes received from the server."),
         GAUGE32(struct worker_server, open, "weir_server_open", "Connections open."),

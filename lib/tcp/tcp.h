@@ -114,17 +114,39 @@ struct tcp_config {
     int socket_id;      /* NUMA node or SOCKET_ID_ANY */
 };
 
-/* X(name): monotonic counters */
+/* X(name, what it counts in a sentence): monotonic counters */
+/* clang-format off */
 #define TCP_COUNTERS(X)                                                                                                \
-    X(segs_in)                                                                                                         \
-    X(segs_out)                                                                                                        \
-    X(bytes_in)                                                                                                        \
-    X(bytes_out) X(syns_in) X(accepted) X(connects) X(connected) X(retransmits) X(fast_retransmits) X(rto_fired)       \
-        X(tlp_probes) X(dup_acks_in) X(ooo_in) X(ooo_dropped) X(challenge_acks) X(resets_in) X(resets_out)             \
-            X(persist_probes) X(keepalive_probes) X(predicted_in) X(no_mbuf) X(half_open_refused) X(conns_refused)     \
-                X(time_wait_reused) X(delayed_acks) X(overlaps_in)
+    X(segs_in, "Segments received.")                                                                                   \
+    X(segs_out, "Segments sent.")                                                                                      \
+    X(bytes_in, "Payload bytes received in order.")                                                                    \
+    X(bytes_out, "Payload bytes sent, retransmissions included.")                                                      \
+    X(syns_in, "SYNs received for a listener.")                                                                        \
+    X(accepted, "Connections of clients established.")                                                                 \
+    X(connects, "Connections towards servers begun.")                                                                  \
+    X(connected, "Connections towards servers established.")                                                           \
+    X(retransmits, "Segments sent again.")                                                                             \
+    X(fast_retransmits, "Fast retransmissions (RFC 5681).")                                                            \
+    X(rto_fired, "Retransmission timeouts (RFC 6298).")                                                                \
+    X(tlp_probes, "Tail loss probes (RFC 8985).")                                                                      \
+    X(dup_acks_in, "Duplicate acknowledgements received.")                                                             \
+    X(ooo_in, "Segments received out of order.")                                                                       \
+    X(ooo_dropped, "Out-of-order segments beyond the bounds of reassembly.")                                           \
+    X(overlaps_in, "Segments that overlapped bytes received before, of which the first copy is kept.")                 \
+    X(challenge_acks, "Challenge ACKs sent (RFC 5961).")                                                               \
+    X(resets_in, "Resets accepted.")                                                                                   \
+    X(resets_out, "Resets sent.")                                                                                      \
+    X(persist_probes, "Zero-window probes sent.")                                                                      \
+    X(keepalive_probes, "Keep-alive probes sent.")                                                                     \
+    X(predicted_in, "Segments that took the fast path.")                                                               \
+    X(delayed_acks, "ACKs sent by the delayed-ACK timer.")                                                             \
+    X(no_mbuf, "Times a segment had to wait because no mbuf was left.")                                                \
+    X(half_open_refused, "SYNs dropped because too many connections were half open.")                                  \
+    X(conns_refused, "Connections refused because the flow pool was empty.")                                           \
+    X(time_wait_reused, "TIME-WAIT flows that gave way to a new connection (RFC 6191).")
+/* clang-format on */
 struct tcp_stats {
-#define X(name) uint64_t name;
+#define X(name, help) uint64_t name;
     TCP_COUNTERS(X)
 #undef X
     uint64_t drops[TCP_DROP_COUNT];

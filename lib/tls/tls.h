@@ -61,17 +61,32 @@ enum tls_drop { /* why a connection was ended by TLS; X(NAME, alert number sent 
 const char *tls_drop_name(enum tls_drop d);
 const char *tls_drop_text(enum tls_drop d);
 
+/* X(name, what it counts in a sentence): monotonic counters */
+/* clang-format off */
 #define TLS_COUNTERS(X)                                                                                                \
-    X(handshakes_started)                                                                                              \
-    X(handshakes_done)                                                                                                 \
-    X(handshakes_failed)                                                                                               \
-    X(handshakes_resumed)                                                                                              \
-    X(taken_over)                                                                                                      \
-    X(libssl_records) X(records_opened) X(records_sealed) X(bytes_opened) X(bytes_sealed) X(opened_in_place)           \
-        X(key_updates_in) X(key_updates_out) X(alerts_in) X(alerts_out) X(close_notify_in) X(close_notify_out)         \
-            X(key_cache_hits) X(key_cache_misses) X(no_mbuf)
+    X(handshakes_started, "Handshakes begun.")                                                                         \
+    X(handshakes_done, "Handshakes completed.")                                                                        \
+    X(handshakes_failed, "Handshakes that failed.")                                                                    \
+    X(handshakes_resumed, "Handshakes completed that resumed a session.")                                              \
+    X(taken_over, "Connections whose records IPsec-MB carries.")                                                       \
+    X(libssl_records, "Records that libssl carried: handshakes and suites that are not taken over.")                   \
+    X(records_opened, "Records opened by IPsec-MB.")                                                                   \
+    X(records_sealed, "Records sealed by IPsec-MB.")                                                                   \
+    X(bytes_opened, "Plaintext bytes opened.")                                                                         \
+    X(bytes_sealed, "Plaintext bytes sealed.")                                                                         \
+    X(opened_in_place, "Records opened where they lay, without a copy.")                                               \
+    X(key_updates_in, "KeyUpdates received.")                                                                          \
+    X(key_updates_out, "KeyUpdates sent.")                                                                             \
+    X(alerts_in, "Alerts received, close_notify included.")                                                            \
+    X(alerts_out, "Alerts sent because of an error, close_notify not included.")                                       \
+    X(close_notify_in, "Alerts close_notify received.")                                                                \
+    X(close_notify_out, "Alerts close_notify sent.")                                                                   \
+    X(key_cache_hits, "Expanded keys found in the cache.")                                                             \
+    X(key_cache_misses, "Keys expanded anew.")                                                                         \
+    X(no_mbuf, "Times a record had to wait because no mbuf was left.")
+/* clang-format on */
 struct tls_stats {
-#define X(name) uint64_t name;
+#define X(name, help) uint64_t name;
     TLS_COUNTERS(X)
 #undef X
     uint64_t drops[TLS_DROP_COUNT];
@@ -92,13 +107,18 @@ struct tls_config {
 struct tls_core;   /* tls_core.h lays it out; struct worker holds it by value */
 struct tls_engine; /* handshake engine: SSL objects live and die here */
 
+/* Returns 0, WEIR_EINVAL or WEIR_ENOMEM. */
 int tls_core_init(struct tls_core *core, const struct tls_config *config);
+/* Frees what connections are left and their SSL objects, so an engine elsewhere must have been stopped before. A zeroed
+ * core is allowed. */
 void tls_core_fini(struct tls_core *core);
 
 /* Where handshakes run. Inline: engine_new and attach on the worker; tls_poll runs it. On a handshake core: that core
  * loops over tls_engine_run. Messages go over an SPSC rte_ring pair of their own per worker either way. */
+/* max_handshakes: SSL objects over all cores, handed out to them as they attach; 0: as many as each asks for. */
 struct tls_engine *tls_engine_new(const char *name, uint32_t max_handshakes, int socket_id);
 void tls_engine_free(struct tls_engine *engine); /* after all cores detached */
+/* Returns 0, WEIR_EEXIST (attached already), WEIR_EFULL (no SSL objects left to share) or WEIR_ENOMEM. */
 int tls_core_attach(struct tls_core *core, struct tls_engine *engine, bool run_inline);
 /* Serve at most `max` messages of all attached cores. Returns how many it served. The engine's owner only. */
 uint32_t tls_engine_run(struct tls_engine *engine, uint32_t max);
