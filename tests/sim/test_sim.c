@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Whole-worker runs: from seeds, or one of the fixed scenarios. A failure prints the command that runs it again. */
+#include "sim.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static bool run(const struct sim_setup *setup, void (*check)(struct sim *sim), bool verbose) {
+    char text[1024];
+    clock_t begin = clock();
+    struct sim *sim = sim_new(setup);
+    bool good = sim_run(sim);
+    if (good && check != NULL)
+        check(sim);
+    good = sim->error[0] == '\0';
+    if (!good || verbose) {
+        sim_setup_print(setup, text, sizeof(text));
+        fprintf(stderr, "seed %" PRIu64 ": %s\n  %.1f s of virtual time in %" PRIu64 " steps, %.2f s of CPU\n",
+                setup->seed, text, (double)sim_elapsed(sim) / 1e6, sim->steps,
+                (double)(clock() - begin) / CLOCKS_PER_SEC);
+    }
+    if (!good)
+        fprintf(stderr, "  VIOLATED: %s\n", sim->error);
+    sim_free(sim);
+    return good;
+}
+
+int main(int argc, char **argv) {
+    static const struct option options[] = {{"seeds", required_argument, NULL, 'n'},
+                                            {"first", required_argument, NULL, 'f'},
+                                            {"case", required_argument, NULL, 'c'},
+                                            {"verbose", no_argument, NULL, 'v'},
+                                            {0}};
+    uint64_t seeds = 30, first = 1, failed = 0;
+    bool verbose = false;
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (o == 'n')
+            seeds = strtoull(optarg, NULL, 0);
+        else if (o == 'f')
+            first = strtoull(optarg, NULL, 0);
+        else if (o == 'v')
+            verbose = true;
+        else
+            return 2;
+    }
+    sim_init();
+    for (uint64_t seed = first; seed < first + seeds; seed++) {
+        struct sim_setup setup;
+        sim_setup_draw(&setup, seed);
+        if (run(&setup, NULL, verbose))
+            continue;
+        failed++;
+        fprintf(stderr, "  again: %s --seeds 1 --first %" PRIu64 "\n", argv[0], seed);
+    }
+    printf("%" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " failed\n", seeds, first, failed);
+    sim_fini();
+    return failed != 0;
+}
