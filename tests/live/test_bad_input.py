@@ -88,6 +88,9 @@ IP4 = [  # reason, packet
     ("udp_short", frames.udp(C, W, 1, 7, b"x", udp_length=900)),
     ("udp_checksum", frames.udp(C, W, 1, 7, b"x", sum_udp=0x4242)),
     ("tcp_checksum", frames.tcp(C, W, 1, 7, SYN, sum_tcp=0x4242)),
+    ("tcp_short", frames.ip4(C, W, frames.TCP, b"x" * 12)),
+    ("tcp_short", frames.tcp(C, W, 1, 7, SYN, offset=4)),
+    ("tcp_short", frames.tcp(C, W, 1, 7, SYN, offset=15)),
 ]
 
 
@@ -127,8 +130,6 @@ def test_arp(lab, wire, witness):
 
 
 TCP = [  # reason, packet
-    ("data_offset", frames.tcp(C, W, 1111, 7, SYN, offset=4)),
-    ("data_offset", frames.tcp(C, W, 1111, 7, SYN, offset=15)),
     ("option", frames.tcp(C, W, 1111, 7, SYN, tcp_options=b"\x02\0\0\0")),
     ("option", frames.tcp(C, W, 1111, 7, SYN, tcp_options=b"\x01\x01\x02\x20")),
     ("flags", frames.tcp(C, W, 1111, 7, 0)),

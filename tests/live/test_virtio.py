@@ -34,8 +34,8 @@ def hugepages():
             file.write(str(before))
 
 
-class Testpmd:
-    """The other end of the virtio port, forwarding to a TAP interface named weir0, which the lab puts into its bridge."""
+class Bridge:
+    """testpmd as the other end of the virtio port, forwarding to a TAP interface named weir0, which the lab puts into its bridge."""
 
     def __init__(self, lab):
         self.path = os.path.join(lab.folder, "testpmd.log")
@@ -44,10 +44,10 @@ class Testpmd:
         lcores = f"0@{cpus[0]},1@{cpus[-1]}"
         with open(self.path, "w", encoding="utf-8") as log:
             self.process = lab.weir_ns.popen(
-                "dpdk-testpmd", "--lcores", lcores, "--in-memory", "--no-pci", "--no-telemetry", "-m", "256",
+                "stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores, "--in-memory", "--no-pci", "--no-telemetry", "-m", "256",
                 "--file-prefix", os.path.basename(lab.folder), "--vdev", f"net_vhost0,iface={self.socket},queues=1",
                 "--vdev", "net_tap7,iface=weir0", "--", "--forward-mode=io", "--auto-start", "--total-num-mbufs=8192",
-                "--no-lsc-interrupt", stdin=subprocess.PIPE, stdout=log, stderr=log)
+                "--no-lsc-interrupt", "--disable-link-check", stdin=subprocess.PIPE, stdout=log, stderr=log)
         lab.keep(self)
 
     def log(self):
@@ -73,7 +73,7 @@ class Testpmd:
 def test_one_publish(hugepages, empty_lab):
     lab = empty_lab
     peers.two_mosquittos(lab)
-    testpmd = Testpmd(lab)
+    testpmd = Bridge(lab)
     wait_for(lambda: f"testpmd:\n{testpmd.log()}", testpmd.ready, 60)
     config = lab.config()
     config["memory"] = {"max_connections": 1000, "hugepages": "required"}
@@ -81,7 +81,7 @@ def test_one_publish(hugepages, empty_lab):
     try:
         weir = lab.start(config)
         lab.wait_servers_up("brokers")
-        ids = clients.ids_by_server(lab, ["b1"], 2)["b1"]
+        ids = clients.ids_by_server(lab, ["b1", "b2"], 2)["b1"]
         subscriber = clients.Subscriber(lab, ids[0], "weir/virtio", 1).wait_ready()
         clients.publish(lab, ids[1], "weir/virtio", ["through a ring"])
         assert subscriber.wait_end() == 0, subscriber.text()
