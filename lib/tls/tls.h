@@ -8,8 +8,11 @@
  *   handover (tls_handover.c): application secrets come from the keylog callback (1.3) or master secret and randoms
  *            (1.2); the write sequence number is learned by opening libssl's own last output records; keys and sequence
  *            numbers come back in the completion and the SSL object is freed
- *   after:   tls_record.c opens and seals; suites are a vtable over IPsec-MB (tls_aead.c); raw keys lie in the flow's
- * state (160 or 224 B), expanded GCM keys in a per-core cache (tls_keycache.c)
+ *   after:   tls_record.c opens, tls_seal.c seals; suites are a vtable over IPsec-MB (tls_aead.c); raw keys lie in the
+ *            flow's state (160 B; with 256-bit keys or SHA-384 64 B more), expanded GCM keys in a per-core cache
+ *            (tls_keycache.c)
+ *   or:      a suite that IPsec-MB does not carry (CBC, CCM; only if configured) stays with libssl: its records go
+ *            through the engine, and the connection keeps its place among the SSL objects
  *
  * RFC 8446 (TLS 1.3; 5.1 records, 5.5 limits, 4.6.3 KeyUpdate, 6.1 close_notify), RFC 5246 and 5288, 7905 (TLS 1.2
  * AEAD), RFC 8448 test vectors.
@@ -20,7 +23,7 @@
  *
  * Memory: state objects from POOL_SECRET pools; no SSL object before the first full record has arrived; ropes only
  * while data waits. Limits: record <= 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning
- * alerts, 32 KeyUpdates in a row; renegotiation refused.
+ * alerts, 32 KeyUpdates in a row; a KeyUpdate must fill a record of its own; renegotiation refused.
  *
  * Threading: a tls_core belongs to one worker. struct tls_ctx is immutable and may be shared. */
 #ifndef WEIR_TLS_H
@@ -69,7 +72,7 @@ const char *tls_drop_text(enum tls_drop d);
     X(handshakes_failed, "Handshakes that failed.")                                                                    \
     X(handshakes_resumed, "Handshakes completed that resumed a session.")                                              \
     X(taken_over, "Connections whose records IPsec-MB carries.")                                                       \
-    X(libssl_records, "Records that libssl carried: handshakes and suites that are not taken over.")                   \
+    X(libssl_records, "Records that libssl carried, of suites that are not taken over.")                   \
     X(records_opened, "Records opened by IPsec-MB.")                                                                   \
     X(records_sealed, "Records sealed by IPsec-MB.")                                                                   \
     X(bytes_opened, "Plaintext bytes opened.")                                                                         \
@@ -154,8 +157,10 @@ int tls_input(struct tls_core *core, tls_id id, struct rope *wire_in, struct rop
 bool tls_established(const struct tls_core *core, tls_id id);
 
 /* Seal at most `max_bytes` off `plain` into records appended to `wire`: small ones get a record as they are, bulk is
- * cut at TLS_RECORD_MAX. Returns plaintext bytes taken, or WEIR_ENOMEM (nothing taken), or minus... WEIR_ESTATE before
- * the handshake or after close_notify. Ciphertext is always in mbufs of its own (never shared with other flows). */
+ * cut at TLS_RECORD_MAX. Returns plaintext bytes taken, WEIR_ENOMEM (none taken), or WEIR_ESTATE before the handshake
+ * or after close_notify, which is sent by itself when a TLS 1.2 key is used up. `wire` may have grown in any case (by a
+ * KeyUpdate, say). Ciphertext is always in mbufs of its own (never shared with other flows). Where libssl carries the
+ * records on another core, ciphertext comes with a later tls_input; 0 then says: again when tls_poll names it. */
 int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes);
 
 /* Append close_notify (once). Returns 0, WEIR_ENOMEM or WEIR_ESTATE. */

@@ -181,15 +181,21 @@ static int keys_take(struct tls_turn *t, struct tls_msg *msg) {
 }
 
 static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
+    bool resumed = msg->resumed;
+
+    if (msg->result == TLS_RES_OPEN) {
+        int rc = keys_take(t, msg);
+        if (rc < 0)
+            return rc;
+    } else {
+        t->c->phase = TLS_PHASE_LIBSSL;
+    }
     t->core->stats.handshakes_done++;
     t->verdict |= TLS_DONE;
-    if (msg->resumed) {
+    if (resumed) {
         t->core->stats.handshakes_resumed++;
         t->c->flags |= TLS_F_RESUMED;
     }
-    if (msg->result == TLS_RES_OPEN)
-        return keys_take(t, msg);
-    t->c->phase = TLS_PHASE_LIBSSL;
     return TLS_STEP_AGAIN;
 }
 

@@ -161,8 +161,12 @@ struct tls_ext {
 static_assert(sizeof(struct tls_ext) == TLS_EXT_BYTES, "budget of what longer keys add");
 static_assert(TLS_CONN_BYTES + TLS_EXT_BYTES == 224, "budget of a connection with longer keys");
 
+static inline bool tls_conn_alive(const struct tls_core *core, tls_id id) {
+    return core->alive[id / 64] >> id % 64 & 1;
+}
+
 static inline struct tls_conn *tls_conn_get(const struct tls_core *core, tls_id id) {
-    assert(core->alive[id / 64] & 1ull << id % 64);
+    assert(tls_conn_alive(core, id));
     return pool_get(&core->conns, id);
 }
 
@@ -280,7 +284,6 @@ void tls_alert_for_drop(struct tls_core *core, struct tls_conn *c, tls_id id, en
 int tls_drop_alert(enum tls_drop d);
 
 /* --- tls_handshake.c --- */
-/* A verdict of a handshake's completion and of records that libssl carries; called with the place at home. */
 struct tls_turn { /* arguments of one tls_input */
     struct tls_core *core;
     struct tls_conn *c;
@@ -290,11 +293,11 @@ struct tls_turn { /* arguments of one tls_input */
     uint32_t spent_bytes;
     int verdict; /* bits so far */
 };
-enum tls_step { TLS_STEP_STOP, TLS_STEP_AGAIN }; /* or minus an enum tls_drop */
+/* What the phases do with the next record; each returns one of these or minus an enum tls_drop. */
+enum tls_step { TLS_STEP_STOP, TLS_STEP_AGAIN };
 int tls_step_new(struct tls_turn *t);
 int tls_step_handshake(struct tls_turn *t);
 int tls_step_libssl(struct tls_turn *t);
-int tls_step_open(struct tls_turn *t);
 /* Seal and close where libssl carries the records. */
 int tls_libssl_seal(struct tls_core *core, struct tls_conn *c, struct rope *plain, struct rope *wire,
                     uint32_t max_bytes);
@@ -303,10 +306,5 @@ int tls_libssl_close(struct tls_core *core, struct tls_conn *c, struct rope *wir
 void tls_handshake_leave(struct tls_core *core, struct tls_conn *c, tls_id id);
 /* Hand a message back to its pool, or to the engine where an SSL object must die first. */
 void tls_place_release(struct tls_core *core, uint32_t place);
-
-/* --- tls_conn.c --- */
-static inline bool tls_conn_alive(const struct tls_core *core, tls_id id) {
-    return core->alive[id / 64] >> id % 64 & 1;
-}
 
 #endif

@@ -166,7 +166,10 @@ int tls_key_update_send(struct tls_core *core, struct tls_conn *c, tls_id id, bo
     if (ask_peer)
         c->flags |= TLS_F_UPDATE_ASKED;
     core->stats.key_updates_out++;
-    return tls_conn_rekey(core, c, id, TLS_WRITE);
+    rc = tls_conn_rekey(core, c, id, TLS_WRITE);
+    if (rc < 0)
+        c->flags |= TLS_F_WRITE_CLOSED; /* announced, but not to be had: nothing may follow under the old key */
+    return rc;
 }
 
 /* What must go out before the next record: an owed KeyUpdate, and our own where the key is nearly used up (its last

@@ -110,6 +110,28 @@ Test(tls_handover, coalesced_flights) {
     }
 }
 
+/* A ClientHello of one-byte records, and application data of one-byte records behind it. */
+Test(tls_handover, records_of_one_byte) {
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
+        struct harness h;
+        uint8_t hello[4096];
+        harness_init(
+            &h, &(struct harness_options){.kind = cases[i].kind, .version = cases[i].version, .suite = cases[i].suite});
+        SSL_do_handshake(h.client);
+        int n = BIO_read(SSL_get_wbio(h.client), hello, sizeof(hello));
+        for (int at = TLS_HEADER_BYTES; at < n; at++) {
+            const uint8_t record[6] = {hello[0], hello[1], hello[2], 0, 1, hello[at]};
+            harness_inject(&h, record, sizeof(record));
+        }
+        for (int turn = 0; turn < 2 * n; turn++)
+            harness_turn(&h);
+        cr_assert(harness_handshake(&h), "%s: %s", cases[i].suite, tls_drop_name((enum tls_drop) - h.error));
+        harness_send(&h, 200, 1);
+        harness_receive(&h, 200);
+        harness_fini(&h);
+    }
+}
+
 /* Tickets: the second connection resumes, and is taken over as well. */
 Test(tls_handover, resumption) {
     for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
