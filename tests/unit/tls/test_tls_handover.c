@@ -267,3 +267,47 @@ Test(tls_handover, max_fragment_length) {
         harness_fini(&h);
     }
 }
+
+/* A client's Finished of TLS 1.2 with the beginning of another message behind it in the same record: libssl would keep
+ * those bytes, and they would vanish with it. */
+Test(tls_handover, bytes_behind_finished_in_its_record) {
+    const struct tls_suite *s = &tls_suites[tls_suite_find(TLS_V12, 0xc02b) - 1];
+    struct tls_dir_keys keys[2];
+    uint8_t flight[4096], master[48], client_random[32], server_random[32], message[20], tag[TLS_TAG_BYTES];
+    struct harness h;
+    int n, last = 0;
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V12, .suite = "ECDHE-ECDSA-AES128-GCM-SHA256"});
+    SSL_do_handshake(h.client);
+    harness_client_flush(&h);
+    for (int i = 0; i < 3; i++)
+        harness_turn(&h);
+    SSL_do_handshake(h.client);
+    n = BIO_read(SSL_get_wbio(h.client), flight, sizeof(flight));
+    for (int at = 0; at + 5 <= n; at += 5 + (flight[at + 3] << 8 | flight[at + 4]))
+        last = at;
+    cr_assert_eq(n - last, 5 + 8 + 16 + 16);
+    cr_assert_eq(SSL_SESSION_get_master_key(SSL_get_session(h.client), master, sizeof(master)), sizeof(master));
+    SSL_get_client_random(h.client, client_random, sizeof(client_random));
+    SSL_get_server_random(h.client, server_random, sizeof(server_random));
+    tls_keys_from_master(h.core.kdf, s, master, sizeof(master), client_random, server_random, keys);
+
+    bool hit;
+    struct tls_op op = {.mgr = h.core.mgr, .ctx = h.core.aead_ctx};
+    struct gcm_key_data *key = tls_keycache_get(h.core.cache, 1, &hit);
+    s->aead->expand(op.mgr, keys[TLS_READ].key, key);
+    op.key = key;
+    tls_op_set(&op, s, keys[TLS_READ].iv, 0, TLS_CT_HANDSHAKE, 16, flight + last + 5);
+    s->aead->open(&op, message, flight + last + 13, 16, tag);
+    cr_assert(tls_tag_equal(tag, flight + n - TLS_TAG_BYTES));
+    memcpy(message + 16, "\1\0\0\7", 4);
+    tls_op_set(&op, s, keys[TLS_READ].iv, 0, TLS_CT_HANDSHAKE, 20, flight + last + 5);
+    s->aead->seal(&op, flight + last + 13, message, 20, flight + last + 13 + 20);
+    flight[last + 4] = 8 + 20 + 16;
+    harness_inject(&h, flight, (uint32_t)n + 4);
+    for (int i = 0; i < 6; i++)
+        harness_turn(&h);
+    cr_assert_eq(h.error, -TLS_DROP_HS_TRAILING, "%s", tls_drop_name((enum tls_drop) - h.error));
+    cr_assert_eq(h.core.places.used, 0);
+    harness_fini(&h);
+}
