@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 static uint32_t stride_of(uint32_t object_bytes) {
-    uint32_t align = object_bytes >= WEIR_CACHE_LINE ? WEIR_CACHE_LINE : 8;
+    uint32_t align = object_bytes >= WEIR_CACHE_LINE ? WEIR_CACHE_LINE / 2 : 8;
 
     return (object_bytes + align - 1) & ~(align - 1);
 }
