@@ -30,7 +30,8 @@ void pair_init(void) {
 }
 
 void pair_setup_default(struct pair_setup *setup, uint64_t seed) {
-    *setup = (struct pair_setup){.seed = seed, .mtu = 1500, .tx_room = -1, .turn_us = 5, .start_us = PAIR_SECOND};
+    *setup =
+        (struct pair_setup){.seed = seed, .mtu = {1500, 1500}, .tx_room = -1, .turn_us = 5, .start_us = PAIR_SECOND};
     for (unsigned s = 0; s < 2; s++) {
         setup->multi_seg[s] = true;
         setup->link[s] = (struct sim_link_config){.delay_us = 500, .reorder_us = 500};
@@ -61,7 +62,7 @@ static void side_new(struct pair *p, unsigned s) {
     if (rc)
         pair_fail(p, "tcp_core_init: %s", weir_error_text(rc));
     *tcp_core_port(side->core, (uint8_t)s) = (struct tcp_port){.pool = side->pools[PAIR_POOL_TX],
-                                                               .mtu = setup->mtu,
+                                                               .mtu = setup->mtu[s],
                                                                .multi_seg = setup->multi_seg[s],
                                                                .hw_ip_cksum = setup->hw_cksum[s],
                                                                .hw_tcp_cksum = setup->hw_cksum[s]};

@@ -32,7 +32,8 @@ struct pair_setup {
     struct sim_link_config link[2];
     struct tcp_config tcp[2];
     bool multi_seg[2], hw_cksum[2];
-    uint16_t mtu;
+    uint16_t mtu[2];
+    uint32_t strip;   /* options that a middlebox takes off SYNs: bit k for kind k */
     int32_t tx_room;  /* packets a turn: drawn from 0..tx_room; -1: as many as there are */
     uint32_t turn_us; /* a turn's length while there is work */
     uint64_t start_us;
@@ -137,7 +138,7 @@ void pair_write(struct pair *p, unsigned side, uint32_t number, uint32_t n);
 enum tcp_state pair_state(const struct pair *p, unsigned side, uint32_t number); /* CLOSED where there is no flow */
 
 /* --- pair_wire.c --- */
-bool pair_tap(void *side, const uint8_t *packet, uint32_t len_bytes);
+bool pair_tap(void *side, uint8_t *packet, uint32_t len_bytes);
 /* A segment that seems to come from `from`, delivered now. */
 void pair_inject(struct pair *p, unsigned from, const struct pair_segment *segment);
 
@@ -152,7 +153,10 @@ struct pair_cell {
     uint32_t read_chunk, write_chunk;
     int32_t tx_room;
     uint64_t bytes_per_s;
-    bool multi_seg, hw_cksum, hold_tx, wrap, echo, drain_pools;
+    bool multi_seg[2];
+    bool hw_cksum, hold_tx, wrap, echo, drain_pools, outages;
+    uint16_t mtu[2];
+    uint32_t strip;
     uint8_t close; /* who releases at once: bit 0 the client, bit 1 the server */
 };
 void pair_cell_draw(struct pair_cell *c, uint64_t seed);

@@ -26,12 +26,18 @@ void pair_cell_draw(struct pair_cell *c, uint64_t seed) {
     c->write_chunk = PICK(0, 0, 0, 1, 90, 1000, 5000);
     c->tx_room = (const int32_t[]){-1, -1, 3, 10, 40}[sim_rng_below(&r, 5)];
     c->bytes_per_s = PICK(0, 0, 1000000, 12500000);
-    c->multi_seg = PICK(0, 1);
+    c->multi_seg[0] = PICK(0, 1);
+    c->multi_seg[1] = PICK(0, 1);
+    c->mtu[0] = (uint16_t)PICK(1500, 1500, 1280, 576);
+    c->mtu[1] = (uint16_t)PICK(1500, 1500, 1280, 576);
+    /* MSS is kind 2, window scale 3, SACK permitted 4, timestamps 8. */
+    c->strip = PICK(0, 0, 0, 1u << 8, 1u << 4, 1u << 4 | 1u << 8, 1u << 2 | 1u << 3 | 1u << 4 | 1u << 8);
     c->hw_cksum = PICK(0, 1);
     c->hold_tx = PICK(0, 1);
     c->wrap = PICK(0, 0, 0, 1);
     c->echo = PICK(0, 0, 1);
     c->drain_pools = PICK(0, 0, 0, 1);
+    c->outages = PICK(0, 0, 0, 1);
     c->close = (uint8_t)PICK(0, 0, 1, 2, 3);
     /* A byte at a time over much data, or much data over a bad and long path, takes long and shows nothing new. */
     if ((c->read_chunk && c->read_chunk < 100) || (c->write_chunk && c->write_chunk < 100) || c->loss_ppm > 100000 ||
@@ -42,19 +48,22 @@ void pair_cell_draw(struct pair_cell *c, uint64_t seed) {
 void pair_cell_print(const struct pair_cell *c, char *text, size_t room) {
     snprintf(text, room,
              "loss %u reorder %u dup %u corrupt %u ppm, rtt %u us, window %u, %u conns of %u bytes, read %u write %u, "
-             "room %d, %lu B/s, multi %d hw %d hold %d wrap %d echo %d drain %d close %d",
+             "room %d, %lu B/s, multi %d %d hw %d hold %d wrap %d echo %d drain %d outages %d close %d, mtu %u %u, "
+             "strip 0x%x",
              c->loss_ppm, c->reorder_ppm, c->dup_ppm, c->corrupt_ppm, c->rtt_us, c->rcv_buf_bytes, c->conns, c->bytes,
-             c->read_chunk, c->write_chunk, c->tx_room, c->bytes_per_s, c->multi_seg, c->hw_cksum, c->hold_tx, c->wrap,
-             c->echo, c->drain_pools, c->close);
+             c->read_chunk, c->write_chunk, c->tx_room, c->bytes_per_s, c->multi_seg[0], c->multi_seg[1], c->hw_cksum,
+             c->hold_tx, c->wrap, c->echo, c->drain_pools, c->outages, c->close, c->mtu[0], c->mtu[1], c->strip);
 }
 
 static void setup_of(const struct pair_cell *c, struct pair_setup *setup) {
     pair_setup_default(setup, c->seed);
     setup->tx_room = c->tx_room;
+    setup->strip = c->strip;
     if (c->wrap) /* milliseconds in 32 bits, and microseconds, wrap within the run */
         setup->start_us = ((1ull << 32) - 500) * 1000;
     for (unsigned s = 0; s < 2; s++) {
-        setup->multi_seg[s] = c->multi_seg;
+        setup->multi_seg[s] = c->multi_seg[s];
+        setup->mtu[s] = c->mtu[s] ? c->mtu[s] : 1500;
         setup->hw_cksum[s] = c->hw_cksum;
         setup->link[s] = (struct sim_link_config){.loss_ppm = c->loss_ppm,
                                                   .dup_ppm = c->dup_ppm,
@@ -97,6 +106,17 @@ static void ends_of(const struct pair_cell *c, struct pair_conn *conn) {
     }
 }
 
+/* Now and then nothing arrives from one side. */
+static void outages_now_and_then(struct pair *p) {
+    for (int i = 0; i < 6 && !p->error[0] && !pair_is_over(p); i++) {
+        struct pair_side *side = &p->side[sim_rng_below(&p->rng, 2)];
+        pair_run(p, NULL, sim_rng_below(&p->rng, 300000));
+        side->dark = true;
+        pair_run(p, NULL, sim_rng_below(&p->rng, 3000000));
+        side->dark = false;
+    }
+}
+
 bool pair_cell_run(const struct pair_cell *c) {
     struct pair_setup setup;
     setup_of(c, &setup);
@@ -107,6 +127,8 @@ bool pair_cell_run(const struct pair_cell *c) {
     }
     if (c->drain_pools)
         drain_now_and_then(p);
+    if (c->outages)
+        outages_now_and_then(p);
     pair_run(p, pair_is_over, 20000 * PAIR_SECOND);
     if (!p->error[0] && !pair_all_arrived(p))
         pair_fail(p, "over, but not all bytes have arrived");

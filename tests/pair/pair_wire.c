@@ -30,7 +30,22 @@ static void read_timestamps(struct pair_segment *s, const uint8_t *options, uint
     s->ts_ecr = rte_be_to_cpu_32(stamps[1]);
 }
 
-bool pair_tap(void *context, const uint8_t *packet, uint32_t len_bytes) {
+/* A middlebox that does not like some options: NOPs in their place. */
+static void strip_options(uint8_t *packet, uint32_t header, uint32_t kinds) {
+    uint8_t *tcp = packet + sizeof(struct wire_ip4), *options = tcp + sizeof(struct wire_tcp);
+    uint32_t len_bytes = header - 40;
+    for (uint32_t at = 0, n; at < len_bytes && options[at] != 0; at += n) {
+        n = options[at] == 1 ? 1 : options[at + 1];
+        if (options[at] < 32 && kinds & 1u << options[at])
+            memset(options + at, 1, n);
+    }
+    memset(tcp + 16, 0, 2);
+    uint16_t sum = sim_fold(sim_sum(tcp, header - 20, sim_sum(packet + 12, 8, IPPROTO_TCP + header - 20)));
+    tcp[16] = (uint8_t)(sum >> 8);
+    tcp[17] = (uint8_t)sum;
+}
+
+bool pair_tap(void *context, uint8_t *packet, uint32_t len_bytes) {
     struct pair_side *side = context;
     struct pair *p = side->pair;
     const struct wire_ip4 *ip = (const void *)packet;
@@ -48,6 +63,8 @@ bool pair_tap(void *context, const uint8_t *packet, uint32_t len_bytes) {
                                        .window = rte_be_to_cpu_16(tcp->window_be),
                                        .flags = tcp->flags};
     read_timestamps(&side->last, (const uint8_t *)(tcp + 1), header - 40);
+    if (tcp->flags & WIRE_TCP_SYN && p->setup.strip)
+        strip_options(packet, header, p->setup.strip);
     bool pass = !side->dark && !(tcp->flags & side->dark_flags);
     if (p->trace) {
         char text[8];

@@ -30,7 +30,7 @@ static void run_cells(uint32_t loss_ppm) {
                                       .bytes = loss_ppm > 100000 ? BULK_BYTES / 8 : BULK_BYTES,
                                       .conns = 1,
                                       .tx_room = -1,
-                                      .multi_seg = (bits + r + w) & 1,
+                                      .multi_seg = {(bits + r + w) & 1, (bits + r) & 1},
                                       .hold_tx = (bits + w) & 1};
                 cr_assert(pair_cell_run(&c));
             }
@@ -56,15 +56,20 @@ Test(pair_transfer, bulk_loss_20_in_100) {
     run_cells(200000);
 }
 
-static const struct pair_cell plain = {
-    .seed = 1, .rtt_us = 1000, .rcv_buf_bytes = 65536, .bytes = 100000, .conns = 1, .tx_room = -1, .multi_seg = true};
+static const struct pair_cell plain = {.seed = 1,
+                                       .rtt_us = 1000,
+                                       .rcv_buf_bytes = 65536,
+                                       .bytes = 100000,
+                                       .conns = 1,
+                                       .tx_room = -1,
+                                       .multi_seg = {true, true}};
 
 Test(pair_transfer, echo) {
     for (uint32_t i = 0; i < 8; i++) {
         struct pair_cell c = plain;
         c.echo = true;
         c.bytes = i & 1 ? 1 : 300000;
-        c.multi_seg = i & 2;
+        c.multi_seg[0] = c.multi_seg[1] = i & 2;
         c.loss_ppm = i & 4 ? 10000 : 0;
         c.hold_tx = true;
         cr_assert(pair_cell_run(&c));
@@ -84,7 +89,7 @@ Test(pair_transfer, small_steps) {
         c.bytes = 20000;
         c.read_chunk = i & 1 ? 3 : 0;
         c.write_chunk = i & 2 ? 5 : 0;
-        c.multi_seg = i & 4;
+        c.multi_seg[0] = c.multi_seg[1] = i & 4;
         c.rcv_buf_bytes = 4096;
         cr_assert(pair_cell_run(&c));
     }
@@ -97,7 +102,7 @@ Test(pair_transfer, short_transmit) {
         c.conns = 4;
         cr_assert(pair_cell_run(&c));
         c.loss_ppm = 20000;
-        c.multi_seg = false;
+        c.multi_seg[0] = c.multi_seg[1] = false;
         cr_assert(pair_cell_run(&c));
     }
 }
@@ -119,6 +124,30 @@ Test(pair_transfer, clock_wrap) {
     c.rtt_us = 200000;
     c.loss_ppm = 20000;
     cr_assert(pair_cell_run(&c));
+}
+
+/* Peers, and boxes between, that know fewer options: all 16 sets of MSS, window scale, SACK and timestamps. */
+Test(pair_transfer, fewer_options) {
+    for (uint32_t set = 0; set < 16; set++) {
+        struct pair_cell c = plain;
+        c.strip = (set & 1) << 2 | (set & 2) << 2 | (set & 4) << 2 | (set & 8) << 5;
+        c.loss_ppm = 10000;
+        c.reorder_ppm = 20000;
+        c.rcv_buf_bytes = 200000;
+        cr_assert(pair_cell_run(&c));
+    }
+}
+
+Test(pair_transfer, unequal_mtus) {
+    static const uint16_t mtus[] = {68, 296, 576, 1280, 1499, 1500};
+    for (uint32_t i = 0; i < WEIR_ARRAY_LEN(mtus); i++)
+        for (uint32_t k = 0; k < WEIR_ARRAY_LEN(mtus); k++) {
+            struct pair_cell c = plain;
+            c.mtu[0] = mtus[i];
+            c.mtu[1] = mtus[k];
+            c.bytes = 30000;
+            cr_assert(pair_cell_run(&c));
+        }
 }
 
 /* On a clean path nothing is sent twice, and most segments take the predicted route. */

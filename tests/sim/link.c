@@ -165,6 +165,15 @@ static uint64_t serialize(struct sim_link *l, uint32_t len_bytes, uint64_t now_u
     return l->wire_free_us;
 }
 
+/* Is the copy another than what the sender's mbufs hold? */
+static bool differs(const struct packet *p) {
+    uint32_t offset = 0;
+    for (const struct rte_mbuf *s = p->held; s; offset += s->data_len, s = s->next)
+        if (memcmp(rte_pktmbuf_mtod(s, const uint8_t *), p->bytes + offset, s->data_len) != 0)
+            return true;
+    return false;
+}
+
 static void carry(struct sim_link *l, struct rte_mbuf *m, uint64_t now_us) {
     const struct sim_link_config *c = &l->config;
     l->stats.sent++;
@@ -194,10 +203,11 @@ static void carry(struct sim_link *l, struct rte_mbuf *m, uint64_t now_us) {
     l->stats.reordered += late;
     if (bad)
         corrupt(l, p);
-    if (c->hold_tx && !bad && !(m->ol_flags & RTE_MBUF_F_TX_L4_MASK))
-        p->held = m;
-    else
+    p->held = c->hold_tx ? m : NULL;
+    if (!p->held || differs(p)) { /* the copy was changed on purpose: nothing to compare it with later */
+        p->held = NULL;
         rte_pktmbuf_free(m);
+    }
     heap_push(l, wire_us + c->delay_us + (late ? late_us : 0), p);
 }
 
@@ -210,16 +220,8 @@ void sim_link_inject(struct sim_link *l, const void *packet, uint32_t len_bytes,
     heap_push(l, due_us, packet_new(packet, len_bytes));
 }
 
-static bool mutated(const struct packet *p) {
-    uint32_t offset = 0;
-    for (const struct rte_mbuf *s = p->held; s; offset += s->data_len, s = s->next)
-        if (memcmp(rte_pktmbuf_mtod(s, const uint8_t *), p->bytes + offset, s->data_len) != 0)
-            return true;
-    return false;
-}
-
 static struct rte_mbuf *deliver(struct sim_link *l, const struct packet *p, struct rte_mempool *pool, uint16_t port) {
-    if (p->held && mutated(p))
+    if (p->held && differs(p))
         l->stats.mutated++;
     struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
     char *data = m ? rte_pktmbuf_append(m, (uint16_t)p->len_bytes) : NULL;

@@ -35,8 +35,9 @@ struct sim_link_stats {
     uint64_t mutated;   /* written to between send and delivery: an error of the sender */
 };
 
-/* Sees each packet (IP header onwards) as it is sent, complete with checksums; false: it is lost (`filtered`). */
-typedef bool (*sim_link_tap)(void *context, const uint8_t *packet, uint32_t len_bytes);
+/* Sees each packet (IP header onwards) as it is sent, complete with checksums, and may rewrite it as a middlebox would;
+ * false: it is lost (`filtered`). */
+typedef bool (*sim_link_tap)(void *context, uint8_t *packet, uint32_t len_bytes);
 
 struct sim_link;
 
