@@ -40,12 +40,9 @@ static void batch_flush(struct worker *w, struct tcp_batch *b) {
     if (b->n == 0)
         return;
     tcp_input_burst(&w->tcp, b->m, b->n, w->now_us, verdicts);
-    for (uint16_t i = 0; i < b->n; i++) {
-        if (verdicts[i] < 0)
-            w->tcp.stats.drops[-verdicts[i]]++;
-        if (verdicts[i] != TCP_SEG_KEPT)
+    for (uint16_t i = 0; i < b->n; i++)
+        if (verdicts[i] != TCP_SEG_KEPT) /* drops were counted there */
             rte_pktmbuf_free(b->m[i]);
-    }
     b->n = 0;
 }
 

@@ -86,7 +86,7 @@ const char *tcp_end_name(enum tcp_end e);
 /* What tcp_input_burst did with mbuf i. */
 #define TCP_SEG_FREE 0 /* taken note of; the caller frees it, it is no drop */
 #define TCP_SEG_KEPT 1 /* the core owns it */
-                       /* < 0: minus an enum tcp_drop; the caller frees and counts */
+                       /* < 0: minus an enum tcp_drop, counted in the core's stats; the caller frees it */
 
 /* How to send out of one port; the owner fills it before tcp_output and keeps tx_room current. */
 struct tcp_port {
