@@ -108,13 +108,14 @@ static void path_udp(struct worker *w, struct rte_mbuf *m, bool owned) {
         udp_flow_input(w, m);
 }
 
-static void path_tcp(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) {
+/* steered: the device chose this worker by the ports, too. */
+static void path_tcp(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b, bool steered) {
     int v = tcp_validate(m);
     if (v < 0) {
         path_drop(w, m, (enum net_drop)-v);
         return;
     }
-    if (!w->ports[m->port].steered && w->weir->n_workers > 1) {
+    if (!steered && w->weir->n_workers > 1) {
         const struct wire_ip4 *ip = ip4_header(m);
         const struct wire_tcp *tcp = rte_pktmbuf_mtod_offset(m, const struct wire_tcp *, m->l2_len + m->l3_len);
         uint16_t owner = handoff_owner(w, ip->saddr_be, ip->daddr_be, tcp->sport_be, tcp->dport_be);
@@ -135,7 +136,7 @@ static void path_no_protocol(struct worker *w, struct rte_mbuf *m) {
         rte_pktmbuf_free(m);
 }
 
-static void path_ip4(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b);
+static void path_ip4(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b, bool steered);
 
 static void path_fragment(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) {
     const struct wire_ip4 *ip = ip4_header(m);
@@ -147,16 +148,16 @@ static void path_fragment(struct worker *w, struct rte_mbuf *m, struct tcp_batch
     struct rte_mbuf *whole = NULL;
     int v = ip4_reassemble(w->reass, m, w->now_us, &whole);
     if (v == NET_TO_IP4)
-        path_ip4(w, whole, b);
+        path_ip4(w, whole, b, false); /* fragments come by addresses alone */
     else if (v < 0)
         path_drop(w, m, (enum net_drop)-v);
 }
 
-static void path_ip4(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) {
+static void path_ip4(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b, bool steered) {
     int v = ip4_input(w->ports[m->port].ifc, m);
     switch (v) {
     case NET_TO_TCP:
-        path_tcp(w, m, b);
+        path_tcp(w, m, b, steered);
         break;
     case NET_TO_UDP:
         path_udp(w, m, false);
@@ -178,7 +179,7 @@ static void path_ip4(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) 
 static void path_eth(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) {
     int v = eth_input(w->ports[m->port].ifc, m);
     if (WEIR_LIKELY(v == NET_TO_IP4)) {
-        path_ip4(w, m, b);
+        path_ip4(w, m, b, w->ports[m->port].steered);
     } else if (v == NET_TO_ARP) {
         handoff_arp(w, m);
         path_arp(w, m, false);
