@@ -79,9 +79,9 @@ static void path_icmp_error(struct worker *w, struct rte_mbuf *m, const struct i
     rte_pktmbuf_free(m);
 }
 
-static void path_icmp(struct worker *w, struct rte_mbuf *m) {
+static void path_icmp(struct worker *w, struct rte_mbuf *m, bool owned) {
     struct icmp_error err;
-    w->stats.icmp_in++;
+    w->stats.icmp_in += !owned; /* counted where it was received */
     int v = icmp_input(w->ports[m->port].ifc, m, &w->icmp_echo, w->now_us, &err);
     if (v == NET_REPLY)
         path_send_frame(w, m->port, m);
@@ -163,7 +163,7 @@ static void path_ip4(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b, 
         path_udp(w, m, false);
         break;
     case NET_TO_ICMP:
-        path_icmp(w, m);
+        path_icmp(w, m, false);
         break;
     case NET_TO_FRAG:
         path_fragment(w, m, b);
@@ -202,7 +202,7 @@ static void path_owned(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b
     else if (ip->proto == IPPROTO_UDP)
         path_udp(w, m, true);
     else
-        path_icmp(w, m);
+        path_icmp(w, m, true);
 }
 
 static void capture_burst(struct worker *w, struct worker_port *p, struct rte_mbuf **m, uint16_t n, bool rx) {
@@ -265,6 +265,8 @@ static void port_flush(struct worker *w, struct worker_port *p) {
     for (uint16_t i = 0; i < left; i++)
         bytes -= p->pending[i]->pkt_len;
     p->n_pending = left;
+    if (!p->has_queue)
+        return; /* the worker that has it counts them */
     p->tx_packets += sent;
     p->tx_bytes += bytes;
 }
@@ -289,7 +291,7 @@ void path_send_frame(struct worker *w, uint16_t port, struct rte_mbuf *m) {
         return;
     }
     m->port = port;
-    if (WEIR_UNLIKELY(p->capture != NULL))
+    if (WEIR_UNLIKELY(p->capture != NULL && p->has_queue)) /* else where the frame leaves */
         capture_packet(p->capture, w->index, m, false, w->now_us);
     p->pending[p->n_pending++] = m;
 }
