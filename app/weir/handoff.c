@@ -36,10 +36,12 @@ void handoff_arp(struct worker *w, const struct rte_mbuf *m) {
 }
 
 uint32_t handoff_receive(struct worker *w, struct rte_mbuf **out, uint32_t max) {
-    uint32_t n = 0;
-    for (uint16_t from = 0; from < w->weir->n_workers && n < max; from++)
+    uint32_t n = 0, n_workers = w->weir->n_workers;
+    for (uint32_t i = 0; i < n_workers && n < max; i++) {
+        uint32_t from = (w->stats.turns + i) % n_workers; /* each ring comes first in turn: a full one starves no other */
         if (from != w->index)
             n += rte_ring_sc_dequeue_burst(w->weir->rx_rings[from][w->index], (void **)(out + n), max - n, NULL);
+    }
     w->stats.handoff_in += n;
     return n;
 }
