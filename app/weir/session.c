@@ -158,6 +158,8 @@ static void session_server_news(struct worker *w, struct session *s, uint8_t eve
 static void session_visit(struct worker *w, tcp_id id) {
     uint8_t events = tcp_conn_events(&w->tcp, id);
     if (events & TCP_EV_ACCEPTED) {
+        if (events & TCP_EV_CLOSED) /* within one turn: the session learns of it by a visit of its own */
+            tcp_conn_again(&w->tcp, id, TCP_EV_CLOSED);
         session_accept(w, id);
         return;
     }
