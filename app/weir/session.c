@@ -149,7 +149,7 @@ static void session_server_over(struct worker *w, struct session *s) {
 static void session_server_news(struct worker *w, struct session *s, uint8_t events) {
     if (events & TCP_EV_CONNECTED && s->phase == PHASE_DIALING)
         session_connected(w, s);
-    if (events & TCP_EV_CLOSED)
+    if (events & TCP_EV_CLOSED && s->server != 0) /* gone already where there was no memory for the PROXY header */
         session_server_over(w, s);
     else
         session_pump(w, s);
