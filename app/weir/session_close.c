@@ -44,12 +44,17 @@ void session_finish(struct worker *w, struct session *s, enum session_end end) {
     session_free(w, s);
 }
 
-/* close_notify where TLS is up, then FIN behind what is queued. */
-static void shut_client(struct worker *w, struct session *s) {
+/* close_notify where TLS is up. False: no mbuf for it now. */
+static bool notify_client(struct worker *w, struct session *s) {
     struct rope wire = {0};
-    if (s->tls != 0 && tls_established(&w->tls, s->tls) && tls_close(&w->tls, s->tls, &wire) == 0 &&
-        tcp_conn_send(&w->tcp, s->client, &wire) != 0)
+    int rc = s->tls != 0 && tls_established(&w->tls, s->tls) ? tls_close(&w->tls, s->tls, &wire) : WEIR_ESTATE;
+    if (rc == 0 && tcp_conn_send(&w->tcp, s->client, &wire) != 0)
         rope_clear(&wire);
+    return rc != WEIR_ENOMEM;
+}
+
+/* FIN behind what is queued. */
+static void shut_client(struct worker *w, struct session *s) {
     tcp_conn_shutdown(&w->tcp, s->client);
     s->flags |= SESSION_CLIENT_SHUT;
 }
@@ -67,12 +72,12 @@ void session_refuse(struct worker *w, struct session *s, enum session_end end, c
         session_to_client(w, s, &plain);
         rope_clear(&plain);
     }
+    (void)notify_client(w, s); /* refused it is either way */
+    shut_client(w, s);
     if (s->flags & SESSION_CLIENT_GONE || tcp_conn_peer_fin(&w->tcp, s->client)) {
-        shut_client(w, s);
         session_finish(w, s, end);
         return;
     }
-    shut_client(w, s);
     rope_clear(tcp_conn_rx(&w->tcp, s->client));
     tcp_conn_consumed(&w->tcp, s->client);
     s->phase = PHASE_ENDING;
@@ -123,6 +128,10 @@ static void close_downwards(struct worker *w, struct session *s) {
     if (!(s->flags & SESSION_SERVER_EOF) || s->flags & SESSION_CLIENT_SHUT)
         return;
     session_reason(s, SESSION_END_SERVER_CLOSED);
+    if (!notify_client(w, s)) { /* a bare FIN would look like a cut stream: the next turn tries again */
+        tcp_conn_again(&w->tcp, s->client, TCP_EV_WRITABLE);
+        return;
+    }
     shut_client(w, s);
     if (s->flags & SESSION_MQTT)
         session_deadline(w, s, HALF_CLOSED_MS);
@@ -150,12 +159,16 @@ int session_closes(struct worker *w, struct session *s) {
 
 uint32_t session_close_some(struct worker *w, uint32_t max) {
     uint32_t ended = 0;
-    for (tcp_id id = tcp_conn_next(&w->tcp, 0), next; id != 0 && ended < max; id = next) {
-        next = tcp_conn_next(&w->tcp, id);
+    /* Ending a session may free flows, its server's too: the next one is looked for only then. */
+    for (tcp_id id = 0; ended < max && (id = tcp_conn_next(&w->tcp, id)) != 0;) {
         uint32_t user = tcp_conn_user(&w->tcp, id);
         if ((user >> 2) == 0 || (user & 3) != SIDE_CLIENT)
             continue;
-        session_finish(w, pool_get(&w->sessions, user >> 2), SESSION_END_DRAINED);
+        struct session *s = pool_get(&w->sessions, user >> 2);
+        /* MQTT frames its packets: close_notify hides no truncation there. In other streams only their server may. */
+        if (s->flags & SESSION_MQTT && !(s->flags & (SESSION_CLIENT_SHUT | SESSION_RESET_LATER)))
+            shut_client(w, s);
+        session_finish(w, s, SESSION_END_DRAINED);
         ended++;
     }
     return ended;
