@@ -25,6 +25,7 @@
 #include "weir/worker.h"
 
 #include <openssl/ssl.h>
+#include <stdio.h>
 
 #define SIM_SECOND      1000000ull
 #define SIM_MAX_CLIENTS 256u
@@ -287,7 +288,7 @@ struct sim {
     struct flow_row rows[64];
     bool mailed, lenient, strangers;
     SSL_CTX *client_tls[4];
-    uint64_t steps;
+    uint64_t steps, famine_victims;
 };
 
 /* EAL, rings, devices, pools and the certificate: once a process. */
@@ -300,6 +301,8 @@ void sim_free(struct sim *sim);
 void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_note(const struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What each worker has counted. */
+void sim_weir_print(const struct sim *sim, FILE *out);
 /* Session ends of all listeners of all workers. */
 uint64_t sim_ends(const struct sim *sim, enum session_end end);
 uint64_t sim_accepted(const struct sim *sim);

@@ -404,6 +404,42 @@ uint64_t sim_accepted(const struct sim *sim) {
     return n;
 }
 
+static void print(FILE *out, const char *what, const char *name, uint64_t n) {
+    if (n != 0)
+        fprintf(out, " %s%s%s %lu", what, *what ? " " : "", name, (unsigned long)n);
+}
+
+void sim_weir_print(const struct sim *sim, FILE *out) {
+    for (uint16_t i = 0; i < sim->weir.n_workers; i++) {
+        const struct worker *w = sim->weir.workers[i];
+        fprintf(out, "  worker %u:", i);
+        for (unsigned e = 0; e < SESSION_END_COUNT; e++) {
+            uint64_t n = 0;
+            for (uint16_t l = 0; l < w->n_listeners; l++)
+                n += w->listeners[l].closed[e];
+            print(out, "", session_end_name(e), n);
+        }
+        for (unsigned d = 0; d < TLS_DROP_COUNT; d++)
+            print(out, "tls", tls_drop_name(d), w->tls.stats.drops[d]);
+        for (unsigned d = 0; d < NET_DROP_COUNT; d++)
+            print(out, "net", net_drop_name(d), w->stats.net_drops[d]);
+        for (unsigned d = 0; d < TCP_DROP_COUNT; d++)
+            print(out, "tcp", tcp_drop_name(d), w->tcp.stats.drops[d]);
+        for (unsigned e = 0; e < TCP_END_COUNT; e++)
+            print(out, "flow", tcp_end_name(e), w->tcp.stats.ends[e]);
+        for (unsigned d = 0; d < MQTT_DROP_COUNT; d++)
+            print(out, "mqtt", mqtt_drop_name(d), w->stats.mqtt_drops[d]);
+        print(out, "tls", "handshakes", w->tls.stats.handshakes_done);
+        print(out, "tls", "resumed", w->tls.stats.handshakes_resumed);
+        print(out, "tls", "no mbuf", w->tls.stats.no_mbuf);
+        print(out, "", "probes", w->stats.probes_sent);
+        print(out, "", "probes good", w->stats.probes_ok);
+        print(out, "", "handed over", w->stats.handoff_in);
+        print(out, "", "tcp no mbuf", w->tcp.stats.no_mbuf);
+        fputc('\n', out);
+    }
+}
+
 uint64_t sim_connect_failures(const struct sim *sim) {
     uint64_t n = 0;
     for (uint16_t i = 0; i < sim->weir.n_workers; i++)

@@ -22,6 +22,7 @@ static bool run(const struct sim_setup *setup, void (*check)(struct sim *sim), b
         fprintf(stderr, "seed %" PRIu64 ": %s\n  %.1f s of virtual time in %" PRIu64 " steps, %.2f s of CPU\n",
                 setup->seed, text, (double)sim_elapsed(sim) / 1e6, sim->steps,
                 (double)(clock() - begin) / CLOCKS_PER_SEC);
+        sim_weir_print(sim, stderr);
     }
     if (!good)
         fprintf(stderr, "  VIOLATED: %s\n", sim->error);
