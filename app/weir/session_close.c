@@ -167,7 +167,7 @@ uint32_t session_close_some(struct worker *w, uint32_t max) {
         struct session *s = pool_get(&w->sessions, user >> 2);
         /* MQTT frames its packets: close_notify hides no truncation there. In other streams only their server may. */
         if (s->flags & SESSION_MQTT && !(s->flags & (SESSION_CLIENT_SHUT | SESSION_RESET_LATER)))
-            shut_client(w, s);
+            (void)notify_client(w, s);
         session_finish(w, s, SESSION_END_DRAINED);
         ended++;
     }
