@@ -45,7 +45,9 @@ def pytest_configure(config):
 def pytest_generate_tests(metafunc):
     if "variant" in metafunc.fixturenames:
         extent = getattr(metafunc.module, "MATRIX", "ends")
-        wanted = metafunc.config.getoption("variant") or MATRIX[metafunc.config.getoption("depth")][extent]
+        wanted = MATRIX[metafunc.config.getoption("depth")][extent]
+        if extent != "one":  # those hold for their own variant alone
+            wanted = metafunc.config.getoption("variant") or wanted
         metafunc.parametrize("variant", wanted, indirect=True, scope="module")
 
 
