@@ -16,10 +16,6 @@ static int session_tls_failed(struct worker *w, struct session *s, struct rope *
  * already: whole records are left, or the handshake engine is at work. */
 static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
     struct rope wire = {0};
-    if (s->flags & SESSION_TLS_EOF) { /* nothing may follow close_notify */
-        rope_clear(rx);
-        return 0;
-    }
     if (s->c2s.len_bytes >= C2S_MAX)
         return 2;
     int v = tls_input(&w->tls, s->tls, rx, &s->c2s, &wire, C2S_MAX - s->c2s.len_bytes);
@@ -105,8 +101,7 @@ int session_pull_client(struct worker *w, struct session *s) {
     struct rope *rx = tcp_conn_rx(&w->tcp, s->client);
     uint32_t before = rx->len_bytes;
     int rc = 0;
-    /* A handshake engine's answer may be waiting without new bytes. */
-    if (s->flags & SESSION_TLS && (before != 0 || s->phase == PHASE_HANDSHAKE))
+    if (s->flags & SESSION_TLS) /* also without new bytes: the handshake engine's answer may be waiting */
         rc = pull_tls(w, s, rx);
     else if (before != 0)
         pull_plain(s, rx);
