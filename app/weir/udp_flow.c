@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "udp_flow.h"
 
+#include "base/rope.h"
 #include "handoff.h"
 #include "path.h"
 
@@ -44,8 +45,22 @@ static int udp_listener(const struct worker *w, uint32_t addr_be, uint16_t port_
     return -1;
 }
 
+/* A datagram that has not left its host's memory yet (virtio) may lack the checksum it will have on a wire. */
+static void udp_checksum_complete(const struct rte_mbuf *m, struct wire_udp *udp, const struct wire_ip4 *ip) {
+    if ((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) != RTE_MBUF_F_RX_L4_CKSUM_NONE || udp->checksum_be == 0)
+        return;
+    uint32_t at = m->l2_len + m->l3_len;
+    udp->checksum_be = 0;
+    uint16_t sum = checksum_l4(m, at, (uint16_t)(m->pkt_len - at), ip->saddr_be, ip->daddr_be, IPPROTO_UDP);
+    udp->checksum_be = sum == 0 ? 0xffff : sum; /* 0 would mean "none" */
+}
+
 /* Turn the datagram round where it lies: swapping addresses and ports changes no checksum. */
 static void udp_echo(struct worker *w, struct rte_mbuf *m) {
+    if (!rope_mbuf_private(m)) {
+        path_drop(w, m, NET_DROP_MBUF_SHARED);
+        return;
+    }
     struct wire_eth *eth = rte_pktmbuf_mtod(m, struct wire_eth *);
     struct wire_ip4 *ip = rte_pktmbuf_mtod_offset(m, struct wire_ip4 *, m->l2_len);
     struct wire_udp *udp = udp_of(m);
@@ -57,6 +72,7 @@ static void udp_echo(struct worker *w, struct rte_mbuf *m) {
     uint16_t port_be = udp->sport_be;
     udp->sport_be = udp->dport_be;
     udp->dport_be = port_be;
+    udp_checksum_complete(m, udp, ip);
     m->ol_flags = 0;
     path_send_frame(w, m->port, m);
 }
@@ -144,6 +160,10 @@ static void flow_forward(struct worker *w, struct udp_flow *f, bool from_client,
     struct worker_server *server = &w->servers[w->pools[f->pool].servers[f->server_index].server_id];
     uint32_t payload = rte_be_to_cpu_16(udp_of(m)->len_be) - (uint32_t)sizeof(struct wire_udp);
     f->last_ms = clock_ms(w->now_us);
+    if (!rope_mbuf_private(m)) { /* the new headers lie where the old ones did */
+        path_drop(w, m, NET_DROP_MBUF_SHARED);
+        return;
+    }
     if (payload + sizeof(struct wire_udp) + sizeof(struct wire_ip4) > dev->ifc.mtu) {
         path_drop(w, m, NET_DROP_TX_TOO_BIG);
         return;
