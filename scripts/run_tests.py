@@ -15,7 +15,7 @@ import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "test-logs")
-RELEASE, SANITIZED = "build", "build-asan"
+RELEASE, TESTS, SANITIZED = "build", "build-test", "build-asan"  # the program; its tests; both with sanitizers
 WEIR, WEIRCTL = "app/weir/weir", "app/weirctl/weirctl"
 DEPTHS = ("quick", "plain", "nightly")
 HEARTBEAT_S = 30
@@ -330,20 +330,22 @@ def run(options, tally):
     wanted = set(options.only or ["layers", "unit", "asan", "fuzz", "live", "live-asan", "demo"])
     if "layers" in wanted:
         layers(tally)
-    release_wanted = wanted & {"unit", "live", "demo"}
-    if release_wanted:
+    if wanted & {"live", "demo"}:
         build(tally, RELEASE, ["--buildtype=release", "-Db_lto=true", "-Dwerror=true"], 900)
     if "unit" in wanted:
-        meson_tests(tally, RELEASE, False, (300, 600, 7200)[level], depth)
+        # Without LTO: a hundred small programs would each link all of it again.
+        build(tally, TESTS, ["--buildtype=release", "-Db_lto=false", "-Dwerror=true", "-Dtests=true",
+                             "-Dbenchmarks=true"], 900)
+        meson_tests(tally, TESTS, False, (300, 600, 7200)[level], depth)
     if wanted & {"asan", "live-asan"}:
-        build(tally, SANITIZED, ["--buildtype=debugoptimized", "-Db_lto=false", "-Dwerror=true", "-Dbenchmarks=false",
-                                 "-Db_sanitize=address,undefined"], 900)
+        build(tally, SANITIZED, ["--buildtype=debugoptimized", "-Db_lto=false", "-Dwerror=true", "-Dtests=true",
+                                 "-Db_sanitize=address,undefined"], 1200)
     if "asan" in wanted:
         meson_tests(tally, SANITIZED, True, (600, 900, 14400)[level], depth)
     if "fuzz" in wanted:
         fuzz(tally, depth)
     if "live" in wanted:
-        live(tally, RELEASE, depth, False, (600, 1200, 7200)[level], options.select)
+        live(tally, RELEASE, depth, False, (600, 1500, 7200)[level], options.select)
     if "live-asan" in wanted:
         live(tally, SANITIZED, ("quick", "quick", "plain")[level], True, (600, 600, 7200)[level], options.select)
     if "demo" in wanted:
