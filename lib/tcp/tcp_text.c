@@ -52,24 +52,60 @@ static void keep_payload(struct rte_mbuf *m, uint32_t offset, uint32_t len) {
     }
 }
 
-static int in_order(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
-    if (c->reasm_count && seq_lt(tcp_reasm_first(core, c), seg->seq + seg->len)) {
-        seg->len = tcp_reasm_first(core, c) - seg->seq; /* the first copy wins */
-        seg->flags &= ~WIRE_TCP_FIN;
-        core->stats.overlaps_in++;
+static void took(struct tcp_core *core, struct tcp_conn *c, uint32_t len) {
+    c->rcv_nxt += len;
+    core->stats.bytes_in += len;
+    tcp_rx_settle(core, c);
+}
+
+static bool reaches_queued(const struct tcp_core *core, const struct tcp_conn *c, uint32_t end) {
+    return c->reasm_count && seq_lt(tcp_reasm_first(core, c), end);
+}
+
+/* A segment that lies over queued ones: a retransmission that the peer has put together anew from many small pieces.
+ * The first copy of a byte wins, so only the holes are taken from it: all but the last are copied out, that one is left
+ * in seg for the ordinary path. Returns false where nothing is left. */
+static bool fill_holes(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    uint32_t end = seg->seq + seg->len;
+    core->stats.overlaps_in++;
+    while (reaches_queued(core, c, end)) {
+        uint32_t hole = tcp_reasm_first(core, c) - c->rcv_nxt;
+        const void *bytes = rte_pktmbuf_mtod_offset(seg->m, const void *, seg->payload);
+        if (seg->m->nb_segs != 1 || rope_append(&c->rx, seg->m->pool, bytes, hole) != 0) {
+            seg->len = hole;
+            seg->flags &= ~WIRE_TCP_FIN;
+            return true;
+        }
+        took(core, c, hole);
+        tcp_reasm_drain(core, c);
+        if ((c->flags & TCP_F_FIN_RCVD) || !seq_lt(c->rcv_nxt, end)) {
+            if (c->rcv_nxt != end)
+                seg->flags &= ~WIRE_TCP_FIN;
+            seg->len = 0;
+            seg->seq = c->rcv_nxt;
+            return false;
+        }
+        seg->payload = (uint16_t)(seg->payload + (c->rcv_nxt - seg->seq));
+        seg->seq = c->rcv_nxt;
+        seg->len = end - seg->seq;
     }
+    return true;
+}
+
+static int in_order(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     if (core->stats.rx_mbufs >= core->cfg.rx_budget_mbufs)
         return -TCP_DROP_RX_BUDGET;
-    keep_payload(seg->m, seg->payload, seg->len);
-    rope_push(&c->rx, seg->m);
-    seg->kept = true;
-    c->rcv_nxt += seg->len;
-    c->dup_owed = 0;
-    core->stats.bytes_in += seg->len;
-    tcp_rx_settle(core, c);
-    tcp_conn_raise(core, c, TCP_EV_READABLE);
-    if (c->reasm_count) { /* part of a gap was filled: at once (RFC 5681 4.2) */
+    bool gap = c->reasm_count;
+    if (!reaches_queued(core, c, seg->seq + seg->len) || fill_holes(core, c, seg)) {
+        keep_payload(seg->m, seg->payload, seg->len);
+        rope_push(&c->rx, seg->m);
+        seg->kept = true;
+        took(core, c, seg->len);
         tcp_reasm_drain(core, c);
+    }
+    c->dup_owed = 0;
+    tcp_conn_raise(core, c, TCP_EV_READABLE);
+    if (gap) { /* part of a gap was filled: at once (RFC 5681 4.2) */
         tcp_ack_now(core, c);
     } else {
         tcp_ack_soon(core, c);

@@ -74,9 +74,26 @@ Test(tcp_reasm, first_copy_wins) {
     cr_assert_eq(data(2, 4, 'X', 0), -TCP_DROP_OVERLAP);
     cr_assert_eq(data(3, 6, 'c', 0), TCP_SEG_KEPT); /* loses its first byte */
     cr_assert_eq(data(1, 3, 'Y', 0), TCP_SEG_KEPT); /* loses its last byte */
-    cr_assert_eq(data(0, 8, 'Z', 0), TCP_SEG_KEPT); /* in order: its front only */
-    expect_rope("ZYbbcc");
+    cr_assert_eq(data(0, 8, 'Z', 0), TCP_SEG_KEPT); /* in order: what the others have not */
+    expect_rope("ZYbbccZZ");
     cr_assert_eq(core->stats.overlaps_in, 4);
+    harness_core_free(core);
+}
+
+/* A retransmission put together anew over many small pieces fills every hole that it covers, and brings its FIN. */
+Test(tcp_reasm, one_segment_fills_all_holes) {
+    open_flow(NULL);
+    data(1, 2, 'b', 0);
+    data(3, 4, 'd', 0);
+    data(5, 6, 'f', 0);
+    cr_assert_eq(data(0, 6, 'z', 0), TCP_SEG_FREE); /* nothing of it is kept: the holes were copied */
+    expect_rope("zbzdzf");
+    data(8, 9, 'i', 0);
+    cr_assert_eq(data(6, 10, 'y', WIRE_TCP_FIN), TCP_SEG_KEPT);
+    expect_rope("zbzdzfyyiy");
+    cr_assert(tcp_conn_peer_fin(core, id));
+    cr_assert_eq(core->reasm.used, 0);
+    cr_assert_eq(core->stats.rx_mbufs, tcp_conn_rx(core, id)->mbufs);
     harness_core_free(core);
 }
 
