@@ -86,6 +86,7 @@ static void flow_free(struct worker *w, uint32_t id) {
     pool->servers[f->server_index].connections--;
     w->servers[pool->servers[f->server_index].server_id].open--;
     w->listeners[f->listener].open--;
+    w->listeners[f->listener].closed[SESSION_END_UDP_IDLE]++;
     timer_wheel_cancel(&w->udp.wheel, id);
     pool_free(&w->udp.flows, id);
 }
