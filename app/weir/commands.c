@@ -11,14 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #define REQUEST_MAX 4096u
-#define WORDS_MAX 8
-#define PATIENCE_S 2       /* a weirctl that does not read or write holds the loop no longer */
-#define FLOWS_PAGE 256u
-#define FLOWS_MAX 100000u
+#define WORDS_MAX   8
+#define PATIENCE_MS 2000u /* for a request, and for an answer to be taken: nobody holds the loop longer */
+#define FLOWS_PAGE  256u
+#define FLOWS_MAX   100000u
 #define CAPTURE_MAX 1000000u
 
 static json_t *error_json(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -29,7 +28,24 @@ static json_t *error_json(const char *format, ...) {
     va_start(ap, format);
     vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
+    json_t *j = json_pack("{s:b, s:s}", "ok", 0, "error", text);
+    if (j != NULL)
+        return j;
+    for (char *t = text; *t != '\0'; t++) /* a word of the request that is no UTF-8 */
+        if ((*t & 0x80) != 0)
+            *t = '?';
     return json_pack("{s:b, s:s}", "ok", 0, "error", text);
+}
+
+/* A whole number from 1 to `max`. */
+static bool number_parse(const char *text, uint32_t max, uint32_t *n) {
+    char *end;
+    errno = 0;
+    unsigned long v = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || v == 0 || v > max)
+        return false;
+    *n = (uint32_t)v;
+    return true;
 }
 
 /* --- stats --- */
@@ -60,27 +76,30 @@ static json_t *endpoint_json(uint32_t addr_be, uint16_t port_be) {
 
 static json_t *flow_json(const struct control *c, const struct flow_row *r, uint16_t worker) {
     const struct config *config = c->weir->config;
-    json_t *j = json_pack("{s:s, s:o, s:o, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:b, s:i, s:i, s:i}",
-                          "state", tcp_state_name(r->state), "local", endpoint_json(r->local_addr_be, r->local_port_be),
-                          "peer", endpoint_json(r->peer_addr_be, r->peer_port_be), "port",
-                          c->weir->ports.port[r->port].name, "worker", worker, "mss", r->mss, "cwnd",
-                          (int)r->cwnd_bytes, "ssthresh", (int)(r->ssthresh_bytes > INT32_MAX ? INT32_MAX : r->ssthresh_bytes),
-                          "srtt_us", (int)r->srtt_us, "rttvar_us", (int)r->rttvar_us, "rto_us", (int)r->rto_us,
-                          "snd_wnd", (int)r->snd_wnd_bytes, "rcv_wnd", (int)r->rcv_wnd_bytes, "unacked",
-                          (int)r->unacked_bytes, "sack", r->sack, "ts", r->timestamps, "rx_queued", (int)r->rx_bytes,
-                          "retransmits", (int)r->retransmits, "wscale", r->snd_wscale << 4 | r->rcv_wscale);
+    json_t *j = json_pack(
+        "{s:s, s:o, s:o, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:b, s:i, s:i, s:i}", "state",
+        tcp_state_name(r->state), "local", endpoint_json(r->local_addr_be, r->local_port_be), "peer",
+        endpoint_json(r->peer_addr_be, r->peer_port_be), "port", c->weir->ports.port[r->port].name, "worker", worker,
+        "mss", r->mss, "cwnd", (int)r->cwnd_bytes, "ssthresh",
+        (int)(r->ssthresh_bytes > INT32_MAX ? INT32_MAX : r->ssthresh_bytes), "srtt_us", (int)r->srtt_us, "rttvar_us",
+        (int)r->rttvar_us, "rto_us", (int)r->rto_us, "snd_wnd", (int)r->snd_wnd_bytes, "rcv_wnd", (int)r->rcv_wnd_bytes,
+        "unacked", (int)r->unacked_bytes, "sack", r->sack, "ts", r->timestamps, "rx_queued", (int)r->rx_bytes,
+        "retransmits", (int)r->retransmits, "wscale", r->snd_wscale << 4 | r->rcv_wscale);
     if (r->listener != LB_NONE)
         json_object_set_new(j, "listener", json_string(config->listeners[r->listener].name));
     if (r->pool != LB_NONE && r->server != LB_NONE)
-        json_object_set_new(j, "server", json_sprintf("%s/%s", config->pools[r->pool].name,
-                                                      config->pools[r->pool].servers[r->server].name));
+        json_object_set_new(
+            j, "server",
+            json_sprintf("%s/%s", config->pools[r->pool].name, config->pools[r->pool].servers[r->server].name));
     if (r->suite[0] != '\0')
         json_object_set_new(j, "tls", json_string(r->suite));
     return j;
 }
 
 static json_t *command_flows(struct control *c, char **words, int n) {
-    uint32_t max = n > 1 ? (uint32_t)strtoul(words[1], NULL, 10) : FLOWS_MAX;
+    uint32_t max = FLOWS_MAX;
+    if (n > 1 && !number_parse(words[1], FLOWS_MAX, &max))
+        return error_json("flows shows 1 to %u connections, not %s", FLOWS_MAX, words[1]);
     json_t *list = json_array();
     struct flow_row *rows = calloc(FLOWS_PAGE, sizeof(*rows));
     int rc = rows != NULL ? 0 : WEIR_ENOMEM;
@@ -122,8 +141,8 @@ static json_t *command_servers(struct control *c, char **words, int n) {
                                       json_string(lb_state_name(c->weir->workers[w]->pools[p].servers[s].state)));
             }
             json_array_append_new(
-                list, json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:f, s:f, s:f}", "pool", config->pools[p].name, "server",
-                                cs->name, "policy", lb_policy_name(config->pools[p].policy), "address",
+                list, json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:f, s:f, s:f}", "pool", config->pools[p].name,
+                                "server", cs->name, "policy", lb_policy_name(config->pools[p].policy), "address",
                                 endpoint_json(cs->addr_be, cs->port_be), "weight", cs->weight, "states", states, "open",
                                 open, "connections", total, "failures", failed));
         }
@@ -149,10 +168,8 @@ static bool server_find(const struct config *config, char *what, uint16_t *pool,
 }
 
 static json_t *command_server_event(struct control *c, char **words, int n) {
-    struct mail m = {.kind = MAIL_SERVER_EVENT,
-                     .event = strcmp(words[0], "drain") == 0 ? LB_EV_DRAIN : LB_EV_READY};
-    if (n != 2)
-        return error_json("%s POOL/SERVER", words[0]);
+    struct mail m = {.kind = MAIL_SERVER_EVENT, .event = strcmp(words[0], "drain") == 0 ? LB_EV_DRAIN : LB_EV_READY};
+    (void)n;
     if (!server_find(c->weir->config, words[1], &m.pool, &m.server))
         return error_json("there is no server %s; `weirctl servers` lists them as POOL/SERVER", words[1]);
     if (control_ask_all(c, &m) != 0)
@@ -180,21 +197,18 @@ static int port_find(const struct control *c, const char *name) {
 
 /* capture PORT FILE COUNT: answered when it is over. */
 static json_t *command_capture(struct control *c, char **words, int n) {
-    if (n != 4)
-        return error_json("capture PORT FILE COUNT");
     int port = port_find(c, words[1]);
-    uint32_t count = (uint32_t)strtoul(words[3], NULL, 10);
+    uint32_t count;
     char error[256];
+    (void)n;
     if (port < 0)
         return error_json("there is no port %s", words[1]);
-    if (count == 0 || count > CAPTURE_MAX)
-        return error_json("a capture takes 1 to %u packets", CAPTURE_MAX);
+    if (!number_parse(words[3], CAPTURE_MAX, &count))
+        return error_json("a capture takes 1 to %u packets, not %s", CAPTURE_MAX, words[3]);
     if (c->capture != NULL)
         return error_json("a capture is running already; one at a time");
-    struct capture_options o = {.port = &c->weir->ports.port[port],
-                                .path = words[2],
-                                .max_packets = count,
-                                .n_workers = c->weir->n_workers};
+    struct capture_options o = {
+        .port = &c->weir->ports.port[port], .path = words[2], .max_packets = count, .n_workers = c->weir->n_workers};
     if (capture_start(&c->capture, &o, clock_now_us(&c->weir->clock), error, sizeof(error)) != 0) {
         c->capture = NULL;
         return error_json("%s", error);
@@ -202,16 +216,26 @@ static json_t *command_capture(struct control *c, char **words, int n) {
     c->capture_port = (uint16_t)port;
     struct mail m = {.kind = MAIL_CAPTURE, .port = c->capture_port, .capture = c->capture};
     if (control_ask_all(c, &m) != 0) {
-        commands_capture_end(c);
+        commands_capture_end(c, NULL);
         return error_json("a worker does not answer");
     }
     return NULL;
 }
 
-static void reply(int fd, json_t *j) {
+/* Wait until `fd` can be read or written, up to a moment: a peer that drips bytes wins no time by it. */
+static bool ready_by(int fd, short events, uint64_t deadline_us, const struct clock_tsc *clock) {
+    uint64_t now_us = clock_now_us(clock);
+    struct pollfd p = {.fd = fd, .events = events};
+    return now_us < deadline_us && poll(&p, 1, (int)((deadline_us - now_us) / 1000) + 1) == 1;
+}
+
+static void reply(const struct control *c, int fd, json_t *j) {
+    uint64_t deadline_us = clock_now_us(&c->weir->clock) + PATIENCE_MS * 1000;
     char *text = json_dumps(j, JSON_COMPACT);
     for (size_t done = 0, len = text != NULL ? strlen(text) : 0; done < len;) {
-        ssize_t n = send(fd, text + done, len - done, MSG_NOSIGNAL);
+        if (!ready_by(fd, POLLOUT, deadline_us, &c->weir->clock))
+            break;
+        ssize_t n = send(fd, text + done, len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n <= 0)
             break;
         done += (size_t)n;
@@ -221,7 +245,7 @@ static void reply(int fd, json_t *j) {
     close(fd);
 }
 
-void commands_capture_end(struct control *c) {
+void commands_capture_end(struct control *c, const char *failure) {
     struct capture_stats r;
     struct mail m = {.kind = MAIL_CAPTURE, .port = c->capture_port, .capture = NULL};
     if (c->capture == NULL)
@@ -235,8 +259,9 @@ void commands_capture_end(struct control *c) {
         capture_stop(c->capture);
     c->capture = NULL;
     if (c->capture_fd >= 0)
-        reply(c->capture_fd, json_pack("{s:b, s:I, s:I}", "ok", 1, "packets", (json_int_t)r.written, "lost",
-                                       (json_int_t)r.dropped));
+        reply(c, c->capture_fd,
+              json_pack("{s:b, s:s*, s:I, s:I}", "ok", failure == NULL, "error", failure, "packets",
+                        (json_int_t)r.written, "lost", (json_int_t)r.dropped));
     c->capture_fd = -1;
 }
 
@@ -245,29 +270,34 @@ void commands_capture_tick(struct control *c) {
         return;
     struct pollfd p = {.fd = c->capture_fd, .events = POLLRDHUP};
     bool gone = poll(&p, 1, 0) > 0;
-    if (capture_drain(c->capture) < 0 || capture_done(c->capture) || gone)
-        commands_capture_end(c);
+    if (capture_drain(c->capture) < 0)
+        commands_capture_end(c, "the file cannot be written on: is the disk full?");
+    else if (capture_done(c->capture) || gone)
+        commands_capture_end(c, NULL);
 }
 
 /* --- requests --- */
 
 static const struct {
-    const char *name;
+    const char *name, *usage; /* as weirctl takes it */
+    int min, max;             /* words, the name included */
     json_t *(*run)(struct control *c, char **words, int n);
 } commands[] = {
-    {"stats", command_stats},         {"flows", command_flows},  {"servers", command_servers},
-    {"drain", command_server_event},  {"ready", command_server_event},
-    {"reload", command_reload},       {"capture", command_capture},
+    {"stats", "stats [FILTER]", 1, 1, command_stats},
+    {"flows", "flows [MAX]", 1, 2, command_flows},
+    {"servers", "servers", 1, 1, command_servers},
+    {"drain", "drain POOL/SERVER", 2, 2, command_server_event},
+    {"ready", "ready POOL/SERVER", 2, 2, command_server_event},
+    {"reload", "reload", 1, 1, command_reload},
+    {"capture", "capture PORT -w FILE -c N", 4, 4, command_capture},
 };
 
 /* A line, up to its newline. Returns its length or 0. */
-static size_t request_read(int fd, char *buf) {
+static size_t request_read(const struct control *c, int fd, char *buf) {
+    uint64_t deadline_us = clock_now_us(&c->weir->clock) + PATIENCE_MS * 1000;
     size_t n = 0;
-    struct timeval tv = {.tv_sec = PATIENCE_S};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-    while (n < REQUEST_MAX - 1) {
-        ssize_t got = recv(fd, buf + n, REQUEST_MAX - 1 - n, 0);
+    while (n < REQUEST_MAX - 1 && ready_by(fd, POLLIN, deadline_us, &c->weir->clock)) {
+        ssize_t got = recv(fd, buf + n, REQUEST_MAX - 1 - n, MSG_DONTWAIT);
         if (got <= 0)
             return 0;
         n += (size_t)got;
@@ -284,27 +314,33 @@ static size_t request_read(int fd, char *buf) {
 /* Words are separated by tabs, so that a file name may hold blanks. */
 static int request_split(char *line, char **words) {
     int n = 0;
-    for (char *save = NULL, *w = strtok_r(line, "\t", &save); w != NULL && n < WORDS_MAX; w = strtok_r(NULL, "\t", &save))
+    for (char *save = NULL, *w = strtok_r(line, "\t", &save); w != NULL && n < WORDS_MAX;
+         w = strtok_r(NULL, "\t", &save))
         words[n++] = w;
     return n;
 }
 
+static json_t *request_run(struct control *c, char **words, int n) {
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(commands); i++) {
+        if (strcmp(words[0], commands[i].name) != 0)
+            continue;
+        if (n < commands[i].min || n > commands[i].max)
+            return error_json("usage: weirctl %s", commands[i].usage);
+        return commands[i].run(c, words, n);
+    }
+    return error_json("weir knows no command %s", words[0]);
+}
+
 void commands_serve(struct control *c, int fd) {
     char line[REQUEST_MAX], *words[WORDS_MAX];
-    int n = request_read(fd, line) > 0 ? request_split(line, words) : 0;
+    int n = request_read(c, fd, line) > 0 ? request_split(line, words) : 0;
     if (n == 0) {
         close(fd);
         return;
     }
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(commands); i++) {
-        if (strcmp(words[0], commands[i].name) != 0)
-            continue;
-        json_t *j = commands[i].run(c, words, n);
-        if (j != NULL)
-            reply(fd, j);
-        else
-            c->capture_fd = fd; /* answered when the capture is over */
-        return;
-    }
-    reply(fd, error_json("weir knows no command %s", words[0]));
+    json_t *answer = request_run(c, words, n);
+    if (answer != NULL)
+        reply(c, fd, answer);
+    else
+        c->capture_fd = fd; /* answered when the capture is over */
 }

@@ -14,9 +14,9 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define TICK_MS 20u
+#define TICK_MS   20u
 #define ASK_TRIES 20000u /* of 100 us: 2 s */
-#define FLUSH_MS 1000u   /* after the last session: time for FINs to be answered */
+#define FLUSH_MS  1000u  /* after the last session: time for FINs to be answered */
 
 static void signal_set(sigset_t *set) {
     sigemptyset(set);
@@ -93,6 +93,7 @@ int control_reload(struct control *c, json_t *refusals) {
         return r.n;
     }
     __atomic_store_n(&weir->snapshot, fresh, __ATOMIC_RELEASE);
+    __atomic_store_n(&c->source.generation, fresh->generation, __ATOMIC_RELAXED);
     rte_rcu_qsbr_synchronize(weir->rcu, RTE_QSBR_THRID_INVALID);
     snapshot_free(old);
     log_line(LOG_LVL_INFO, "reload", "certificates read again: %d of %u refused", r.n, weir->config->n_tls);
@@ -208,7 +209,7 @@ struct control *control_new(struct weir *weir, const struct memory_plan *plan, c
     if (c == NULL)
         return NULL;
     c->weir = weir;
-    c->source = (struct stats_source){weir, plan};
+    c->source = (struct stats_source){weir, plan, weir->snapshot->generation};
     c->signal_fd = c->timer_fd = c->listen_fd = c->capture_fd = -1;
     for (uint16_t i = 0; i < WEIR_MAX_WORKERS; i++)
         for (uint16_t p = 0; p < WEIR_MAX_PORTS; p++)
@@ -239,7 +240,7 @@ void control_free(struct control *c) {
         return;
     telemetry_unregister();
     http_stop(c->http);
-    commands_capture_end(c);
+    commands_capture_end(c, NULL);
     if (c->socket_path != NULL)
         unlink(c->socket_path);
     if (c->listen_fd >= 0)

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The control thread (EAL's main lcore): everything that is slow. Signals, reload, drain, the CLI socket, telemetry, /metrics,
- * captures' files, link state, and the watch over the workers' turns.
+/* The control thread (EAL's main lcore): everything that is slow. Signals, reload, drain, the CLI socket, telemetry,
+ * /metrics, captures' files, link state, and the watch over the workers' turns.
  *
  *   control.c     the loop: signals (signalfd), timers, socket; drain and reload
- *   watch.c       a worker without a turn for 1 s is logged, for 10 s aborts the process so that a supervisor restarts it
- *   commands.c    the runtime commands of `weirctl`, one function each; text or JSON
- *   stats.c       sums over workers: one walk that every view below uses
- *   metrics.c     Prometheus text of that walk; http.c serves it with /healthz through libmicrohttpd
- *   telemetry.c   the same under /weir/... of DPDK telemetry
+ *   watch.c       a worker without a turn for 1 s is logged, for 10 s aborts the process so that a supervisor restarts
+ * it commands.c    the runtime commands of `weirctl`, one function each; text or JSON stats.c       sums over workers:
+ * one walk that every view below uses metrics.c     Prometheus text of that walk; http.c serves it with /healthz
+ * through libmicrohttpd telemetry.c   the same under /weir/... of DPDK telemetry
  *
- * Threading: runs alone on its lcore, beside libmicrohttpd's and telemetry's threads, which only read counters. It talks
- * to workers through their mailboxes and through weir->snapshot. */
+ * Threading: runs alone on its lcore, beside libmicrohttpd's and telemetry's threads, which only read counters. It
+ * talks to workers through their mailboxes and through weir->snapshot. */
 #ifndef WEIR_CONTROL_H
 #define WEIR_CONTROL_H
 
@@ -18,16 +17,16 @@
 
 struct control;
 
-/* Block the signals that control takes (SIGTERM, SIGINT, SIGHUP, SIGUSR1), in the calling thread and all it starts later.
- * Called first in main. */
+/* Block the signals that control takes (SIGTERM, SIGINT, SIGHUP, SIGUSR1), in the calling thread and all it starts
+ * later. Called first in main. */
 void control_block_signals(void);
 
 /* Open the CLI socket, /metrics and telemetry as configured. Returns NULL with `error` filled (address in use, path not
  * writable: which, and what to do). The workers exist but need not run yet. plan: for `stats memory`. */
 struct control *control_new(struct weir *weir, const struct memory_plan *plan, char *error, size_t error_bytes);
 
-/* Run until SIGTERM or SIGINT and the drain after it are over (a second signal ends the drain). Returns the exit code. The
- * workers still run afterwards. */
+/* Run until SIGTERM or SIGINT and the drain after it are over (a second signal ends the drain). Returns the exit code.
+ * The workers still run afterwards. */
 int control_run(struct control *c);
 
 void control_free(struct control *c);

@@ -18,30 +18,33 @@ struct control {
     struct MHD_Daemon *http;            /* NULL: off */
     struct capture *capture;            /* NULL: none runs */
     uint16_t capture_port;
-    int capture_fd;                     /* the weirctl that waits for it; -1 */
+    int capture_fd; /* the weirctl that waits for it; -1 */
     bool draining;
     uint64_t drain_deadline_us, tick;
     bool link_up[WEIR_MAX_PORTS];
     struct mail link_mail[WEIR_MAX_WORKERS][WEIR_MAX_PORTS];
-    bool stalled[WEIR_MAX_WORKERS]; /* logged already */
+    bool stalled[WEIR_MAX_WORKERS];       /* logged already */
+    uint64_t watched_tsc, watch_from_tsc; /* watch.c: its last look; no stall counts from before */
 };
 
-/* Post a copy of `m` to a worker and wait until it is served, 2 s at most. `m` holds the answer afterwards. Returns 0 or
- * WEIR_EIO (the worker does not answer; its copy is abandoned, for it may still write to it). */
+/* Post a copy of `m` to a worker and wait until it is served, 2 s at most. `m` holds the answer afterwards. Returns 0
+ * or WEIR_EIO (the worker does not answer; its copy is abandoned, for it may still write to it). */
 int control_ask(struct control *c, uint16_t worker, struct mail *m);
 /* The same to every worker; the first failure is returned. */
 int control_ask_all(struct control *c, struct mail *m);
 
-/* Load the certificates again and publish a snapshot. Returns how many were refused (the old ones serve on); each refusal
- * is logged and, where `refusals` is not NULL, appended to it. */
+/* Load the certificates again and publish a snapshot. Returns how many were refused (the old ones serve on); each
+ * refusal is logged and, where `refusals` is not NULL, appended to it. */
 int control_reload(struct control *c, json_t *refusals);
 
 /* --- commands.c --- */
-/* Serve one connection of weirctl: read a line, answer in JSON. Takes fd; closes it, or keeps it while a capture runs. */
+/* Serve one connection of weirctl: read a line, answer in JSON. Takes fd; closes it, or keeps it while a capture runs.
+ */
 void commands_serve(struct control *c, int fd);
 /* Move captured packets to the file; ends the capture when it is complete or its weirctl is gone. */
 void commands_capture_tick(struct control *c);
-void commands_capture_end(struct control *c);
+/* failure: what ended it before its time, or NULL. */
+void commands_capture_end(struct control *c, const char *failure);
 
 /* --- socket.c --- Bind the CLI socket (0660), taking over a stale one. fd, or -1 with `error` filled. */
 int socket_open(const char *path, char *error, size_t error_bytes);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define HTTP_CONNECTIONS 16u
-#define HTTP_TIMEOUT_S 10u
+#define HTTP_TIMEOUT_S   10u
 
 static enum MHD_Result answer(struct MHD_Connection *conn, unsigned status, const char *type, void *body, size_t n,
                               enum MHD_ResponseMemoryMode mode) {
@@ -14,6 +14,8 @@ static enum MHD_Result answer(struct MHD_Connection *conn, unsigned status, cons
     if (r == NULL)
         return MHD_NO;
     MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED) /* RFC 9110 15.5.6 */
+        MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     enum MHD_Result rc = MHD_queue_response(conn, status, r);
     MHD_destroy_response(r);
     return rc;
@@ -58,17 +60,18 @@ static enum MHD_Result serve(void *cls, struct MHD_Connection *conn, const char 
     return text(conn, MHD_HTTP_NOT_FOUND, "weir serves /metrics and /healthz\n");
 }
 
-struct MHD_Daemon *http_start(struct control *c, uint32_t addr_be, uint16_t port_be, char *error,
-                              size_t error_bytes) {
+struct MHD_Daemon *http_start(struct control *c, uint32_t addr_be, uint16_t port_be, char *error, size_t error_bytes) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = port_be, .sin_addr.s_addr = addr_be};
-    struct MHD_Daemon *d = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD, ntohs(port_be), NULL, NULL, serve, c, MHD_OPTION_SOCK_ADDR, &a,
-        MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, HTTP_TIMEOUT_S, MHD_OPTION_END);
+    struct MHD_Daemon *d = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, ntohs(port_be), NULL, NULL, serve, c,
+                                            MHD_OPTION_SOCK_ADDR, &a, MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS,
+                                            MHD_OPTION_CONNECTION_TIMEOUT, HTTP_TIMEOUT_S, MHD_OPTION_END);
     if (d == NULL) {
         char addr[INET_ADDRSTRLEN];
         inet_ntop(AF_INET, &addr_be, addr, sizeof(addr));
-        snprintf(error, error_bytes, "control.http: cannot listen on %s:%u (%m); is another weir running, or is the "
-                 "address missing on this host?", addr, ntohs(port_be));
+        snprintf(error, error_bytes,
+                 "control.http: cannot listen on %s:%u (%m); is another weir running, or is the "
+                 "address missing on this host?",
+                 addr, ntohs(port_be));
     }
     return d;
 }

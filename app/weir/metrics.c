@@ -13,9 +13,9 @@ struct text {
 /* Label values may hold anything a configuration name may; escape as the format asks. */
 static void put_value(FILE *out, const char *v) {
     for (; *v != '\0'; v++) {
-        if (*v == '"' || *v == '\\')
+        if (*v == '"' || *v == '\\' || *v == '\n')
             fputc('\\', out);
-        fputc(*v, out);
+        fputc(*v == '\n' ? 'n' : *v, out);
     }
 }
 

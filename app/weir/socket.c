@@ -10,8 +10,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A socket file that nobody listens on was left by a process that was killed. */
+#define BACKLOG 16
+
+/* A socket file that nobody listens on was left by a process that was killed. Any other file is not ours to take away
+ * (connect refuses there as well). */
 static bool socket_stale(const struct sockaddr_un *a) {
+    struct stat st;
+    if (lstat(a->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+        return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
@@ -34,12 +40,14 @@ int socket_open(const char *path, char *error, size_t error_bytes) {
     if (socket_stale(&a))
         unlink(path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&a, sizeof(a)) != 0 || chmod(path, 0660) != 0 || listen(fd, 16) != 0) {
-        snprintf(error, error_bytes, "control.socket %s: %s%s", path, strerror(errno),
-                 errno == EADDRINUSE ? " (another weir runs with it; choose another path)" : "");
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    return fd;
+    bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&a, sizeof(a)) == 0;
+    if (bound && chmod(path, 0660) == 0 && listen(fd, BACKLOG) == 0) /* nobody can connect before listen */
+        return fd;
+    snprintf(error, error_bytes, "control.socket %s: %s%s", path, strerror(errno),
+             errno == EADDRINUSE ? " (another weir runs with it, or a file lies there; choose another path)" : "");
+    if (bound)
+        unlink(path);
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }

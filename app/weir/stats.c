@@ -10,6 +10,7 @@
 struct walk {
     const struct weir *weir;
     const struct memory_plan *plan;
+    uint32_t generation;
     stats_emit emit;
     void *ctx;
     struct stats_sample s;
@@ -250,7 +251,7 @@ static void walk_ports(struct walk *k) {
             emit1(k, "port", weir->ports.port[p].name, sum);
         }
     }
-    metric(k, "weir_port_link_up", "Link of the port.", true);
+    metric(k, "weir_port_link_up", "1 where the link of the port is up.", true);
     for (uint16_t p = 0; p < weir->ports.n; p++)
         emit1(k, "port", weir->ports.port[p].name, port_link_up(&weir->ports.port[p]));
 }
@@ -354,7 +355,9 @@ static void walk_server_states(struct walk *k) {
     const struct config *c = k->weir->config;
     for (int draining = 0; draining < 2; draining++) {
         metric(k, draining ? "weir_server_draining" : "weir_server_up",
-               draining ? "1: takes no new connections." : "1: takes connections from every worker.", true);
+               draining ? "1 where some worker gives the server no new connections because it drains."
+                        : "1 where the server is up in the eyes of every worker.",
+               true);
         for (uint16_t p = 0; p < c->n_pools; p++) {
             for (uint16_t s = 0; s < c->pools[p].n_servers; s++) {
                 unsigned n = 0;
@@ -394,15 +397,19 @@ static void walk_memory(struct walk *k) {
 }
 
 static void walk_build(struct walk *k) {
-    metric(k, "weir_build_info", "Version of weir; always 1.", true);
+    metric(k, "weir_build_info", "Always 1, with the version of weir as a label.", true);
     emit1(k, "version", WEIR_VERSION, 1);
     metric(k, "weir_config_generation", "Snapshots published so far: 1 at start, one more each reload.", true);
-    k->s.value = __atomic_load_n(&k->weir->snapshot, __ATOMIC_ACQUIRE)->generation;
+    k->s.value = k->generation;
     k->emit(k->ctx, &k->s);
 }
 
 void stats_walk(const struct stats_source *source, stats_emit emit, void *ctx) {
-    struct walk k = {.weir = source->weir, .plan = source->plan, .emit = emit, .ctx = ctx};
+    struct walk k = {.weir = source->weir,
+                     .plan = source->plan,
+                     .generation = __atomic_load_n(&source->generation, __ATOMIC_RELAXED),
+                     .emit = emit,
+                     .ctx = ctx};
     walk_build(&k);
     walk_ports(&k);
     walk_devices(&k);

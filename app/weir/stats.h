@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One walk over everything weir counts. /metrics, telemetry and `weirctl stats` are views of it, so a figure exists once and
- * is named once. Read-only: counters of running workers are read without locks; each is one aligned word. */
+/* One walk over everything weir counts. /metrics, telemetry and `weirctl stats` are views of it, so a figure exists
+ * once and is named once. Read-only: counters of running workers are read without locks; each is one aligned word. */
 #ifndef WEIR_STATS_H
 #define WEIR_STATS_H
 
@@ -14,8 +14,8 @@ struct stats_label {
 };
 
 struct stats_sample {
-    const char *name;  /* Prometheus name: weir_..., _total for counters */
-    const char *help;  /* one sentence */
+    const char *name; /* Prometheus name: weir_..., _total for counters */
+    const char *help; /* one sentence */
     bool gauge;
     double value;
     uint8_t n_labels;
@@ -28,6 +28,7 @@ typedef void (*stats_emit)(void *ctx, const struct stats_sample *s);
 struct stats_source {
     const struct weir *weir;
     const struct memory_plan *plan;
+    uint32_t generation; /* atomic: of the snapshot that control published last, which readers must not look into */
 };
 
 void stats_walk(const struct stats_source *source, stats_emit emit, void *ctx);

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* /weir/... of DPDK telemetry (dpdk-telemetry.py): the walk, a part a command, "metric{labels}" to value. Figures that are
- * zero are left out: a dictionary holds 256 entries. */
+/* /weir/... of DPDK telemetry (dpdk-telemetry.py): the walk, a part a command, "metric/label/label" to value. Figures
+ * that are zero are left out, for a dictionary holds 256 entries; values are whole numbers, so seconds become
+ * microseconds. */
 #include "control_int.h"
 
+#include <ctype.h>
+#include <pthread.h>
 #include <rte_telemetry.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Telemetry's callbacks carry no context. Set before they are registered, cleared at exit. */
-static const struct control *telemetry_control;
+/* Telemetry's callbacks carry no context, and its threads live on while weir goes down: the lock keeps a walk and the
+ * end of what it walks over apart. */
+static struct {
+    pthread_mutex_t lock;
+    const struct control *control; /* NULL: not there (yet, any more) */
+} telemetry = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const struct {
     const char *command, *prefix, *help;
@@ -30,40 +37,59 @@ struct part_walk {
     const char *prefix;
 };
 
+/* "weir_worker_busy_seconds_total" to "worker_busy_microseconds_total". Returns the factor that belongs to it. */
+static double metric_key(const char *name, char *key, size_t size) {
+    static const char unit[] = "_seconds";
+    const char *from = name + strlen("weir_"), *seconds = strstr(name, unit);
+    if (seconds == NULL) {
+        snprintf(key, size, "%s", from);
+        return 1;
+    }
+    snprintf(key, size, "%.*s_microseconds%s", (int)(seconds - from), from, seconds + strlen(unit));
+    return 1e6;
+}
+
 static void part_sample(void *ctx, const struct stats_sample *s) {
     struct part_walk *p = ctx;
-    char key[RTE_TEL_MAX_STRING_LEN / 2 + 1];
-    size_t skip = strlen("weir_");
+    char key[RTE_TEL_MAX_STRING_LEN];
     if (strncmp(s->name, p->prefix, strlen(p->prefix)) != 0 || s->value <= 0)
         return;
-    int n = snprintf(key, sizeof(key), "%s", s->name + skip);
-    for (uint8_t i = 0; i < s->n_labels && n > 0 && (size_t)n < sizeof(key); i++)
-        n += snprintf(key + n, sizeof(key) - (size_t)n, ".%s", s->labels[i].value);
-    /* Telemetry takes only letters, digits, '_', '/', '.' and a few more in names. */
+    double factor = metric_key(s->name, key, sizeof(key));
+    size_t n = strlen(key);
+    for (uint8_t i = 0; i < s->n_labels && n < sizeof(key); i++)
+        n += (size_t)snprintf(key + n, sizeof(key) - n, "/%s", s->labels[i].value);
+    /* Telemetry takes only letters, digits, '_' and '/' in names. */
     for (char *k = key; *k != '\0'; k++)
-        if (strchr(" :\"{}", *k) != NULL)
+        if (!isalnum((unsigned char)*k) && *k != '/')
             *k = '_';
-    rte_tel_data_add_dict_u64(p->data, key, (uint64_t)s->value);
+    rte_tel_data_add_dict_u64(p->data, key, (uint64_t)(s->value * factor));
 }
 
 static int part_answer(const char *command, const char *params, struct rte_tel_data *data) {
     (void)params;
     rte_tel_data_start_dict(data);
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(parts); i++) {
-        if (strcmp(command, parts[i].command) != 0 || telemetry_control == NULL)
-            continue;
+    pthread_mutex_lock(&telemetry.lock);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(parts) && telemetry.control != NULL; i++) {
         struct part_walk p = {data, parts[i].prefix};
-        stats_walk(&telemetry_control->source, part_sample, &p);
+        if (strcmp(command, parts[i].command) == 0)
+            stats_walk(&telemetry.control->source, part_sample, &p);
     }
+    pthread_mutex_unlock(&telemetry.lock);
     return 0;
 }
 
+static void telemetry_set(const struct control *c) {
+    pthread_mutex_lock(&telemetry.lock);
+    telemetry.control = c;
+    pthread_mutex_unlock(&telemetry.lock);
+}
+
 void telemetry_register(struct control *c) {
-    telemetry_control = c;
+    telemetry_set(c);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(parts); i++)
         rte_telemetry_register_cmd(parts[i].command, part_answer, parts[i].help);
 }
 
 void telemetry_unregister(void) {
-    telemetry_control = NULL;
+    telemetry_set(NULL);
 }

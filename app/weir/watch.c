@@ -4,15 +4,17 @@
 #include <rte_cycles.h>
 #include <stdlib.h>
 
-#define STALL_LOG_S 1u
+#define STALL_LOG_S   1u
 #define STALL_ABORT_S 10u
-#define LINK_EVERY 25u /* ticks */
+#define PAUSE_S       5u  /* a look so late means that the whole process stood still: SIGSTOP, a machine suspended */
+#define LINK_EVERY    25u /* ticks */
 
-static void watch_worker(struct control *c, uint16_t i) {
+static void watch_worker(struct control *c, uint16_t i, uint64_t now) {
     uint64_t last = __atomic_load_n(&c->weir->workers[i]->turn_tsc, __ATOMIC_RELAXED);
     if (last == 0)
         return; /* not in its loop yet */
-    uint64_t now = rte_rdtsc();
+    if (last < c->watch_from_tsc)
+        last = c->watch_from_tsc;
     uint64_t s = now > last ? (now - last) / rte_get_tsc_hz() : 0;
     if (s < STALL_LOG_S) {
         if (c->stalled[i])
@@ -48,8 +50,12 @@ static void watch_link(struct control *c, uint16_t port) {
 }
 
 void watch_tick(struct control *c) {
+    uint64_t now = rte_rdtsc();
+    if (c->watched_tsc != 0 && now - c->watched_tsc > PAUSE_S * rte_get_tsc_hz())
+        c->watch_from_tsc = now;
+    c->watched_tsc = now;
     for (uint16_t i = 0; i < c->weir->n_workers; i++)
-        watch_worker(c, i);
+        watch_worker(c, i, now);
     if (c->tick % LINK_EVERY == 0)
         for (uint16_t p = 0; p < c->weir->ports.n; p++)
             watch_link(c, p);

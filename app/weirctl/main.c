@@ -58,7 +58,7 @@ static int run(const struct arguments *a, char **words, int n) {
     for (; used < n && used < 5; used++)
         request[used] = words[used];
     const char *filter = NULL;
-    if (strcmp(words[0], "stats") == 0 && n > 1) {
+    if (strcmp(words[0], "stats") == 0 && n == 2) {
         filter = words[1];
         used = 1;
     }
@@ -91,10 +91,11 @@ static int run(const struct arguments *a, char **words, int n) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-                                            {"all", no_argument, NULL, 'a'},          {"write", required_argument, NULL, 'w'},
-                                            {"count", required_argument, NULL, 'c'},  {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'V'},      {0}};
+    static const struct option options[] = {
+        {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
+        {"all", no_argument, NULL, 'a'},          {"write", required_argument, NULL, 'w'},
+        {"count", required_argument, NULL, 'c'},  {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {0}};
     struct arguments a = {.socket = WEIRCTL_DEFAULT_SOCKET};
     for (int o; (o = getopt_long(argc, argv, "s:jaw:c:hV", options, NULL)) != -1;) {
         switch (o) {

@@ -18,14 +18,21 @@ static long long number(const json_t *o, const char *key) {
 static const struct {
     const char *prefix, *title;
 } sections[] = {
-    {"weir_build_", "Build"},     {"weir_config_", "Configuration"},
-    {"weir_port_", "Ports"},      {"weir_listener_", "Listeners"},
-    {"weir_server_", "Servers"},  {"weir_worker_", "Workers"},
+    {"weir_build_", "Build"},
+    {"weir_config_", "Configuration"},
+    {"weir_port_", "Ports"},
+    {"weir_listener_", "Listeners"},
+    {"weir_server_", "Servers"},
+    {"weir_worker_", "Workers"},
     {"weir_sessions", "Connections"},
-    {"weir_tcp_", "TCP"},         {"weir_tls_", "TLS"},
-    {"weir_mqtt_", "MQTT"},       {"weir_udp_", "UDP"},
-    {"weir_drops_", "Drops"},     {"weir_memory_", "Memory"},
-    {"weir_mbufs", "Buffers"},    {"weir_", "Other"},
+    {"weir_tcp_", "TCP"},
+    {"weir_tls_", "TLS"},
+    {"weir_mqtt_", "MQTT"},
+    {"weir_udp_", "UDP"},
+    {"weir_drops_", "Drops"},
+    {"weir_memory_", "Memory"},
+    {"weir_mbufs", "Buffers"},
+    {"weir_", "Other"},
 };
 
 static unsigned section_of(const char *name) {
@@ -46,13 +53,14 @@ static void print_sample(const json_t *s, unsigned section) {
     const char *name = text(s, "name"), *key;
     json_t *value;
     char series[160] = "";
-    size_t n = 0, skip = strlen(sections[section].prefix);
+    const char *prefix = sections[section].prefix;
+    size_t n = 0, skip = prefix[strlen(prefix) - 1] == '_' ? strlen(prefix) : strlen("weir_");
     json_object_foreach(json_object_get(s, "labels"), key, value) {
         int more = snprintf(series + n, sizeof(series) - n, "%s%s", n != 0 ? " " : "", json_string_value(value));
         if (more > 0 && n + (size_t)more < sizeof(series))
             n += (size_t)more;
     }
-    printf("  %-30s %-44s", name + (strlen(name) > skip ? skip : 0), series);
+    printf("  %-30s %-44s", name + skip, series);
     print_value(json_number_value(json_object_get(s, "value")));
     putchar('\n');
 }
@@ -91,7 +99,8 @@ static void print_flows(const json_t *answer) {
         if (json_object_get(f, "server") != NULL)
             printf("server:%s ", text(f, "server"));
         printf("worker:%lld port:%s\n\t", number(f, "worker"), text(f, "port"));
-        printf("%s%swscale:%lld,%lld rto:%.3g rtt:%.3g/%.3g mss:%lld cwnd:%lld ", json_is_true(json_object_get(f, "ts")) ? "ts " : "",
+        printf("%s%swscale:%lld,%lld rto:%.3g rtt:%.3g/%.3g mss:%lld cwnd:%lld ",
+               json_is_true(json_object_get(f, "ts")) ? "ts " : "",
                json_is_true(json_object_get(f, "sack")) ? "sack " : "", scale >> 4, scale & 15,
                (double)number(f, "rto_us") / 1e3, (double)number(f, "srtt_us") / 1e3,
                (double)number(f, "rttvar_us") / 1e3, number(f, "mss"), number(f, "cwnd"));
