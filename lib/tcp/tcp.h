@@ -2,21 +2,24 @@
 /* lib/tcp: TCP of both roles, one core an instance, no thread, no clock, no socket: packets and time in, packets and
  * events out.
  *
- *   in:   path.c -> tcp_input_burst (one bulk flow lookup) -> tcp_in.c (checks in RFC 9293 3.10.7 order, header
- *         prediction first) -> tcp_state.c (steps x state table) -> tcp_reasm.c; in-order payload lies on the flow's
- *         receive rope; a flow with news is on the READY list once
- *   up:   session.c pops READY flows, takes bytes from tcp_conn_rx, tells tcp_conn_consumed, queues with tcp_conn_send
- *   out:  flows with something to send are on the PENDING list; tcp_output.c serves it by deficit round robin and cuts
- *         segments; ACKs leave once a flow a turn
- *   time: one lazy wheel node a flow (tcp_timer.c)
+ *   in:   path.c -> tcp_input_burst (tcp_in.c: one bulk flow lookup, header prediction) -> tcp_state.c (RFC 9293 3.10.7
+ *         as a table of steps x state) -> tcp_loss.c (ACKs), tcp_text.c (payload, FIN, window) -> tcp_reasm.c (out of
+ *         order); to no flow: tcp_listen.c; in-order payload lies on the flow's receive rope; a flow with news is on
+ * the READY list once up:   session.c pops READY flows, takes bytes from tcp_conn_rx, tells tcp_conn_consumed, queues
+ * with tcp_conn_send (tcp_conn.c) out:  flows with something to send are on the PENDING list; tcp_output (tcp_out.c)
+ * serves it by deficit round robin, tcp_build.c makes each segment; ACKs leave once a flow a turn time: one lazy wheel
+ * node a flow (tcp_timer.c) memory: tcp_core.c; congestion control: tcp_cc.c, cc_reno.c; ICMP errors: tcp_icmp.c;
+ * looking on: tcp_info.c
  *
  * RFCs here: 9293 (state machine), 7323 (window scale, timestamps, PAWS), 2018 (SACK: generated; received blocks are
- * parsed), 5681 and 6582 (congestion control, NewReno), 6298 (RTO), 6928 (IW10), 5961 (blind attacks: challenge ACKs,
- * rate limited), 6528 (ISN), 1122 4.2 (keep-alive, delayed ACK, silly window), 6191 (TIME-WAIT reuse).
+ * parsed), 5681 and 6582 (congestion control, NewReno), 3042 and 5827
+ * (limited and early retransmit), 8985 7 (probe timeout, simplified), 6298 (RTO), 6928 (IW10), 5927 (ICMP), 5961 (blind
+ * attacks: challenge ACKs, rate limited), 6528 (ISN), 1122 4.2 (keep-alive, delayed ACK, silly window), 6191 (TIME-WAIT
+ * reuse).
  *
- * Names and ownership: a connection is a tcp_id (pool index; 0 none) together with its generation. Everything reached
- * through it belongs to the core. Once tcp_conn_release is called the id is the core's own: it goes through FIN,
- * TIME-WAIT and so on alone and raises no more events.
+ * Names and ownership: a connection is a tcp_id (pool index; 0 none), the owner's until it releases or aborts the flow:
+ * then the index is used again. Everything reached through it belongs to the core. Once tcp_conn_release is called the
+ * id is the core's own: it goes through FIN, TIME-WAIT and so on alone and raises no more events.
  *
  * Memory: struct tcp_conn <= 256 B, hot fields in the first two cache lines; ropes hold mbufs only while data waits;
  * pools and table are made at init. Limits: max_conns; out-of-order data per flow bounded by the advertised window and
@@ -40,10 +43,11 @@ typedef uint32_t tcp_id;
 #define TCP_BURST         64 /* most segments in a tcp_input_burst call */
 
 /* RFC 9293 3.3.2 */
+/* clang-format off */
 #define TCP_STATES(X)                                                                                                  \
-    X(CLOSED)                                                                                                          \
-    X(SYN_SENT)                                                                                                        \
-    X(SYN_RECEIVED) X(ESTABLISHED) X(FIN_WAIT_1) X(FIN_WAIT_2) X(CLOSE_WAIT) X(CLOSING) X(LAST_ACK) X(TIME_WAIT)
+    X(CLOSED) X(SYN_SENT) X(SYN_RECEIVED) X(ESTABLISHED) X(FIN_WAIT_1) X(FIN_WAIT_2) X(CLOSE_WAIT) X(CLOSING)          \
+    X(LAST_ACK) X(TIME_WAIT)
+/* clang-format on */
 enum tcp_state {
 #define X(name) TCP_##name,
     TCP_STATES(X)

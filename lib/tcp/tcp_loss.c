@@ -114,9 +114,9 @@ static void skip_sacked(struct tcp_conn *c, const struct tcp_seg *seg) {
  * (RFC 5827 3.1), else only the RTO could find the loss. */
 static uint32_t dup_threshold(const struct tcp_conn *c) {
     uint32_t segments = (c->snd_max - c->snd_una + c->mss - 1) / c->mss;
-    if (segments >= TCP_DUP_THRESHOLD + 1 || seq_lt(c->snd_nxt, tcp_snd_end(c)))
+    if (segments < 2 || segments > TCP_DUP_THRESHOLD || seq_lt(c->snd_nxt, tcp_snd_end(c)))
         return TCP_DUP_THRESHOLD;
-    return segments > 2 ? segments - 1 : 1;
+    return segments - 1;
 }
 
 /* RFC 6582 3.2 step 2: duplicates for what an earlier loss event covered are its echo, unless SACK shows a new hole. */
