@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "stats.h"
 
-#include <rte_cycles.h>
 #include <rte_mempool.h>
 #include <stdio.h>
 #include <string.h>
@@ -101,11 +100,11 @@ static void walk_times(struct walk *k) {
          true, true},
     };
     char id[12];
-    double hz = (double)rte_get_tsc_hz();
+    double s_per_tick = (double)k->weir->clock.mult / 4294967296.0 / 1e6; /* clock.h */
     for (size_t f = 0; f < WEIR_ARRAY_LEN(times); f++) {
         metric(k, times[f].name, times[f].help, times[f].gauge);
         for (uint16_t i = 0; i < k->weir->n_workers; i++)
-            emit1(k, "worker", number(id, i), field_read(&times[f], &k->weir->workers[i]->stats) / hz);
+            emit1(k, "worker", number(id, i), field_read(&times[f], &k->weir->workers[i]->stats) * s_per_tick);
     }
 }
 

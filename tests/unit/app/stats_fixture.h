@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A weir made by hand, for the views of its statistics: two ports, three listeners, two pools of servers, and workers
+ * that never ran. */
+#ifndef WEIR_STATS_FIXTURE_H
+#define WEIR_STATS_FIXTURE_H
+
+#include <criterion/criterion.h>
+#include <rte_eal.h>
+#include <rte_mbuf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "weir/stats.h"
+
+#define FIXTURE_HZ 1000000000ull /* of the workers' clock */
+
+struct stats_fixture {
+    struct config config;
+    struct memory_plan plan;
+    struct weir weir;
+    struct stats_source source;
+};
+
+static struct stats_fixture fx; /* too large for a stack */
+
+static inline void fixture_names(struct config *c) {
+    static const char *const listeners[] = {"mqtts", "mqtt", "coap"}, *const ports[] = {"front", "back"};
+    c->n_ports = WEIR_ARRAY_LEN(ports);
+    for (uint16_t i = 0; i < c->n_ports; i++)
+        snprintf(c->ports[i].name, sizeof(c->ports[i].name), "%s", ports[i]);
+    c->n_listeners = WEIR_ARRAY_LEN(listeners);
+    for (uint16_t i = 0; i < c->n_listeners; i++)
+        snprintf(c->listeners[i].name, sizeof(c->listeners[i].name), "%s", listeners[i]);
+    c->n_pools = 2;
+    for (uint16_t p = 0; p < c->n_pools; p++) {
+        snprintf(c->pools[p].name, sizeof(c->pools[p].name), "pool%u", p);
+        c->pools[p].n_servers = 2;
+        for (uint16_t s = 0; s < 2; s++) {
+            c->pools[p].servers[s].id = c->n_servers++;
+            snprintf(c->pools[p].servers[s].name, sizeof(c->pools[p].servers[s].name), "b%u", s + 1);
+        }
+    }
+}
+
+/* A pool that holds n mbufs, all of them there. */
+static inline struct rte_mempool *fixture_pool(uint16_t port, uint16_t worker, unsigned n) {
+    char name[RTE_MEMPOOL_NAMESIZE];
+    snprintf(name, sizeof(name), "mbufs_p%u_w%u", port, worker);
+    struct rte_mempool *mp = rte_pktmbuf_pool_create(name, n, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    cr_assert(mp != NULL);
+    return mp;
+}
+
+static inline void fixture_eal(void) {
+    char args[][24] = {"test", "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m64", "--log-level=error"};
+    char *argv[WEIR_ARRAY_LEN(args)];
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(args); i++)
+        argv[i] = args[i];
+    cr_assert_geq(rte_eal_init(WEIR_ARRAY_LEN(args), argv), 0, "EAL does not start");
+}
+
+static inline void fixture_make(uint16_t n_workers) {
+    fixture_names(&fx.config);
+    fx.config.memory.max_connections = 1000;
+    fx.config.cores.n_workers = n_workers;
+    for (uint16_t i = 0; i < fx.config.n_ports; i++)
+        fx.config.ports[i].device = (char[]){"net_null0"}; /* memory_plan_make looks at it, here and now */
+    memory_plan_make(&fx.config, NULL, &fx.plan);
+    fx.weir.config = &fx.config;
+    fx.weir.clock.mult = (uint64_t)(((unsigned __int128)1000000 << 32) / FIXTURE_HZ);
+    fx.weir.n_workers = n_workers;
+    fx.weir.ports.n = fx.config.n_ports;
+    for (uint16_t i = 0; i < n_workers; i++) {
+        fx.weir.workers[i] = aligned_alloc(WEIR_CACHE_LINE, RTE_ALIGN_CEIL(sizeof(struct worker), WEIR_CACHE_LINE));
+        cr_assert(fx.weir.workers[i] != NULL);
+        memset(fx.weir.workers[i], 0, sizeof(struct worker));
+    }
+    for (uint16_t p = 0; p < fx.weir.ports.n; p++) {
+        memcpy(fx.weir.ports.port[p].name, fx.config.ports[p].name, sizeof(fx.config.ports[p].name));
+        for (uint16_t i = 0; i < n_workers; i++)
+            fx.weir.ports.port[p].pools[i] = fixture_pool(p, i, 15);
+    }
+    fx.source = (struct stats_source){.weir = &fx.weir, .plan = &fx.plan, .generation = 1};
+}
+
+static inline void fixture_free(void) {
+    for (uint16_t p = 0; p < fx.weir.ports.n; p++)
+        for (uint16_t i = 0; i < fx.weir.n_workers; i++)
+            rte_mempool_free(fx.weir.ports.port[p].pools[i]);
+    for (uint16_t i = 0; i < fx.weir.n_workers; i++)
+        free(fx.weir.workers[i]);
+    memset(&fx, 0, sizeof(fx));
+}
+
+#endif
