@@ -44,13 +44,16 @@ void session_finish(struct worker *w, struct session *s, enum session_end end) {
     session_free(w, s);
 }
 
-/* close_notify where TLS is up. False: no mbuf for it now. */
+/* close_notify where TLS is up. False: not yet, for want of an mbuf or because libssl is at work elsewhere; the session is
+ * visited again. A FIN without it would look like a cut stream. */
 static bool notify_client(struct worker *w, struct session *s) {
     struct rope wire = {0};
     int rc = s->tls != 0 && tls_established(&w->tls, s->tls) ? tls_close(&w->tls, s->tls, &wire) : WEIR_ESTATE;
-    if (rc == 0 && tcp_conn_send(&w->tcp, s->client, &wire) != 0)
+    if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, &wire) != 0)
         rope_clear(&wire);
-    return rc != WEIR_ENOMEM;
+    if (rc == WEIR_ENOMEM)
+        tcp_conn_again(&w->tcp, s->client, TCP_EV_WRITABLE);
+    return rc != WEIR_ENOMEM && rc != WEIR_MORE;
 }
 
 /* FIN behind what is queued. */
@@ -128,10 +131,8 @@ static void close_downwards(struct worker *w, struct session *s) {
     if (!(s->flags & SESSION_SERVER_EOF) || s->flags & SESSION_CLIENT_SHUT)
         return;
     session_reason(s, SESSION_END_SERVER_CLOSED);
-    if (!notify_client(w, s)) { /* a bare FIN would look like a cut stream: the next turn tries again */
-        tcp_conn_again(&w->tcp, s->client, TCP_EV_WRITABLE);
+    if (!notify_client(w, s))
         return;
-    }
     shut_client(w, s);
     if (s->flags & SESSION_MQTT)
         session_deadline(w, s, HALF_CLOSED_MS);

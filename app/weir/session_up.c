@@ -15,10 +15,9 @@ static int session_tls_failed(struct worker *w, struct session *s, struct rope *
 /* Opens what is there, as far as c2s may grow. Returns 1 where the session was ended, 2 where more will come of what is here
  * already: whole records are left, or the handshake engine is at work. */
 static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
-    struct rope wire = {0};
-    if (s->c2s.len_bytes >= C2S_MAX)
-        return 2;
-    int v = tls_input(&w->tls, s->tls, rx, &s->c2s, &wire, C2S_MAX - s->c2s.len_bytes);
+    struct rope wire = {0}, none = {0};
+    bool full = s->c2s.len_bytes >= C2S_MAX; /* an answer of the engine is taken all the same: our own records wait in it */
+    int v = tls_input(&w->tls, s->tls, full ? &none : rx, &s->c2s, &wire, full ? 0 : C2S_MAX - s->c2s.len_bytes);
     if (v < 0)
         return session_tls_failed(w, s, &wire);
     if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, &wire) != 0)
@@ -26,7 +25,7 @@ static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
     if (v & TLS_CLOSE)
         s->flags |= SESSION_TLS_EOF;
     if (!(v & TLS_MORE_WORK))
-        return v & TLS_BUSY ? 2 : 0;
+        return full || v & TLS_BUSY ? 2 : 0;
     if (s->c2s.len_bytes < C2S_MAX)
         tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
     return 2;

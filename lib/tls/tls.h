@@ -163,7 +163,9 @@ bool tls_established(const struct tls_core *core, tls_id id);
  * records on another core, ciphertext comes with a later tls_input; 0 then says: again when tls_poll names it. */
 int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes);
 
-/* Append close_notify (once). Returns 0, WEIR_ENOMEM or WEIR_ESTATE. */
+/* Append close_notify (once). Returns 0, WEIR_ENOMEM, WEIR_ESTATE, or WEIR_MORE: libssl, which carries the records on
+ * another core, is still at work; what it writes comes with a later tls_input, and nothing may end the stream before.
+ * Ask again when tls_poll names the connection: WEIR_ESTATE then says that all is out. */
 int tls_close(struct tls_core *core, tls_id id, struct rope *wire);
 
 struct tls_info {

@@ -311,15 +311,17 @@ int tls_libssl_seal(struct tls_core *core, struct tls_conn *c, struct rope *plai
 
 int tls_libssl_close(struct tls_core *core, struct tls_conn *c, struct rope *wire) {
     struct tls_msg *msg = msg_of(core, c);
-    int rc = 0;
+    bool busy = c->flags & (TLS_F_IN_FLIGHT | TLS_F_CLOSE_OWED) || msg->unread;
 
-    if (c->flags & TLS_F_IN_FLIGHT || msg->unread)
-        c->flags |= TLS_F_CLOSE_OWED;
-    else if (request(core, c, TLS_REQ_CLOSE))
-        rc = answer_take(msg, wire);
+    if (c->flags & TLS_F_WRITE_CLOSED)
+        return busy ? WEIR_MORE : WEIR_ESTATE;
     c->flags |= TLS_F_WRITE_CLOSED;
     core->stats.close_notify_out++;
-    return rc;
+    if (busy)
+        c->flags |= TLS_F_CLOSE_OWED;
+    else if (request(core, c, TLS_REQ_CLOSE))
+        return answer_take(msg, wire);
+    return WEIR_MORE;
 }
 
 /* --- once a turn --- */

@@ -215,11 +215,9 @@ int tls_close(struct tls_core *core, tls_id id, struct rope *wire) {
     static const uint8_t close_notify[2] = {1, TLS_ALERT_CLOSE_NOTIFY};
     struct tls_conn *c = tls_conn_get(core, id);
 
-    if (c->flags & TLS_F_WRITE_CLOSED)
-        return WEIR_ESTATE;
     if (c->phase == TLS_PHASE_LIBSSL)
         return tls_libssl_close(core, c, wire);
-    if (c->phase != TLS_PHASE_OPEN)
+    if (c->flags & TLS_F_WRITE_CLOSED || c->phase != TLS_PHASE_OPEN)
         return WEIR_ESTATE;
     if (tls_record_seal_bytes(core, c, id, TLS_CT_ALERT, close_notify, sizeof(close_notify), wire) < 0)
         return WEIR_ENOMEM;
