@@ -101,6 +101,8 @@ static uint32_t step(struct sim *sim) {
         if (!(sim->asleep & 1u << w))
             moved += worker_turn(sim->weir.workers[w], sim->now_us);
     }
+    if (sim->weir.n_engines != 0 && sim_rng_below(&sim->rng, 2) == 0)
+        moved += tls_engine_run(sim->weir.engines[0], 1 + sim_rng_below(&sim->rng, 4));
     moved += sim_wire_out(sim);
     moved += sim_host_receive(&sim->host[0]) + sim_host_receive(&sim->host[1]);
     sim_clients_run(sim);

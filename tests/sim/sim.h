@@ -31,6 +31,7 @@
 #define SIM_MAX_CLIENTS 256u
 #define SIM_MAX_FAULTS  64u
 #define SIM_MAX_SERVERS 4u
+#define SIM_TLS_SHAPES  7u /* suites that clients insist on */
 #define SIM_WORKERS     2u
 #define SIM_MBUFS       3072u /* of the system under test, a port and worker */
 #define SIM_HOST_MBUFS  16384u
@@ -102,6 +103,7 @@ struct sim_setup {
     bool steered;    /* the device spreads flows as struct steer does */
     bool per_packet; /* else: by flow, at a queue that may not be the owner's */
     bool multi_seg, hw_cksum, hold_tx;
+    bool handshake_core; /* else workers shake hands themselves */
     uint8_t proxy_protocol;
     const char *policy; /* of the brokers */
     struct sim_link_config link;
@@ -287,7 +289,7 @@ struct sim {
     struct mail mail;
     struct flow_row rows[64];
     bool mailed, lenient, strangers;
-    SSL_CTX *client_tls[4];
+    SSL_CTX *client_tls[SIM_TLS_SHAPES];
     uint64_t steps, famine_victims;
 };
 

@@ -70,6 +70,7 @@ static void draw_shape(struct sim_setup *s, struct sim_rng *r) {
         s->pairs = between(r, 2, 12);
     if (once_in(r, 3))
         s->handshakes = between(r, 1, 3);
+    s->handshake_core = once_in(r, 3);
     s->n_clients = between(r, 8, 60);
     s->messages = between(r, 1, 40);
     s->message_bytes = once_in(r, 3) ? 100000 : 3000;
@@ -118,16 +119,17 @@ void sim_setup_draw(struct sim_setup *s, uint64_t seed) {
 }
 
 void sim_setup_print(const struct sim_setup *s, char *text, size_t room) {
-    int n = snprintf(
-        text, room,
-        "%u worker%s, %u queue%s%s%s, %u servers, %u clients, %u messages of %u, bulk %u; loss %u dup %u "
-        "reorder %u corrupt %u ppm, %u us, %lu B/s;%s%s%s pairs %u, handshakes %u, ring %u, PROXY %u, %s%s;",
-        s->n_workers, s->n_workers > 1 ? "s" : "", s->n_queues, s->n_queues > 1 ? "s" : "",
-        s->steered ? " steered" : "", s->per_packet ? " per packet" : "", s->n_servers, s->n_clients, s->messages,
-        s->message_bytes, s->bulk_bytes, s->link.loss_ppm, s->link.dup_ppm, s->link.reorder_ppm, s->link.corrupt_ppm,
-        s->link.delay_us, (unsigned long)s->link.bytes_per_s, s->multi_seg ? " chains" : "",
-        s->hw_cksum ? " offload" : "", s->hold_tx ? " hold" : "", s->pairs, s->handshakes, s->ring_slots,
-        s->proxy_protocol, s->policy, s->manners[SIM_MANNER_RESET] ? ", bad servers" : "");
+    int n =
+        snprintf(text, room,
+                 "%u worker%s, %u queue%s%s%s, %u servers, %u clients, %u messages of %u, bulk %u; loss %u dup %u "
+                 "reorder %u corrupt %u ppm, %u us, %lu B/s;%s%s%s%s pairs %u, handshakes %u, ring %u, PROXY %u, %s%s;",
+                 s->n_workers, s->n_workers > 1 ? "s" : "", s->n_queues, s->n_queues > 1 ? "s" : "",
+                 s->steered ? " steered" : "", s->per_packet ? " per packet" : "", s->n_servers, s->n_clients,
+                 s->messages, s->message_bytes, s->bulk_bytes, s->link.loss_ppm, s->link.dup_ppm, s->link.reorder_ppm,
+                 s->link.corrupt_ppm, s->link.delay_us, (unsigned long)s->link.bytes_per_s,
+                 s->handshake_core ? " handshake core" : "", s->multi_seg ? " chains" : "",
+                 s->hw_cksum ? " offload" : "", s->hold_tx ? " hold" : "", s->pairs, s->handshakes, s->ring_slots,
+                 s->proxy_protocol, s->policy, s->manners[SIM_MANNER_RESET] ? ", bad servers" : "");
     static const char *const names[] = {
 #define X(name) #name,
         SIM_FAULTS(X)

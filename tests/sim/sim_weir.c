@@ -21,6 +21,9 @@
 #include <unistd.h>
 
 #define QUEUE_SLOTS 512u
+/* The last of each is none that IPsec-MB takes over: its records stay with libssl. */
+#define CIPHERS "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA256"
+#define SUITES  "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_128_CCM_SHA256"
 
 static struct {
     struct sim_queue queue[2][SIM_WORKERS];
@@ -169,7 +172,8 @@ static void config_text(const struct sim_setup *s, char *text, size_t room) {
                      "ports:\n"
                      "  - {name: front, device: \"net_ring0\", addresses: [198.18.0.1/24]}\n"
                      "  - {name: back, device: \"net_ring1\", addresses: [198.18.1.1/24]}\n"
-                     "tls:\n  - {name: t, certificate: server.crt, key: server.key}\n"
+                     "tls:\n  - {name: t, certificate: server.crt, key: server.key, ciphers: \"" CIPHERS
+                     "\", ciphersuites: \"" SUITES "\"}\n"
                      "pools:\n",
                      s->n_workers == 2 ? "0, 0" : "0");
     n += pool_text(s, "brokers", s->policy, SIM_MQTT, text + n, room - (size_t)n);
@@ -271,6 +275,10 @@ bool sim_weir_open(struct sim *sim) {
         sim_fail(sim, "set-up: %s", error);
         return false;
     }
+    if (sim->setup.handshake_core) {
+        weir->engines[0] = tls_engine_new("sim", sim->plan.handshakes_per_worker * weir->n_workers, SOCKET_ID_ANY);
+        weir->n_engines = weir->engines[0] != NULL;
+    }
     for (uint16_t i = 0; i < weir->n_workers; i++) {
         weir->workers[i] = worker_new(weir, i, &sim->plan, sim->now_us, error, sizeof(error));
         if (weir->workers[i] == NULL) {
@@ -284,6 +292,7 @@ bool sim_weir_open(struct sim *sim) {
 void sim_weir_close(struct sim *sim) {
     for (uint16_t i = 0; i < sim->weir.n_workers; i++)
         worker_free(sim->weir.workers[i]);
+    tls_engine_free(sim->weir.engines[0]);
     worker_rings_free(&sim->weir);
     snapshot_free(sim->weir.snapshot);
     config_free(sim->config);
