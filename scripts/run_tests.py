@@ -331,7 +331,7 @@ def run(options, tally):
     if "layers" in wanted:
         layers(tally)
     if wanted & {"live", "demo"}:
-        build(tally, RELEASE, ["--buildtype=release", "-Db_lto=true", "-Dwerror=true"], 900)
+        build(tally, RELEASE, ["--buildtype=release", "-Db_lto=true", "-Dwerror=true"], 1500)
     if "unit" in wanted:
         # Without LTO: a hundred small programs would each link all of it again.
         build(tally, TESTS, ["--buildtype=release", "-Db_lto=false", "-Dwerror=true", "-Dtests=true",
