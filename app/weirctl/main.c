@@ -97,7 +97,9 @@ int main(int argc, char **argv) {
         {"count", required_argument, NULL, 'c'},  {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},      {0}};
     struct arguments a = {.socket = WEIRCTL_DEFAULT_SOCKET};
-    for (int o; (o = getopt_long(argc, argv, "s:jaw:c:hV", options, NULL)) != -1;) {
+    char why[96];
+    opterr = 0; /* usage() speaks */
+    for (int o; (o = getopt_long(argc, argv, ":s:jaw:c:hV", options, NULL)) != -1;) {
         switch (o) {
         case 's':
             a.socket = optarg;
@@ -120,8 +122,13 @@ int main(int argc, char **argv) {
         case 'V':
             printf("weirctl %s\n", WEIR_VERSION);
             return 0;
-        default:
-            return usage("unknown option");
+        case ':':
+            snprintf(why, sizeof(why), "option -%c needs a value", optopt);
+            return usage(why);
+        default: /* optopt is 0 for a long option */
+            snprintf(why, sizeof(why), "unknown option %.1s%.60s", optopt ? "-" : "",
+                     optopt ? (char[]){(char)optopt, '\0'} : argv[optind - 1]);
+            return usage(why);
         }
     }
     if (optind == argc)

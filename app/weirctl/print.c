@@ -69,6 +69,7 @@ static void print_stats(const json_t *answer, bool all, const char *filter) {
     const json_t *samples = json_object_get(answer, "samples");
     size_t i;
     json_t *s;
+    bool any = false;
     for (unsigned section = 0; section < sizeof(sections) / sizeof(sections[0]); section++) {
         bool titled = false;
         json_array_foreach(samples, i, s) {
@@ -78,10 +79,12 @@ static void print_stats(const json_t *answer, bool all, const char *filter) {
                 continue;
             if (!titled)
                 printf("%s\n", sections[section].title);
-            titled = true;
+            titled = any = true;
             print_sample(s, section);
         }
     }
+    if (!any && filter != NULL)
+        printf("no metric with \"%s\" in its name%s\n", filter, all ? "" : " is other than zero (-a shows zeros)");
 }
 
 /* --- flows: two lines each, like ss -ti --- */
@@ -123,7 +126,7 @@ static void print_states(const json_t *states) {
     bool same = true;
     json_array_foreach(states, i, s) same = same && strcmp(json_string_value(s), first) == 0;
     if (same) {
-        printf("%-10s", first);
+        printf("%s", first);
         return;
     }
     json_array_foreach(states, i, s) printf("%s%s", i != 0 ? "," : "", json_string_value(s));
