@@ -88,7 +88,7 @@ struct memory_plan {
     uint32_t sessions_per_worker;   /* one a pair */
     uint32_t handshakes_per_worker; /* 0 without TLS */
     uint32_t key_cache_entries;
-    uint32_t rope_mbufs;            /* a worker's budget on each port: tcp_config.rx_budget_mbufs */
+    uint32_t rope_mbufs;            /* a worker's budget on each port: half for receive ropes, half for send ropes */
     uint32_t mbufs[WEIR_MAX_PORTS]; /* pool of one (port, worker) */
     struct memory_row rows[MEMORY_POOL_COUNT];
     uint64_t worker_bytes; /* our own and EAL's, one worker */

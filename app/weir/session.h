@@ -49,6 +49,7 @@ struct session {
     uint16_t listener, pool;
     uint16_t server_index, source_port_be;
     uint32_t source_addr_be;
+    uint32_t c2s_charged; /* mbufs of c2s as last told to TCP's budget */
     lb_tried tried;
     uint64_t key_hash;
 };
@@ -71,6 +72,8 @@ uint32_t session_close_some(struct worker *w, uint32_t max);
 /* Move what can be moved, both ways, and carry closes across. May end and free the session: do not touch it afterwards.
  */
 void session_pump(struct worker *w, struct session *s);
+/* c2s has changed: its mbufs count towards TCP's budget. */
+void session_charge(struct worker *w, struct session *s);
 /* Client's bytes up to c2s (session_up.c). Returns 0, or 1 where the session was ended. */
 int session_pull_client(struct worker *w, struct session *s);
 /* c2s to the server, or back to the client in echo mode. 0 or 1 as above. */

@@ -22,6 +22,7 @@ static void session_free(struct worker *w, struct session *s) {
     if (s->tls != 0)
         tls_conn_free(&w->tls, s->tls);
     rope_clear(&s->c2s);
+    session_charge(w, s);
     timer_wheel_cancel(&w->session_wheel, index);
     pool_free(&w->sessions, index);
 }
@@ -71,6 +72,7 @@ void session_refuse(struct worker *w, struct session *s, enum session_end end, c
     }
     session_give_port(w, s);
     rope_clear(&s->c2s);
+    session_charge(w, s);
     if (n != 0 && rope_append(&plain, w->ports[tcp_conn_port(&w->tcp, s->client)].pool, answer, n) == 0) {
         session_to_client(w, s, &plain);
         rope_clear(&plain);
@@ -98,6 +100,7 @@ void session_reset_later(struct worker *w, struct session *s, enum session_end e
     s->server = 0;
     session_give_port(w, s);
     rope_clear(&s->c2s);
+    session_charge(w, s);
     s->flags |= SESSION_RESET_LATER;
     s->phase = PHASE_ENDING;
     session_deadline(w, s, ENDING_MS);

@@ -4,6 +4,16 @@
 
 #define C2S_MAX (64u * 1024) /* plaintext that may wait for the server; then the client's window closes */
 
+/* Under memory pressure nothing more comes before the server has taken what there is; a CONNECT has to be whole. */
+static uint32_t c2s_max(const struct worker *w, const struct session *s) {
+    return tcp_rx_pressed(&w->tcp) && s->phase >= PHASE_DIALING ? 1 : C2S_MAX;
+}
+
+void session_charge(struct worker *w, struct session *s) {
+    tcp_rx_kept(&w->tcp, (int32_t)(s->c2s.mbufs - s->c2s_charged));
+    s->c2s_charged = s->c2s.mbufs;
+}
+
 /* TLS said no: its alert goes out, then both sides are closed. */
 static int session_tls_failed(struct worker *w, struct session *s, struct rope *wire) {
     if (wire->len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, wire) != 0)
@@ -16,8 +26,9 @@ static int session_tls_failed(struct worker *w, struct session *s, struct rope *
  * already: whole records are left, or the handshake engine is at work. */
 static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
     struct rope wire = {0}, none = {0};
-    bool full = s->c2s.len_bytes >= C2S_MAX; /* an answer of the engine is taken all the same: our own records wait in it */
-    int v = tls_input(&w->tls, s->tls, full ? &none : rx, &s->c2s, &wire, full ? 0 : C2S_MAX - s->c2s.len_bytes);
+    uint32_t max = c2s_max(w, s);
+    bool full = s->c2s.len_bytes >= max; /* an answer of the engine is taken all the same: our own records wait in it */
+    int v = tls_input(&w->tls, s->tls, full ? &none : rx, &s->c2s, &wire, full ? 0 : max - s->c2s.len_bytes);
     if (v < 0)
         return session_tls_failed(w, s, &wire);
     if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, &wire) != 0)
@@ -26,13 +37,13 @@ static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
         s->flags |= SESSION_TLS_EOF;
     if (!(v & TLS_MORE_WORK))
         return full || v & TLS_BUSY ? 2 : 0;
-    if (s->c2s.len_bytes < C2S_MAX)
+    if (s->c2s.len_bytes < max)
         tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
     return 2;
 }
 
-static void pull_plain(struct session *s, struct rope *rx) {
-    if (s->c2s.len_bytes < C2S_MAX)
+static void pull_plain(struct worker *w, struct session *s, struct rope *rx) {
+    if (s->c2s.len_bytes < c2s_max(w, s))
         rope_splice(&s->c2s, rx);
 }
 
@@ -103,9 +114,10 @@ int session_pull_client(struct worker *w, struct session *s) {
     if (s->flags & SESSION_TLS) /* also without new bytes: the handshake engine's answer may be waiting */
         rc = pull_tls(w, s, rx);
     else if (before != 0)
-        pull_plain(s, rx);
+        pull_plain(w, s, rx);
     if (rc == 1)
         return 1;
+    session_charge(w, s);
     if (rx->len_bytes != before)
         tcp_conn_consumed(&w->tcp, s->client);
     if (pull_inspect(w, s) != 0)
@@ -124,6 +136,7 @@ int session_push_server(struct worker *w, struct session *s) {
     if (s->flags & SESSION_ECHO) {
         uint32_t before = s->c2s.len_bytes;
         push_echo(w, s);
+        session_charge(w, s);
         if (s->c2s.len_bytes != before && tcp_conn_rx(&w->tcp, s->client)->len_bytes != 0)
             tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
         return 0;
@@ -144,6 +157,7 @@ int session_push_server(struct worker *w, struct session *s) {
         rope_clear(&part);
         return 0;
     }
+    session_charge(w, s);
     w->servers[w->pools[s->pool].servers[s->server_index].server_id].bytes_to += n;
     if (s->up_fed >= n)
         s->up_fed -= n;

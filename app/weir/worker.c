@@ -21,7 +21,7 @@
 #define MAILS_A_TURN 4u
 #define ICMP_PER_S 1000u      /* echo replies a worker sends */
 #define UNREACHABLE_PER_S 100u
-#define REASS_DATAGRAMS 1024u
+#define REASS_DATAGRAMS 256u  /* with IP4_REASS_HELD_PER_DATAGRAM: 1,024 mbufs that a flood may hold */
 #define REASS_PER_SOURCE 16u
 #define IDLE_SPIN_TURNS 256u  /* empty turns before adaptive backs off at all */
 #define IDLE_STEP_NS 10000u   /* each further empty turn sleeps so much longer, */
@@ -234,7 +234,8 @@ static int tcp_open(struct worker *w, const struct memory_plan *plan, uint64_t n
     struct tcp_config tc = {.max_conns = plan->flows_per_worker,
                             .max_half_open = weir_max_u32(plan->flows_per_worker / 4, 64),
                             .max_time_wait = weir_max_u32(plan->flows_per_worker / 4, 16),
-                            .rx_budget_mbufs = plan->rope_mbufs,
+                            .rx_budget_mbufs = plan->rope_mbufs / 2,
+                            .tx_budget_mbufs = plan->rope_mbufs / 2,
                             .connect_timeout_ms = c->timeouts.connect_s * 1000,
                             .secret = {w->weir->secret[0], w->weir->secret[1]},
                             .name = name,

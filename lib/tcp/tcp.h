@@ -108,6 +108,7 @@ struct tcp_config {
     uint32_t rcv_buf_bytes;   /* most a flow may advertise (default 64 KB where 0) */
     uint32_t snd_buf_bytes;   /* most on the send rope (default 64 KB where 0) */
     uint32_t rx_budget_mbufs; /* mbufs all receive ropes and reassembly queues may hold; windows shrink towards it */
+    uint32_t tx_budget_mbufs; /* mbufs all send ropes may hold; beyond it only flows that hold none get room, and little */
     uint32_t connect_timeout_ms, half_open_timeout_ms, user_timeout_ms; /* 0: 5 s, 10 s, 60 s */
     uint32_t keepalive_idle_ms, keepalive_interval_ms;                  /* 0: 300 s, 15 s */
     uint8_t keepalive_probes;                                           /* 0: 5 */
@@ -156,7 +157,7 @@ struct tcp_stats {
     uint64_t drops[TCP_DROP_COUNT];
     uint64_t ends[TCP_END_COUNT];
     uint32_t by_state[TCP_STATE_COUNT]; /* gauge */
-    uint32_t rx_mbufs;                  /* gauge: held by receive ropes and reassembly */
+    uint32_t rx_mbufs;                  /* gauge: held by receive ropes and reassembly, or kept by the owner */
     uint32_t tx_mbufs;                  /* gauge: held by send ropes */
 };
 
@@ -227,6 +228,10 @@ bool tcp_conn_peer_fin(const struct tcp_core *core, tcp_id id); /* the FIN has a
  * the window (silly-window rules of RFC 1122 4.2.3.3) and queues an update where worth it. */
 struct rope *tcp_conn_rx(struct tcp_core *core, tcp_id id);
 void tcp_conn_consumed(struct tcp_core *core, tcp_id id);
+/* The owner keeps so many more (or fewer) mbufs that it took off receive ropes: they go on counting towards the budget. */
+void tcp_rx_kept(struct tcp_core *core, int32_t mbufs);
+/* Is the budget nearly used up? Then an owner leaves on the ropes what it cannot pass on at once. */
+bool tcp_rx_pressed(const struct tcp_core *core);
 
 /* Bytes the send rope takes now: what cwnd and the peer's window allow beyond what is queued already, plus `extra` (one
  * TLS record), within snd_buf_bytes; 0 after shutdown or close. A short answer arms TCP_EV_WRITABLE. */

@@ -75,6 +75,14 @@ void tcp_conn_consumed(struct tcp_core *core, tcp_id id) {
         tcp_ack_now(core, c);
 }
 
+void tcp_rx_kept(struct tcp_core *core, int32_t mbufs) {
+    core->stats.rx_mbufs += (uint32_t)mbufs;
+}
+
+bool tcp_rx_pressed(const struct tcp_core *core) {
+    return core->stats.rx_mbufs >= core->cfg.rx_budget_mbufs / 4 * 3;
+}
+
 static bool may_send(const struct tcp_conn *c) {
     return !(c->flags & TCP_F_SHUTDOWN) && c->state >= TCP_SYN_SENT && c->state <= TCP_CLOSE_WAIT &&
            c->state != TCP_FIN_WAIT_1 && c->state != TCP_FIN_WAIT_2;
@@ -90,6 +98,9 @@ uint32_t tcp_conn_send_room(struct tcp_core *core, tcp_id id, uint32_t extra) {
     uint64_t limit = (uint64_t)weir_min_u32(c->cwnd, c->snd_wnd) + extra;
     if (limit > core->cfg.snd_buf_bytes)
         limit = core->cfg.snd_buf_bytes;
+    /* Peers that do not read must not hold all mbufs. One that holds none goes on; to the others their ACKs give room. */
+    if (core->stats.tx_mbufs >= core->cfg.tx_budget_mbufs)
+        limit = c->tx.len_bytes ? 0 : weir_min_u32((uint32_t)limit, 2u * c->mss);
     return limit > c->tx.len_bytes ? (uint32_t)limit - c->tx.len_bytes : 0;
 }
 

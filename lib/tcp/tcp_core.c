@@ -55,6 +55,7 @@ static void config_defaults(struct tcp_config *c) {
     c->rcv_buf_bytes = or_default(c->rcv_buf_bytes, 65536);
     c->snd_buf_bytes = or_default(c->snd_buf_bytes, 65536);
     c->rx_budget_mbufs = or_default(c->rx_budget_mbufs, 65536);
+    c->tx_budget_mbufs = or_default(c->tx_budget_mbufs, 65536);
     c->connect_timeout_ms = or_default(c->connect_timeout_ms, 5000);
     c->half_open_timeout_ms = or_default(c->half_open_timeout_ms, 10000);
     c->user_timeout_ms = or_default(c->user_timeout_ms, 60000);

@@ -149,3 +149,41 @@ Test(tcp_conn, release_after_closed) {
     cr_assert_eq(tcp_conn_next(core, 0), 0);
     harness_core_free(core);
 }
+
+/* A send budget of 2 mbufs: who holds some waits, who holds none may go on with little. */
+Test(tcp_conn, send_budget) {
+    struct tcp_config config = {.tx_budget_mbufs = 2};
+    struct tcp_core *core = harness_core(&config);
+    tcp_id id = in_state(core, TCP_ESTABLISHED), idle;
+    cr_assert_gt(tcp_conn_send_room(core, id, 1000), 2u * tcp_conn_of(core, id)->mss);
+    send_bytes(core, id, 4000);
+    cr_assert_geq(core->stats.tx_mbufs, 2);
+    cr_assert_eq(tcp_conn_send_room(core, id, 1000), 0);
+
+    cr_assert_eq(feed(core, &(struct craft){.flags = WIRE_TCP_SYN, .seq = 1, .wnd = 60000, .remote_port = 5}), TCP_SEG_FREE);
+    struct decoded d[8];
+    unsigned n = drain(core, d, 8);
+    cr_assert_gt(n, 0);
+    uint32_t iss = 0;
+    for (unsigned i = 0; i < n; i++)
+        if (d[i].flags & WIRE_TCP_SYN)
+            iss = d[i].seq;
+    feed(core, &(struct craft){.flags = WIRE_TCP_ACK, .seq = 2, .ack = iss + 1, .wnd = 60000, .remote_port = 5});
+    idle = tcp_ready_next(core);
+    cr_assert_neq(idle, 0);
+    cr_assert_eq(tcp_conn_send_room(core, idle, 1000), 2u * tcp_conn_of(core, idle)->mss);
+    harness_core_free(core);
+}
+
+/* What the owner keeps counts as if it lay on the ropes still. */
+Test(tcp_conn, rx_kept) {
+    struct tcp_config config = {.rx_budget_mbufs = 40};
+    struct tcp_core *core = harness_core(&config);
+    cr_assert(!tcp_rx_pressed(core));
+    tcp_rx_kept(core, 30);
+    cr_assert(tcp_rx_pressed(core));
+    cr_assert_eq(core->stats.rx_mbufs, 30);
+    tcp_rx_kept(core, -30);
+    cr_assert(!tcp_rx_pressed(core));
+    harness_core_free(core);
+}
