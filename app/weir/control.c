@@ -203,6 +203,14 @@ static int loop_open(struct control *c) {
     return c->signal_fd >= 0 && c->timer_fd >= 0 && timerfd_settime(c->timer_fd, 0, &tick, NULL) == 0 ? 0 : WEIR_EIO;
 }
 
+int control_check_alone(const struct config *config, char *error, size_t error_bytes) {
+    if (!config->control.socket_enabled || !socket_serves(config->control.socket))
+        return 0;
+    snprintf(error, error_bytes, "control.socket %s: another weir runs with it; stop that one or choose another path",
+             config->control.socket);
+    return WEIR_EEXIST;
+}
+
 struct control *control_new(struct weir *weir, const struct memory_plan *plan, char *error, size_t error_bytes) {
     const struct config_control *cc = &weir->config->control;
     struct control *c = calloc(1, sizeof(*c));

@@ -21,6 +21,10 @@ struct control;
  * later. Called first in main. */
 void control_block_signals(void);
 
+/* Before any device is touched: 0, or WEIR_EEXIST with `error` filled where another weir runs with the same CLI socket.
+ * It most likely has the same devices, and opening those would already hurt it (a TAP would get a second reader). */
+int control_check_alone(const struct config *config, char *error, size_t error_bytes);
+
 /* Open the CLI socket, /metrics and telemetry as configured. Returns NULL with `error` filled (address in use, path not
  * writable: which, and what to do). The workers exist but need not run yet. plan: for `stats memory`. */
 struct control *control_new(struct weir *weir, const struct memory_plan *plan, char *error, size_t error_bytes);

@@ -48,6 +48,8 @@ void commands_capture_end(struct control *c, const char *failure);
 
 /* --- socket.c --- Bind the CLI socket (0660), taking over a stale one. fd, or -1 with `error` filled. */
 int socket_open(const char *path, char *error, size_t error_bytes);
+/* Somebody listens there. */
+bool socket_serves(const char *path);
 
 /* --- http.c --- /metrics and /healthz on a thread of libmicrohttpd. NULL with `error` filled. */
 struct MHD_Daemon *http_start(struct control *c, uint32_t addr_be, uint16_t port_be, char *error, size_t error_bytes);

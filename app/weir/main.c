@@ -236,6 +236,8 @@ int main(int argc, char **argv) {
             snprintf(p.error, sizeof(p.error), "log.target %s: %m", p.config->log.target);
             rc = fail(p.error);
         }
+        if (rc == 0 && control_check_alone(p.config, p.error, sizeof(p.error)) != 0)
+            rc = fail(p.error);
         if (rc == 0)
             rc = program_fits(&p);
         if (rc == 0)

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <rte_bus.h>
@@ -201,6 +202,22 @@ static void remove_stale_socket(const char *device, const struct device_traits *
         log_line(LOG_LVL_INFO, "port", "removed the socket %s that an earlier process left", to.sun_path);
 }
 
+/* A TAP that is there and vanishes with its last owner has one: a second one would take half of its packets, and set
+ * the link down at the end. One that was made to stay (`ip tuntap add`) is free to be used. */
+static bool tap_is_taken(const char *device) {
+    char interface[32], path[80];
+    unsigned flags = 0;
+    if (strncmp(device, "net_tap", strlen("net_tap")) != 0 ||
+        !device_arg(device, "iface", interface, sizeof(interface)) || if_nametoindex(interface) == 0)
+        return false;
+    snprintf(path, sizeof(path), "/sys/class/net/%s/tun_flags", interface);
+    FILE *f = fopen(path, "r");
+    bool taken = f && fscanf(f, "%x", &flags) == 1 && !(flags & IFF_PERSIST);
+    if (f)
+        fclose(f);
+    return taken;
+}
+
 static int probe_one(struct port *p, const struct config_port *c, const struct device_traits *t, uint16_t n_workers,
                      char *error, size_t error_bytes) {
     uint16_t eth_port = 0;
@@ -213,6 +230,11 @@ static int probe_one(struct port *p, const struct config_port *c, const struct d
         snprintf(args, sizeof(args), "%s", c->device + strlen(name) + (c->device[strlen(name)] == ','));
         if (t->queues_arg && !device_arg(c->device, t->queues_arg, value, sizeof(value)))
             snprintf(args + strlen(args), sizeof(args) - strlen(args), ",%s=%u", t->queues_arg, n_workers);
+        if (tap_is_taken(c->device)) {
+            snprintf(error, error_bytes, "port %s: another process has the interface of %s: is a second weir running?",
+                     c->name, c->device);
+            return WEIR_EEXIST;
+        }
         remove_stale_socket(c->device, t);
         ret = probe_vdev(c->name, name, args, &eth_port, error, error_bytes);
     }

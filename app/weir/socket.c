@@ -26,6 +26,17 @@ static bool socket_stale(const struct sockaddr_un *a) {
     return stale;
 }
 
+bool socket_serves(const char *path) {
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = strlen(path) < sizeof(a.sun_path) ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
+    if (fd < 0)
+        return false;
+    strcpy(a.sun_path, path);
+    bool serves = connect(fd, (const struct sockaddr *)&a, sizeof(a)) == 0 || errno == EAGAIN; /* its queue is full */
+    close(fd);
+    return serves;
+}
+
 int socket_open(const char *path, char *error, size_t error_bytes) {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(a.sun_path)) {
