@@ -61,11 +61,12 @@ static inline void fixture_eal(void) {
 }
 
 static inline void fixture_make(uint16_t n_workers) {
+    static char device[] = "net_null0";
     fixture_names(&fx.config);
     fx.config.memory.max_connections = 1000;
     fx.config.cores.n_workers = n_workers;
     for (uint16_t i = 0; i < fx.config.n_ports; i++)
-        fx.config.ports[i].device = (char[]){"net_null0"}; /* memory_plan_make looks at it, here and now */
+        fx.config.ports[i].device = device;
     memory_plan_make(&fx.config, NULL, &fx.plan);
     fx.weir.config = &fx.config;
     fx.weir.clock.mult = (uint64_t)(((unsigned __int128)1000000 << 32) / FIXTURE_HZ);

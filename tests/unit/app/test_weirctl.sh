@@ -92,13 +92,18 @@ control: {socket: $2, http: "$3"}
 END
 }
 
+ready_or_gone() {
+    grep -q "weir: ready" "$dir/out" || ! kill -0 "$pid"
+}
+
 # start NAME: $pid is it, ready
 start() {
     rm -f "$dir/out"
     "$weir" -c "$dir/$1.yaml" >"$dir/out" 2>"$dir/err" &
     pid=$!
     pids="$pids $pid"
-    if ! until_true 30 grep -q "weir: ready" "$dir/out"; then
+    until_true 30 ready_or_gone || true
+    if ! grep -q "weir: ready" "$dir/out"; then
         cp "$dir/err" "$dir/said"
         fail "weir does not start"
         exit 1
