@@ -102,8 +102,8 @@ static int probe_vdev(const char *port_name, const char *name, const char *args,
     /* Many drivers answer -1 for everything: what they said first is worth more. */
     const char *said = eal_log_first_error();
     const char *reason = said[0] ? said : ret ? rte_strerror(-ret) : "DPDK found no network driver for it";
-    snprintf(error, error_bytes, "port %s: device %s%s%s cannot be opened: %s", port_name, name, args[0] ? "," : "",
-             args, reason);
+    snprintf(error, error_bytes, "port %s: device %s%s%s cannot be opened: %s%s", port_name, name, args[0] ? "," : "",
+             args, reason, geteuid() == 0 ? "" : " (weir does not run as root: see PRIVILEGES in weir(8))");
     return WEIR_EIO;
 }
 
