@@ -132,6 +132,7 @@ void config_free(struct config *c) {
         free(c->tls[i].key);
         free(c->tls[i].ciphers);
         free(c->tls[i].ciphersuites);
+        free(c->tls[i].where);
     }
     for (unsigned i = 0; i < c->n_warnings; i++)
         free(c->warnings[i]);

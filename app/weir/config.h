@@ -83,6 +83,7 @@ struct config_tls {
     char *certificate, *key;      /* absolute paths, readable when they were checked */
     uint16_t min_version;         /* 0x0303 (TLS 1.2) or 0x0304 (TLS 1.3) */
     char *ciphers, *ciphersuites; /* OpenSSL's notation for TLS 1.2 and for 1.3; NULL: the library's choice */
+    char *where;                  /* `weir.yaml:50:5: tls[0]`, for what only loading it finds */
 };
 
 struct config_server {

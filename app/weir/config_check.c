@@ -273,7 +273,7 @@ static int check_tls(struct config_pass *p, const struct raw_tls *r, struct conf
     if (rc == 0)
         rc = config_text_copy(p, "ciphersuites", r->ciphersuites, &t->ciphersuites);
     t->min_version = (uint16_t)version;
-    return rc;
+    return rc == 0 ? config_text_where(p, &t->where) : rc;
 }
 
 static int check_server(struct config_pass *p, const struct raw_server *r, struct config_server *s) {

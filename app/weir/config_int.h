@@ -123,6 +123,9 @@ int config_fail(struct config_pass *p, const char *key, const char *hint, const 
 /* The same for a key that has to be there. */
 int config_missing(struct config_pass *p, const char *key, const char *hint);
 
+/* Where the section lies, `weir.yaml:50:5: tls[0]`; the caller's (free). */
+int config_text_where(struct config_pass *p, char **out);
+
 /* Add a warning at base.key; those beyond CONFIG_MAX_WARNINGS are left out. */
 void config_warn(struct config_pass *p, const char *key, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

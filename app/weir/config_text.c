@@ -32,6 +32,16 @@ int config_fail(struct config_pass *p, const char *key, const char *hint, const 
     return WEIR_EINVAL;
 }
 
+int config_text_where(struct config_pass *p, char **out) {
+    uint32_t line, column;
+    config_lines_find(p->lines, p->base, false, &line, &column);
+    if (asprintf(out, "%s:%u:%u: %s", p->name, line, column, p->base) >= 0)
+        return 0;
+    *out = NULL;
+    config_fail(p, NULL, NULL, "out of memory");
+    return WEIR_ENOMEM;
+}
+
 int config_missing(struct config_pass *p, const char *key, const char *hint) {
     return config_fail(p, key, hint, "is missing");
 }

@@ -82,6 +82,11 @@ static void refused(void *arg, const char *text) {
         json_array_append_new(r->list, json_string(text));
 }
 
+static void expires(void *arg, const char *text) {
+    (void)arg;
+    log_line(LOG_LVL_WARNING, "reload", "%s", text);
+}
+
 int control_reload(struct control *c, json_t *refusals) {
     struct weir *weir = c->weir;
     struct refusal r = {refusals, 0};
@@ -96,6 +101,7 @@ int control_reload(struct control *c, json_t *refusals) {
     __atomic_store_n(&c->source.generation, fresh->generation, __ATOMIC_RELAXED);
     rte_rcu_qsbr_synchronize(weir->rcu, RTE_QSBR_THRID_INVALID);
     snapshot_free(old);
+    snapshot_warn_expiry(fresh, weir->config, expires, NULL);
     log_line(LOG_LVL_INFO, "reload", "certificates read again: %d of %u refused", r.n, weir->config->n_tls);
     return r.n;
 }

@@ -40,6 +40,11 @@ static int fail(const char *text) {
     return EXIT_FAILURE;
 }
 
+static void warn(void *arg, const char *text) {
+    (void)arg;
+    fprintf(stderr, "weir: warning: %s\n", text);
+}
+
 /* A handshake core's loop. */
 static int engine_main(void *arg) {
     struct engine_main_arg *a = arg;
@@ -76,13 +81,14 @@ static int program_load(struct program *p) {
         return EXIT_FAILURE;
     }
     for (uint16_t i = 0; i < p->config->n_warnings; i++)
-        fprintf(stderr, "weir: warning: %s\n", p->config->warnings[i]);
+        warn(NULL, p->config->warnings[i]);
     p->weir.config = p->config;
     plan_make(p->config, &p->plan);
     /* Certificates next: the cheapest way to find the commonest mistake. */
     p->weir.snapshot = snapshot_new(p->config, NULL, NULL, NULL, p->error, sizeof(p->error));
     if (p->weir.snapshot == NULL)
         return fail(p->error);
+    snapshot_warn_expiry(p->weir.snapshot, p->config, warn, NULL);
     return 0;
 }
 

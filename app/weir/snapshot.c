@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "snapshot.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct snapshot *snapshot_new(const struct config *config, const struct snapshot *keep,
@@ -18,9 +19,11 @@ struct snapshot *snapshot_new(const struct config *config, const struct snapshot
                                     .min_version = t->min_version,
                                     .ciphers = t->ciphers,
                                     .ciphersuites = t->ciphersuites};
-        s->tls[i] = tls_ctx_new(&tc, error, error_bytes);
+        char said[384];
+        s->tls[i] = tls_ctx_new(&tc, said, sizeof(said));
         if (s->tls[i] != NULL)
             continue;
+        snprintf(error, error_bytes, "%s: %s", t->where, said);
         if (keep == NULL) {
             snapshot_free(s);
             return NULL;
@@ -39,4 +42,21 @@ void snapshot_free(struct snapshot *s) {
         if (s->tls[i] != NULL)
             tls_ctx_unref(s->tls[i]);
     free(s);
+}
+
+void snapshot_warn_expiry(const struct snapshot *s, const struct config *config,
+                          void (*warn)(void *arg, const char *text), void *arg) {
+    for (uint16_t i = 0; i < config->n_tls; i++) {
+        const struct config_tls *t = &config->tls[i];
+        int64_t left_s = tls_ctx_expires_in_s(s->tls[i]);
+        char text[512];
+        if (left_s >= (int64_t)SNAPSHOT_EXPIRY_DAYS * 86400)
+            continue;
+        if (left_s < 0)
+            snprintf(text, sizeof(text), "%s: certificate %s has expired: clients refuse it", t->where, t->certificate);
+        else
+            snprintf(text, sizeof(text), "%s: certificate %s expires in %d days", t->where, t->certificate,
+                     (int)(left_s / 86400));
+        warn(arg, text);
+    }
 }

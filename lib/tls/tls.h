@@ -50,6 +50,8 @@ struct tls_ctx_config {
 };
 /* NULL on failure; then `error` (NUL-terminated) says what is wrong with which file and what to do. */
 struct tls_ctx *tls_ctx_new(const struct tls_ctx_config *config, char *error, size_t error_bytes);
+/* Seconds until its certificate expires; negative: it has. */
+int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx);
 void tls_ctx_ref(struct tls_ctx *ctx); /* atomic */
 void tls_ctx_unref(struct tls_ctx *ctx);
 

@@ -4,6 +4,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -135,6 +136,14 @@ struct tls_ctx *tls_ctx_new(const struct tls_ctx_config *config, char *error, si
     ctx->ssl = ssl;
     atomic_init(&ctx->references, 1);
     return ctx;
+}
+
+int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx) {
+    int days = 0, seconds = 0;
+    const X509 *certificate = SSL_CTX_get0_certificate(ctx->ssl);
+
+    ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate));
+    return (int64_t)days * 86400 + seconds;
 }
 
 void tls_ctx_ref(struct tls_ctx *ctx) {

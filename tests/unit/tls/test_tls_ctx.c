@@ -35,6 +35,8 @@ Test(tls_ctx, good_pair) {
     struct tls_ctx *ctx = tls_ctx_new(&config, error, sizeof(error));
 
     cr_assert_not_null(ctx, "%s", error);
+    cr_assert_gt(tls_ctx_expires_in_s(ctx), 3500, "the harness gives an hour");
+    cr_assert_leq(tls_ctx_expires_in_s(ctx), 3600);
     tls_ctx_ref(ctx);
     tls_ctx_unref(ctx);
     tls_ctx_unref(ctx);
