@@ -39,7 +39,7 @@ void sim_note(const struct sim *sim, const char *format, ...) {
 /* Conditions under which a client may fail without anybody being at fault but the weather. */
 static bool is_lenient(const struct sim_setup *s) {
     uint32_t refusing = 0;
-    bool lenient = s->manners[SIM_MANNER_RESET_AT_ONCE] != 0 || s->pairs != 0;
+    bool lenient = s->manners[SIM_MANNER_RESET_AT_ONCE] != 0 || s->pairs != 0 || s->drain_us != 0;
     for (uint32_t i = 0; i < s->n_faults; i++) {
         if (s->faults[i].kind == SIM_FAULT_SERVER_REFUSES)
             refusing |= 1u << s->faults[i].target % s->n_servers;
@@ -90,12 +90,28 @@ static void ask(struct sim *sim) {
     sim->mailed = mailbox_post(&w->mailbox, &sim->mail) == 0;
 }
 
+/* SIGTERM: no new connections, and a second later those that are left end. */
+static void drain(struct sim *sim) {
+    static const enum mail_kind kinds[2] = {MAIL_DRAIN, MAIL_CLOSE_SESSIONS};
+    if (sim->setup.drain_us == 0 || sim->drained == 2 ||
+        sim_elapsed(sim) < sim->setup.drain_us + sim->drained * SIM_SECOND)
+        return;
+    for (uint16_t i = 0; i < sim->weir.n_workers; i++) {
+        struct mail *m = &sim->drain[sim->drained][i];
+        m->kind = kinds[sim->drained];
+        if (mailbox_post(&sim->weir.workers[i]->mailbox, m) != 0)
+            sim_fail(sim, "mailbox full");
+    }
+    sim->drained++;
+}
+
 static uint32_t step(struct sim *sim) {
     uint32_t moved;
     sim_faults_run(sim);
     moved = sim_wire_in(sim);
     if (sim->steps++ % 64 == 0)
         ask(sim);
+    drain(sim);
     for (uint16_t i = 0; i < sim->weir.n_workers; i++) {
         uint16_t w = (uint16_t)((sim->steps + i) % sim->weir.n_workers);
         if (!(sim->asleep & 1u << w))

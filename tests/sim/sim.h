@@ -4,7 +4,7 @@
  * every failure can be run again.
  *
  *   sim.c         one step; what has to be empty at the end
- *   sim_setup.c   conditions from a seed; the fixed scenarios stand in test_sim.c
+ *   sim_setup.c   conditions from a seed; sim_cases.c: fixed scenarios
  *   sim_weir.c    configuration, certificate, ports and workers of the system under test
  *   sim_wire.c    device queues <-> links; faults of queues, pools and wires
  *   sim_host.c    a host: ARP, TCP and UDP of its own, sockets over them
@@ -110,6 +110,7 @@ struct sim_setup {
     uint32_t pairs, handshakes; /* a worker's; 0: plenty */
     uint32_t ring_slots;        /* of hand-off and return rings; 0: the product's */
     uint32_t n_clients, rounds, messages, message_bytes, bulk_bytes;
+    uint32_t drain_us;  /* the program is told to stop at this time; 0: it is not */
     uint32_t spread_us; /* clients start within so much */
     uint32_t kinds[SIM_KIND_COUNT], endings[SIM_END_COUNT], manners[SIM_MANNER_COUNT]; /* weights */
     uint32_t n_faults;
@@ -290,7 +291,10 @@ struct sim {
     struct flow_row rows[64];
     bool mailed, lenient, strangers;
     SSL_CTX *client_tls[SIM_TLS_SHAPES];
+    struct mail drain[2][SIM_WORKERS];
+    uint8_t drained; /* messages of the drain posted */
     uint64_t steps, famine_victims;
+    uint64_t begun, resets, vanished; /* TCP connections of clients, and how clients ended some */
 };
 
 /* EAL, rings, devices, pools and the certificate: once a process. */
@@ -314,6 +318,15 @@ void sim_setup_default(struct sim_setup *s, uint64_t seed);
 void sim_setup_draw(struct sim_setup *s, uint64_t seed);
 void sim_setup_print(const struct sim_setup *s, char *text, size_t room);
 void sim_setup_fault(struct sim_setup *s, enum sim_fault_kind kind, uint64_t from_us, uint64_t for_us, uint32_t target);
+
+/* sim_cases.c */
+struct sim_case {
+    const char *name;
+    void (*make)(struct sim_setup *s); /* from sim_setup_default */
+    void (*check)(struct sim *sim);    /* after a run without violation; NULL: nothing more */
+};
+extern const struct sim_case sim_cases[];
+extern const unsigned sim_n_cases;
 
 /* sim_weir.c */
 bool sim_weir_open(struct sim *sim);

@@ -139,6 +139,7 @@ static void round_begin(struct sim_client *c) {
         c->sock.lport = h->next_port++;
         return;
     }
+    sim->begun++;
     sim_sock_connect(&c->sock, h, c->addr_be, h->next_port++, service(c));
     if (c->tls) {
         sim_sock_tls(&c->sock, sim->client_tls[c->tls_shape]);
@@ -201,9 +202,9 @@ static void end_in_order(struct sim_client *c, bool notify) {
 
 static void end_badly(struct sim_client *c) {
     if (c->ending == SIM_END_VANISH || (c->ending == SIM_END_EARLY && sim_rng_below(&c->sim->rng, 2)))
-        sim_sock_vanish(&c->sock);
+        c->sim->vanished++, sim_sock_vanish(&c->sock);
     else
-        sim_sock_abort(&c->sock);
+        c->sim->resets++, sim_sock_abort(&c->sock);
     round_end(c);
 }
 

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Fixed scenarios: one thing each, on a clean wire unless it is about the wire, with what has to be counted in the end.
+ */
+#include "sim.h"
+
+#include <string.h>
+
+#define ONLY(setup, what, i)                                                                                           \
+    do {                                                                                                               \
+        memset((setup)->what, 0, sizeof((setup)->what));                                                               \
+        (setup)->what[i] = 1;                                                                                          \
+    } while (0)
+
+static void expect_ends(struct sim *sim, enum session_end end, uint64_t n) {
+    if (sim_ends(sim, end) != n)
+        sim_fail(sim, "%lu connections ended as %s, not %lu", (unsigned long)sim_ends(sim, end), session_end_name(end),
+                 (unsigned long)n);
+}
+
+static void expect_some(struct sim *sim, enum session_end end) {
+    if (sim_ends(sim, end) == 0)
+        sim_fail(sim, "no connection ended as %s", session_end_name(end));
+}
+
+static uint64_t net_drops(const struct sim *sim, enum net_drop d) {
+    uint64_t n = 0;
+    for (uint16_t i = 0; i < sim->weir.n_workers; i++)
+        n += sim->weir.workers[i]->stats.net_drops[d];
+    return n;
+}
+
+/* Every connection that a client began was accepted and ended in order, by the client. */
+static void all_in_order(struct sim *sim) {
+    if (sim_accepted(sim) != sim->begun)
+        sim_fail(sim, "%lu accepted of %lu", (unsigned long)sim_accepted(sim), (unsigned long)sim->begun);
+    expect_ends(sim, SESSION_END_CLIENT_CLOSED, sim->begun);
+}
+
+/* --- servers --- */
+
+static void broker_reset(struct sim_setup *s) {
+    s->manners[SIM_MANNER_RESET] = 1;
+}
+
+static void broker_reset_check(struct sim *sim) {
+    expect_some(sim, SESSION_END_SERVER_RESET);
+    expect_ends(sim, SESSION_END_SERVER_CLOSED, 0);
+}
+
+static void broker_fin(struct sim_setup *s) {
+    s->manners[SIM_MANNER_FIN] = 1;
+}
+
+static void broker_fin_check(struct sim *sim) {
+    expect_some(sim, SESSION_END_SERVER_CLOSED);
+    expect_ends(sim, SESSION_END_SERVER_RESET, 0);
+}
+
+static void broker_at_once(struct sim_setup *s) {
+    s->manners[SIM_MANNER_RESET_AT_ONCE] = 1;
+}
+
+static void broker_at_once_check(struct sim *sim) {
+    expect_some(sim, SESSION_END_SERVER_RESET);
+}
+
+static void broker_mute(struct sim_setup *s) {
+    ONLY(s, manners, SIM_MANNER_MUTE);
+}
+
+/* Clients lose patience and reset. */
+static void broker_mute_check(struct sim *sim) {
+    expect_ends(sim, SESSION_END_CLIENT_RESET, sim->begun);
+}
+
+static void broker_refuses(struct sim_setup *s) {
+    ONLY(s, manners, SIM_MANNER_REFUSE);
+}
+
+static void broker_garbage(struct sim_setup *s) {
+    s->manners[SIM_MANNER_GARBAGE] = 1;
+}
+
+static void broker_garbage_check(struct sim *sim) {
+    expect_some(sim, SESSION_END_SERVER_PROTOCOL);
+}
+
+static void broker_pauses(struct sim_setup *s) {
+    ONLY(s, manners, SIM_MANNER_PAUSE);
+    s->message_bytes = 100000;
+}
+
+static void server_down(struct sim_setup *s) {
+    s->n_clients = 60;
+    s->rounds = 4;
+    s->spread_us = 8 * SIM_SECOND;
+    sim_setup_fault(s, SIM_FAULT_SERVER_REFUSES, SIM_SECOND / 10, 4 * SIM_SECOND, 0);
+}
+
+static void server_down_check(struct sim *sim) {
+    uint64_t good = 0;
+    all_in_order(sim);
+    if (sim_connect_failures(sim) == 0)
+        sim_fail(sim, "nobody was sent to the server that was down");
+    for (uint16_t i = 0; i < sim->weir.n_workers; i++) {
+        good += sim->weir.workers[i]->stats.probes_ok;
+        for (uint16_t k = 0; k < sim->setup.n_servers; k++)
+            if (sim->weir.workers[i]->pools[0].servers[k].state != LB_UP)
+                sim_fail(sim, "worker %u: server %u has not come back", i, k);
+    }
+    if (good == 0)
+        sim_fail(sim, "no probe succeeded");
+}
+
+static void server_silent(struct sim_setup *s) {
+    s->spread_us = 4 * SIM_SECOND;
+    sim_setup_fault(s, SIM_FAULT_SERVER_SILENT, SIM_SECOND / 2, 30 * SIM_SECOND, 1);
+}
+
+static void all_down(struct sim_setup *s) {
+    for (uint32_t i = 0; i < s->n_servers; i++)
+        sim_setup_fault(s, SIM_FAULT_SERVER_REFUSES, 0, 3 * SIM_SECOND, i);
+}
+
+static void all_down_check(struct sim *sim) {
+    expect_some(sim, SESSION_END_NO_SERVER);
+}
+
+/* --- clients --- */
+
+static void client_reset(struct sim_setup *s) {
+    ONLY(s, endings, SIM_END_RST);
+}
+
+static void client_reset_check(struct sim *sim) {
+    expect_ends(sim, SESSION_END_CLIENT_RESET, sim->resets);
+}
+
+static void client_vanishes(struct sim_setup *s) {
+    ONLY(s, endings, SIM_END_VANISH);
+}
+
+static void client_vanishes_check(struct sim *sim) {
+    expect_ends(sim, SESSION_END_CLIENT_TIMEOUT, sim->vanished);
+}
+
+static void client_stalls(struct sim_setup *s) {
+    ONLY(s, endings, SIM_END_STALL);
+    s->message_bytes = 100000;
+}
+
+static void client_cuts(struct sim_setup *s) {
+    ONLY(s, endings, SIM_END_FIN);
+    ONLY(s, kinds, SIM_KIND_MQTTS);
+}
+
+static void client_cuts_check(struct sim *sim) {
+    expect_ends(sim, SESSION_END_TLS_TRUNCATED, sim->begun);
+}
+
+static void client_half_closes(struct sim_setup *s) {
+    ONLY(s, endings, SIM_END_FIN);
+    ONLY(s, kinds, SIM_KIND_MQTT);
+}
+
+static void client_early(struct sim_setup *s) {
+    ONLY(s, endings, SIM_END_EARLY);
+    s->n_clients = 60;
+}
+
+static void client_hostile(struct sim_setup *s) {
+    ONLY(s, kinds, SIM_KIND_GARBAGE);
+    s->kinds[SIM_KIND_SILENT] = 1;
+    s->n_clients = 60;
+}
+
+static void client_hostile_check(struct sim *sim) {
+    expect_some(sim, SESSION_END_MQTT_REFUSED);
+    expect_some(sim, SESSION_END_TLS_FAILED);
+    expect_some(sim, SESSION_END_CONNECT_TIMEOUT);
+}
+
+/* --- streams and datagrams --- */
+
+static void bulk(struct sim_setup *s) {
+    ONLY(s, kinds, SIM_KIND_TCP);
+    s->kinds[SIM_KIND_TCPS] = s->kinds[SIM_KIND_ECHO] = 1;
+    s->bulk_bytes = 1000000;
+    s->link.loss_ppm = 3000;
+}
+
+static void datagrams(struct sim_setup *s) {
+    ONLY(s, kinds, SIM_KIND_UDP);
+    s->kinds[SIM_KIND_UDP_ECHO] = 1;
+}
+
+/* A client whose last handshake message, data, close_notify and FIN come in one go, while the engine is still at work.
+ */
+static void behind_handshake(struct sim_setup *s) {
+    ONLY(s, kinds, SIM_KIND_TCPS);
+    s->handshake_core = true;
+    s->bulk_bytes = 200;
+    s->n_clients = 60;
+}
+
+/* Half of the suites stay with libssl on a core of its own: what it writes comes later than the FIN that follows it. */
+static void libssl_elsewhere(struct sim_setup *s) {
+    ONLY(s, kinds, SIM_KIND_TCPS);
+    s->kinds[SIM_KIND_MQTTS] = 1;
+    s->handshake_core = true;
+    s->n_clients = 60;
+}
+
+static void proxy_v1(struct sim_setup *s) {
+    s->proxy_protocol = 1;
+}
+
+static void proxy_v2(struct sim_setup *s) {
+    s->proxy_protocol = 2;
+}
+
+/* --- scarcity --- */
+
+static void famine(struct sim_setup *s) {
+    for (uint32_t i = 0; i < 16; i++)
+        sim_setup_fault(s, SIM_FAULT_FAMINE, i * 120000, 60000, i);
+}
+
+static void tx_stuck(struct sim_setup *s) {
+    for (uint32_t i = 0; i < 16; i++)
+        sim_setup_fault(s, SIM_FAULT_TX_STUCK, i * 150000, 100000, i);
+    s->message_bytes = 100000;
+}
+
+static void handoff_full(struct sim_setup *s) {
+    s->ring_slots = 16;
+    s->per_packet = true;
+    s->message_bytes = 100000;
+    for (uint32_t i = 0; i < 10; i++)
+        sim_setup_fault(s, SIM_FAULT_SLEEP, 50000 + i * 150000, 60000, i);
+}
+
+static void handoff_full_check(struct sim *sim) {
+    all_in_order(sim);
+    if (net_drops(sim, NET_DROP_HANDOFF_FULL) == 0)
+        sim_fail(sim, "no hand-off ring was full");
+}
+
+static void one_queue(struct sim_setup *s) {
+    s->n_queues = 1;
+    s->ring_slots = 16;
+    s->message_bytes = 100000;
+}
+
+static void sessions_full(struct sim_setup *s) {
+    s->pairs = 2;
+    s->n_clients = 60;
+    s->kinds[SIM_KIND_UDP] = 1;
+    s->spread_us = 100000;
+}
+
+static void handshakes_queue(struct sim_setup *s) {
+    ONLY(s, kinds, SIM_KIND_MQTTS);
+    s->handshakes = 1;
+    s->n_clients = 60;
+    s->spread_us = 100000;
+}
+
+static void blackout(struct sim_setup *s) {
+    sim_setup_fault(s, SIM_FAULT_BLACKOUT, 300000, 1500000, 0);
+    sim_setup_fault(s, SIM_FAULT_BLACKOUT, 2500000, 1500000, 1);
+}
+
+static void noise(struct sim_setup *s) {
+    sim_setup_fault(s, SIM_FAULT_NOISE, 0, 2 * SIM_SECOND, 0);
+    sim_setup_fault(s, SIM_FAULT_NOISE, 0, 2 * SIM_SECOND, 1);
+}
+
+static void foul_wire(struct sim_setup *s) {
+    s->link.loss_ppm = s->link.dup_ppm = s->link.reorder_ppm = 30000;
+    s->link.corrupt_ppm = 10000;
+}
+
+static void drain(struct sim_setup *s) {
+    s->drain_us = SIM_SECOND / 2;
+    ONLY(s, manners, SIM_MANNER_PAUSE); /* so that some are left */
+}
+
+static void drain_check(struct sim *sim) {
+    expect_some(sim, SESSION_END_DRAINED);
+}
+
+static void nothing(struct sim_setup *s) {
+    (void)s;
+}
+
+const struct sim_case sim_cases[] = {
+    {"plain", nothing, all_in_order},
+    {"broker-reset", broker_reset, broker_reset_check},
+    {"broker-reset-at-once", broker_at_once, broker_at_once_check},
+    {"broker-fin", broker_fin, broker_fin_check},
+    {"broker-mute", broker_mute, broker_mute_check},
+    {"broker-refuses", broker_refuses, NULL},
+    {"broker-garbage", broker_garbage, broker_garbage_check},
+    {"broker-pauses", broker_pauses, all_in_order},
+    {"server-down", server_down, server_down_check},
+    {"server-silent", server_silent, NULL},
+    {"all-down", all_down, all_down_check},
+    {"client-reset", client_reset, client_reset_check},
+    {"client-vanishes", client_vanishes, client_vanishes_check},
+    {"client-stalls", client_stalls, all_in_order},
+    {"client-cuts", client_cuts, client_cuts_check},
+    {"client-half-closes", client_half_closes, all_in_order},
+    {"client-early", client_early, NULL},
+    {"client-hostile", client_hostile, client_hostile_check},
+    {"bulk", bulk, all_in_order},
+    {"datagrams", datagrams, NULL},
+    {"behind-handshake", behind_handshake, all_in_order},
+    {"libssl-elsewhere", libssl_elsewhere, all_in_order},
+    {"proxy-v1", proxy_v1, all_in_order},
+    {"proxy-v2", proxy_v2, all_in_order},
+    {"famine", famine, NULL},
+    {"tx-stuck", tx_stuck, all_in_order},
+    {"handoff-full", handoff_full, handoff_full_check},
+    {"one-queue", one_queue, all_in_order},
+    {"sessions-full", sessions_full, NULL},
+    {"handshakes-queue", handshakes_queue, all_in_order},
+    {"blackout", blackout, NULL},
+    {"noise", noise, NULL},
+    {"foul-wire", foul_wire, NULL},
+    {"drain", drain, drain_check},
+};
+const unsigned sim_n_cases = WEIR_ARRAY_LEN(sim_cases);
