@@ -163,6 +163,9 @@ static int program_up(struct program *p, const char *argv0) {
                   sizeof(p->error)) != 0)
         return fail(p->error);
     p->eal_up = true;
+    log_line(LOG_LVL_INFO, "start", "weir %s, %s; workers: %u, ports: %u, listeners: %u, servers: %u", WEIR_VERSION,
+             p->options.config_path, p->config->cores.n_workers, p->config->n_ports, p->config->n_listeners,
+             p->config->n_servers);
     log_line(LOG_LVL_INFO, "memory", "%s", weir->ports.memory_text);
     weir->n_workers = p->config->cores.n_workers;
     clock_init(&weir->clock);
