@@ -200,6 +200,16 @@ static void session_expired(struct worker *w, struct session *s) {
     case PHASE_ENDING:
         session_ending_expired(w, s);
         break;
+    case PHASE_FLOWING:
+        if (!(s->flags & (SESSION_CLIENT_SHUT | SESSION_SERVER_SHUT))) {
+            session_record_expired(w, s);
+            break;
+        }
+        if (!(s->flags & SESSION_MQTT)) { /* other protocols may stay half open */
+            s->deadline_ms = 0;
+            break;
+        }
+        /* fall through */
     default: /* one side is closed and the other did not follow */
         session_kill(w, s, s->flags & SESSION_CLIENT_EOF ? SESSION_END_CLIENT_CLOSED : SESSION_END_SERVER_CLOSED);
     }

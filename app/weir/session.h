@@ -107,6 +107,8 @@ void session_kill(struct worker *w, struct session *s, enum session_end end);
 void session_finish(struct worker *w, struct session *s, enum session_end end);
 /* Carry end-of-stream across; free when both directions are done. 0, or 1 where the session was freed. */
 int session_closes(struct worker *w, struct session *s);
+/* A record's deadline has passed (PHASE_FLOWING): under memory pressure that ends the session (session_up.c). */
+void session_record_expired(struct worker *w, struct session *s);
 /* Arm the phase's deadline. */
 void session_deadline(struct worker *w, struct session *s, uint32_t after_ms);
 

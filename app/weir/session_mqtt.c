@@ -2,6 +2,8 @@
 /* CONNECT: whole, valid, and the key the pool balances by. */
 #include "session.h"
 
+#define CONNECT_PRESSED_BYTES 8192u
+
 /* Hash of what the pool's policy looks at; an empty client-id or username falls back to the source address. */
 static uint64_t connect_key(const struct worker *w, const struct session *s, const struct mqtt_connect *c) {
     uint8_t policy = w->pools[s->pool].policy;
@@ -20,10 +22,12 @@ static int connect_refused(struct worker *w, struct session *s, uint8_t level, e
 }
 
 int session_mqtt_connect(struct worker *w, struct session *s) {
+    /* When buffers run short nobody may fill more of them before it is known who asks. */
+    const struct mqtt_limits pressed = {.max_connect_bytes = CONNECT_PRESSED_BYTES};
     uint8_t level = 0;
     if (s->c2s.len_bytes == 0)
         return 0;
-    int size = mqtt_connect_size(&s->c2s, NULL, &level);
+    int size = mqtt_connect_size(&s->c2s, tcp_rx_pressed(&w->tcp) ? &pressed : NULL, &level);
     if (size == WEIR_MORE)
         return 0;
     if (size < 0)

@@ -4,6 +4,9 @@
 
 #define C2S_MAX (64u * 1024) /* plaintext that may wait for the server; then the client's window closes */
 
+#define RECORD_MS         5000u
+#define RECORD_PRESSED_MS 500u
+
 /* Under memory pressure nothing more comes before the server has taken what there is; a CONNECT has to be whole. */
 static uint32_t c2s_max(const struct worker *w, const struct session *s) {
     return tcp_rx_pressed(&w->tcp) && s->phase >= PHASE_DIALING ? 1 : C2S_MAX;
@@ -22,6 +25,27 @@ static int session_tls_failed(struct worker *w, struct session *s, struct rope *
     return 1;
 }
 
+/* The rest of a record that lies there in part has to come in time, or the client may be let go when buffers run short: some
+ * hundred such parts would keep everybody else from receiving. Each record opened starts the time anew. */
+static void record_watch(struct worker *w, struct session *s, const struct rope *rx, bool anew) {
+    if (s->phase != PHASE_FLOWING || s->flags & (SESSION_CLIENT_SHUT | SESSION_SERVER_SHUT))
+        return;
+    if (rx->len_bytes == 0)
+        s->deadline_ms = 0;
+    else if (anew || s->deadline_ms == 0)
+        session_deadline(w, s, RECORD_MS);
+}
+
+void session_record_expired(struct worker *w, struct session *s) {
+    bool partial = s->c2s.len_bytes == 0 && tcp_conn_rx(&w->tcp, s->client)->len_bytes != 0;
+    if (partial && tcp_rx_pressed(&w->tcp))
+        session_kill(w, s, SESSION_END_RECORD_TIMEOUT);
+    else if (partial)
+        session_deadline(w, s, RECORD_PRESSED_MS); /* it is old: from now on at the first sign of pressure */
+    else
+        s->deadline_ms = 0;
+}
+
 /* Opens what is there, as far as c2s may grow. Returns 1 where the session was ended, 2 where more will come of what is here
  * already: whole records are left, or the handshake engine is at work. */
 static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
@@ -35,6 +59,7 @@ static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
         rope_clear(&wire);
     if (v & TLS_CLOSE)
         s->flags |= SESSION_TLS_EOF;
+    record_watch(w, s, rx, full || v & (TLS_PLAIN | TLS_BUSY | TLS_MORE_WORK));
     if (!(v & TLS_MORE_WORK))
         return full || v & TLS_BUSY ? 2 : 0;
     if (s->c2s.len_bytes < max)
