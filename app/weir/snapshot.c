@@ -55,8 +55,8 @@ void snapshot_warn_expiry(const struct snapshot *s, const struct config *config,
         if (left_s < 0)
             snprintf(text, sizeof(text), "%s: certificate %s has expired: clients refuse it", t->where, t->certificate);
         else
-            snprintf(text, sizeof(text), "%s: certificate %s expires in %d days", t->where, t->certificate,
-                     (int)(left_s / 86400));
+            snprintf(text, sizeof(text), "%s: certificate %s expires in less than %d days", t->where, t->certificate,
+                     (int)(left_s / 86400) + 1);
         warn(arg, text);
     }
 }
