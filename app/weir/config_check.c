@@ -73,12 +73,15 @@ static void warn_shared_cpus(struct config_pass *p) {
             config_warn(p, config_key_of("workers", i).text, "CPU %u is also the control core%s", c->control,
                         c->idle == CONFIG_IDLE_POLL ? "; a polling worker leaves it little time: set idle: adaptive"
                                                     : "");
-    for (unsigned h = 0; h < c->n_handshake; h++)
+    for (unsigned h = 0; h < c->n_handshake; h++) {
+        if (c->handshake[h] == c->control)
+            config_warn(p, config_key_of("handshake", h).text, "CPU %u is also the control core", c->control);
         for (unsigned i = 0; i < c->n_workers; i++)
             if (c->workers[i] == c->handshake[h]) {
                 config_warn(p, config_key_of("handshake", h).text, "CPU %u is also a worker's", c->handshake[h]);
                 break;
             }
+    }
 }
 
 static int check_cores(struct config_pass *p) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The control thread (EAL's main lcore): everything that is slow. Signals, reload, drain, the CLI socket, telemetry,
- * /metrics, captures' files, link state, and the watch over the workers' turns.
+ * /metrics, captures' files, link state, and the watch over the workers' turns and the servers.
  *
  *   control.c     the loop: signals (signalfd), timers, socket; drain and reload
  *   watch.c       a worker without a turn for 1 s is logged, for 10 s aborts the process so that a supervisor restarts

@@ -23,8 +23,9 @@ struct control {
     uint64_t drain_deadline_us, tick;
     bool link_up[WEIR_MAX_PORTS];
     struct mail link_mail[WEIR_MAX_WORKERS][WEIR_MAX_PORTS];
-    bool stalled[WEIR_MAX_WORKERS];       /* logged already */
-    uint64_t watched_tsc, watch_from_tsc; /* watch.c: its last look; no stall counts from before */
+    bool stalled[WEIR_MAX_WORKERS];                    /* logged already */
+    bool server_down[WEIR_MAX_POOLS * LB_MAX_SERVERS]; /* logged already, by server id: some worker sees it down */
+    uint64_t watched_tsc, watch_from_tsc;              /* watch.c: its last look; no stall counts from before */
 };
 
 /* Post a copy of `m` to a worker and wait until it is served, 2 s at most. `m` holds the answer afterwards. Returns 0

@@ -7,7 +7,7 @@
 #define STALL_LOG_S   1u
 #define STALL_ABORT_S 10u
 #define PAUSE_S       5u  /* a look so late means that the whole process stood still: SIGSTOP, a machine suspended */
-#define LINK_EVERY    25u /* ticks */
+#define LOOK_EVERY    25u /* ticks: at links and servers */
 
 static void watch_worker(struct control *c, uint16_t i, uint64_t now) {
     uint64_t last = __atomic_load_n(&c->weir->workers[i]->turn_tsc, __ATOMIC_RELAXED);
@@ -49,6 +49,23 @@ static void watch_link(struct control *c, uint16_t port) {
     }
 }
 
+/* Workers judge servers each by its own connections: one that finds a server down is worth a line. */
+static void watch_server(struct control *c, uint16_t pool, uint16_t server) {
+    const struct config_pool *cp = &c->weir->config->pools[pool];
+    const struct config_server *cs = &cp->servers[server];
+    uint16_t down = 0;
+    for (uint16_t i = 0; i < c->weir->n_workers; i++)
+        down += c->weir->workers[i]->pools[pool].servers[server].state == LB_DOWN;
+    if (c->server_down[cs->id] == (down != 0))
+        return;
+    c->server_down[cs->id] = down != 0;
+    if (down != 0)
+        log_line(LOG_LVL_WARNING, "server", "%s/%s is down, as %u of %u workers see it", cp->name, cs->name, down,
+                 c->weir->n_workers);
+    else
+        log_line(LOG_LVL_INFO, "server", "%s/%s is up again", cp->name, cs->name);
+}
+
 void watch_tick(struct control *c) {
     uint64_t now = rte_rdtsc();
     if (c->watched_tsc != 0 && now - c->watched_tsc > PAUSE_S * rte_get_tsc_hz())
@@ -56,7 +73,11 @@ void watch_tick(struct control *c) {
     c->watched_tsc = now;
     for (uint16_t i = 0; i < c->weir->n_workers; i++)
         watch_worker(c, i, now);
-    if (c->tick % LINK_EVERY == 0)
-        for (uint16_t p = 0; p < c->weir->ports.n; p++)
-            watch_link(c, p);
+    if (c->tick % LOOK_EVERY != 0)
+        return;
+    for (uint16_t p = 0; p < c->weir->ports.n; p++)
+        watch_link(c, p);
+    for (uint16_t p = 0; p < c->weir->config->n_pools; p++)
+        for (uint16_t s = 0; s < c->weir->config->pools[p].n_servers; s++)
+            watch_server(c, p, s);
 }
