@@ -7,6 +7,7 @@
 #define TLS_BATCH 64u    /* handshake completions taken a turn */
 #define TLS_INLINE 2u    /* handshake messages an inline engine serves a turn: each may cost half a millisecond */
 #define TIMER_BATCH 64u
+#define RESET_DRAIN_MS 30000u /* a client may take so long to read what came before the server's reset */
 
 void session_deadline(struct worker *w, struct session *s, uint32_t after_ms) {
     s->deadline_ms = clock_ms(w->now_us) + after_ms;
@@ -84,9 +85,19 @@ static int session_handshake_done(struct worker *w, struct session *s) {
     return session_dial(w, s);
 }
 
+/* What the server sent before it reset the connection was acknowledged: all of it goes to the client first. */
+static void pump_after_reset(struct worker *w, struct session *s) {
+    if (session_push_client(w, s) == 0 && tcp_conn_rx(&w->tcp, s->server)->len_bytes == 0)
+        session_reset_later(w, s, s->end);
+}
+
 void session_pump(struct worker *w, struct session *s) {
     if (s->phase == PHASE_ENDING)
         return;
+    if (s->flags & SESSION_SERVER_RESET) {
+        pump_after_reset(w, s);
+        return;
+    }
     bool shaking = s->phase == PHASE_HANDSHAKE;
     if (session_pull_client(w, s) != 0)
         return;
@@ -135,14 +146,12 @@ static void session_server_over(struct worker *w, struct session *s) {
             session_pump(w, s);
         return;
     }
-    if (end != TCP_END_FIN) {
-        /* What the server sent before it reset the connection was acknowledged: it goes to the client first. */
-        if (session_push_client(w, s) != 0)
-            return;
-        session_reset_later(w, s, end == TCP_END_PEER_RESET ? SESSION_END_SERVER_RESET : SESSION_END_SERVER_TIMEOUT);
-        return;
-    }
     s->flags |= SESSION_SERVER_GONE;
+    if (end != TCP_END_FIN) {
+        session_reason(s, end == TCP_END_PEER_RESET ? SESSION_END_SERVER_RESET : SESSION_END_SERVER_TIMEOUT);
+        s->flags |= SESSION_SERVER_RESET | SESSION_SERVER_SHUT;
+        session_deadline(w, s, RESET_DRAIN_MS);
+    }
     session_pump(w, s);
 }
 
@@ -176,9 +185,9 @@ static void session_visit(struct worker *w, tcp_id id) {
 }
 
 uint32_t session_run(struct worker *w) {
-    uint32_t visits = 0;
+    uint32_t visits = 0, ready = weir_min_u32(tcp_ready_count(&w->tcp), READY_BATCH); /* flows put back wait a turn */
     tcp_id id;
-    while (visits < READY_BATCH && (id = tcp_ready_next(&w->tcp)) != 0) {
+    while (visits < ready && (id = tcp_ready_next(&w->tcp)) != 0) {
         session_visit(w, id);
         visits++;
     }
@@ -201,6 +210,10 @@ static void session_expired(struct worker *w, struct session *s) {
         session_ending_expired(w, s);
         break;
     case PHASE_FLOWING:
+        if (s->flags & SESSION_SERVER_RESET) { /* the client does not read what came before the reset */
+            session_kill(w, s, s->end);
+            break;
+        }
         if (!(s->flags & (SESSION_CLIENT_SHUT | SESSION_SERVER_SHUT))) {
             session_record_expired(w, s);
             break;

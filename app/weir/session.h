@@ -34,6 +34,7 @@ enum session_phase { PHASE_HANDSHAKE = 1, PHASE_CONNECT, PHASE_DIALING, PHASE_FL
 #define SESSION_TLS         0x0400
 #define SESSION_WILL_CLOSE  0x0800 /* `end` is set: first reason wins */
 #define SESSION_TLS_EOF     0x1000 /* close_notify seen */
+#define SESSION_SERVER_RESET 0x4000 /* the server reset: what it had sent is still on its receive rope */
 #define SESSION_RESET_LATER 0x2000 /* the server reset: so will we, once the client has what came before */
 
 struct session {

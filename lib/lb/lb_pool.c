@@ -33,7 +33,7 @@ void lb_pool_fini(struct lb_pool *p) {
 static uint64_t usable_servers(const struct lb_pool *p, lb_tried tried) {
     uint64_t usable = 0;
 
-    for (uint16_t i = 0; i < p->n_servers; i++)
+    for (uint16_t i = 0; i < p->n_servers && i < LB_MAX_SERVERS; i++) /* the second half is for the compiler */
         usable |= (uint64_t)(p->servers[i].state == LB_UP) << i;
     return usable & ~tried;
 }

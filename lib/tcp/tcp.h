@@ -207,6 +207,8 @@ bool tcp_busy(const struct tcp_core *core);
 
 /* Next READY flow, or 0. Each is returned once per call to tcp_input_burst/tcp_timers that gave it news. */
 tcp_id tcp_ready_next(struct tcp_core *core);
+/* How many are READY now: an owner that visits so many does not meet those again that it puts back. */
+uint32_t tcp_ready_count(const struct tcp_core *core);
 /* Put a flow on the READY list again with these events (the owner wants another visit next turn). */
 void tcp_conn_again(struct tcp_core *core, tcp_id id, uint8_t events);
 /* Events since the last call, cleared. */

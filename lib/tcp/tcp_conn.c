@@ -9,6 +9,10 @@ tcp_id tcp_ready_next(struct tcp_core *core) {
     return id;
 }
 
+uint32_t tcp_ready_count(const struct tcp_core *core) {
+    return core->ready.count;
+}
+
 void tcp_conn_again(struct tcp_core *core, tcp_id id, uint8_t events) {
     tcp_conn_raise(core, tcp_conn_of(core, id), events);
 }
@@ -48,6 +52,8 @@ int tcp_connect(struct tcp_core *core, uint8_t port, uint32_t laddr_be, uint16_t
         iss = seq_max(iss, iss_floor);
     }
     struct tcp_conn *c = tcp_conn_new(core, &key, port, TCP_SYN_SENT);
+    if (!c && tcp_make_room(core))
+        c = tcp_conn_new(core, &key, port, TCP_SYN_SENT);
     if (!c) {
         core->stats.conns_refused++;
         return WEIR_ENOMEM;

@@ -139,6 +139,8 @@ int tcp_listen_input(struct tcp_core *core, struct tcp_seg *seg, uint32_t iss_fl
 int tcp_no_flow(struct tcp_core *core, const struct tcp_seg *seg, enum tcp_drop reason);
 /* RFC 6191: may this SYN take the place of a flow in TIME-WAIT? */
 bool tcp_time_wait_yields(const struct tcp_conn *c, const struct tcp_seg *seg);
+/* The flow pool is empty: end the oldest TIME-WAIT flow that nobody owns. False: there is none. */
+bool tcp_make_room(struct tcp_core *core);
 
 /* --- tcp_reasm.c --- */
 /* Queue out-of-order payload and FIN. Returns 0 (seg->kept) or -TCP_DROP_*. */

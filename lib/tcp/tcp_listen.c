@@ -48,7 +48,7 @@ bool tcp_time_wait_yields(const struct tcp_conn *c, const struct tcp_seg *seg) {
 }
 
 /* The oldest TIME-WAIT flow makes room where the pool is used up: it is a convenience, a new client is not. */
-static bool make_room(struct tcp_core *core) {
+bool tcp_make_room(struct tcp_core *core) {
     tcp_id oldest = core->time_wait.head;
     if (!oldest || (tcp_conn_of(core, oldest)->flags & TCP_F_OWNED))
         return false;
@@ -71,7 +71,7 @@ int tcp_listen_input(struct tcp_core *core, struct tcp_seg *seg, uint32_t iss_fl
     }
     uint8_t port = (uint8_t)seg->m->port;
     struct tcp_conn *c = tcp_conn_new(core, &seg->key, port, TCP_SYN_RECEIVED);
-    if (!c && make_room(core))
+    if (!c && tcp_make_room(core))
         c = tcp_conn_new(core, &seg->key, port, TCP_SYN_RECEIVED);
     if (!c) {
         core->stats.conns_refused++;
