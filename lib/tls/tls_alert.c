@@ -2,15 +2,22 @@
 /* Alerts (RFC 8446 section 6, RFC 5246 section 7.2) and the names of drop reasons. */
 #include "tls_int.h"
 
+#include "../base/lower.h"
+
 static const struct {
-    const char *name, *text;
+    char name[WEIR_NAME_MAX];
+    const char *text;
     int alert;
 } drops[TLS_DROP_COUNT] = {
     [TLS_DROP_NONE] = {"none", "none", -1},
-#define X(name_, alert_, text_) [TLS_DROP_##name_] = {.name = #name_, .text = text_, .alert = alert_},
+#define X(name_, alert_, text_) [TLS_DROP_##name_] = {.name = WEIR_LOWER(#name_), .text = text_, .alert = alert_},
 #include "tls_drops.def"
 #undef X
 };
+
+#define X(name, alert, text) static_assert(sizeof(#name) <= WEIR_NAME_MAX, "drop name too long");
+#include "tls_drops.def"
+#undef X
 
 const char *tls_drop_name(enum tls_drop d) {
     return d < TLS_DROP_COUNT ? drops[d].name : "unknown";

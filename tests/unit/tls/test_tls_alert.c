@@ -7,7 +7,7 @@ Test(tls_alert, every_drop_has_name_and_text) {
         cr_assert_str_not_empty(tls_drop_text((enum tls_drop)d));
         cr_assert_geq(tls_drop_alert((enum tls_drop)d), -1);
     }
-    cr_assert_str_eq(tls_drop_name(TLS_DROP_BAD_MAC), "BAD_MAC");
+    cr_assert_str_eq(tls_drop_name(TLS_DROP_BAD_MAC), "bad_mac");
     cr_assert_eq(tls_drop_alert(TLS_DROP_BAD_MAC), 20);
     cr_assert_str_eq(tls_drop_name(TLS_DROP_COUNT), "unknown");
     cr_assert_eq(tls_drop_alert(TLS_DROP_COUNT), -1);
