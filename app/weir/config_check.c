@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,18 @@ static int check_timeouts(struct config_pass *p) {
     return rc;
 }
 
+/* A file that is there or can be made; may weir write to it, then only starting it tells. */
+static int check_log_file(struct config_pass *p, const char *path) {
+    struct stat st;
+    if (stat(path, &st) == 0)
+        return S_ISDIR(st.st_mode) ? config_fail(p, "target", NULL, "%.180s is a folder, not a file", path) : 0;
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
+    if (folder[0] != '\0' && stat(folder, &st) != 0)
+        return config_fail(p, "target", NULL, "%.180s: %s", folder, strerror(errno));
+    return 0;
+}
+
 static int check_log(struct config_pass *p) {
     static const struct config_word levels[] = {{"error", LOG_LVL_ERROR},
                                                 {"warning", LOG_LVL_WARNING},
@@ -166,6 +179,8 @@ static int check_log(struct config_pass *p) {
     if (rc == 0)
         rc = word ? config_text_copy(p, "target", target, &l->target)
                   : config_text_path(p, "target", target, &l->target);
+    if (rc == 0 && !word)
+        rc = check_log_file(p, l->target);
     l->level = (enum log_level)level;
     l->format = (enum log_format)format;
     return rc;

@@ -251,6 +251,8 @@ Test(config, refuses_log_and_control) {
     REFUSED({"level: debug", "level: loud", 4, "log.level", "(error | warning | info | debug)"},
             {"format: json", "format: xml", 4, "log.format", "(text | json)"},
             {"target: weir.log", "target: ''", 4, "log.target", "is empty"},
+            {"target: weir.log", "target: nowhere/weir.log", 4, "log.target", "No such file or directory"},
+            {"target: weir.log", "target: /", 4, "log.target", "is a folder"},
             {"target: weir.log", "target: \"a\\nb\"", 4, "log.target", "control character"},
             {"127.0.0.1:9090", "127.0.0.1", 22, "control.http", "has no port (address:port"},
             {"127.0.0.1:9090", "127.0.0.1:0", 22, "control.http", "from 1 to 65535"},
