@@ -131,17 +131,17 @@ static json_t *command_servers(struct control *c, char **words, int n) {
         for (uint16_t s = 0; s < config->pools[p].n_servers; s++) {
             const struct config_server *cs = &config->pools[p].servers[s];
             json_t *states = json_array();
-            double open = 0, total = 0, failed = 0;
+            json_int_t open = 0, total = 0, failed = 0;
             for (uint16_t w = 0; w < c->weir->n_workers; w++) {
                 const struct worker_server *ws = &c->weir->workers[w]->servers[cs->id];
                 open += ws->open;
-                total += (double)ws->connections;
-                failed += (double)ws->connect_failures;
+                total += (json_int_t)ws->connections;
+                failed += (json_int_t)ws->connect_failures;
                 json_array_append_new(states,
                                       json_string(lb_state_name(c->weir->workers[w]->pools[p].servers[s].state)));
             }
             json_array_append_new(
-                list, json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:f, s:f, s:f}", "pool", config->pools[p].name,
+                list, json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:I, s:I, s:I}", "pool", config->pools[p].name,
                                 "server", cs->name, "policy", lb_policy_name(config->pools[p].policy), "address",
                                 endpoint_json(cs->addr_be, cs->port_be), "weight", cs->weight, "states", states, "open",
                                 open, "connections", total, "failures", failed));
