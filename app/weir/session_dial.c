@@ -83,29 +83,26 @@ int session_dial_failed(struct worker *w, struct session *s, enum tcp_end why) {
     return session_dial(w, s);
 }
 
-/* The server's first bytes: the PROXY header where the pool wants it, then what the client sent. */
-void session_connected(struct worker *w, struct session *s) {
-    struct lb_pool *pool = &w->pools[s->pool];
-    lb_server_event(session_server(w, s), LB_EV_CONNECT_OK, w->now_us);
-    s->phase = PHASE_FLOWING;
-    if (pool->proxy_protocol == 0)
-        return;
+/* Where the pool wants it, the server's first bytes say who the client is. 0 or WEIR_ENOMEM. */
+static int send_proxy_header(struct worker *w, struct session *s) {
     const struct flow_key *key = tcp_conn_key(&w->tcp, s->client);
     struct rope head = {0};
     uint8_t header[128];
-    uint32_t n = lb_proxy_header(pool->proxy_protocol, key->remote_addr_be, key->remote_port_be, key->local_addr_be,
-                                 key->local_port_be, header);
+    uint32_t n = lb_proxy_header(w->pools[s->pool].proxy_protocol, key->remote_addr_be, key->remote_port_be,
+                                 key->local_addr_be, key->local_port_be, header);
     if (rope_append(&head, w->ports[tcp_conn_port(&w->tcp, s->server)].pool, header, n) != 0) {
-        /* Without the header the server would misread the stream. */
         w->stats.net_drops[NET_DROP_NO_MBUF]++;
-        session_reason(s, SESSION_END_NO_MEMORY);
-        tcp_conn_abort(&w->tcp, s->server);
-        s->server = 0;
-        session_give_port(w, s);
-        s->phase = PHASE_DIALING;
-        session_deadline(w, s, 1);
-        return;
+        return WEIR_ENOMEM;
     }
     if (tcp_conn_send(&w->tcp, s->server, &head) != 0)
         rope_clear(&head);
+    return 0;
+}
+
+void session_connected(struct worker *w, struct session *s) {
+    lb_server_event(session_server(w, s), LB_EV_CONNECT_OK, w->now_us);
+    if (send_proxy_header(w, s) == 0)
+        s->phase = PHASE_FLOWING;
+    else /* nothing may go before it: the next turn tries again */
+        tcp_conn_again(&w->tcp, s->server, TCP_EV_CONNECTED);
 }
