@@ -40,6 +40,8 @@ void sim_note(const struct sim *sim, const char *format, ...) {
 static bool is_lenient(const struct sim_setup *s) {
     uint32_t refusing = 0;
     bool lenient = s->manners[SIM_MANNER_RESET_AT_ONCE] != 0 || s->pairs != 0 || s->drain_us != 0;
+    /* One who leaves in the middle of a handshake keeps its place until the time is up, and others wait for it. */
+    lenient |= s->handshakes != 0 && (s->endings[SIM_END_EARLY] != 0 || s->link.loss_ppm > 5000);
     for (uint32_t i = 0; i < s->n_faults; i++) {
         if (s->faults[i].kind == SIM_FAULT_SERVER_REFUSES)
             refusing |= 1u << s->faults[i].target % s->n_servers;
