@@ -63,8 +63,16 @@ static void shut_client(struct worker *w, struct session *s) {
     s->flags |= SESSION_CLIENT_SHUT;
 }
 
-void session_refuse(struct worker *w, struct session *s, enum session_end end, const uint8_t *answer, uint32_t n) {
+/* A packet of weir's own to the client. */
+static void send_answer(struct worker *w, struct session *s, const uint8_t *answer, uint32_t n) {
     struct rope plain = {0};
+    if (n == 0 || rope_append(&plain, w->ports[tcp_conn_port(&w->tcp, s->client)].pool, answer, n) != 0)
+        return;
+    session_to_client(w, s, &plain);
+    rope_clear(&plain);
+}
+
+void session_refuse(struct worker *w, struct session *s, enum session_end end, const uint8_t *answer, uint32_t n) {
     session_reason(s, end);
     if (s->server != 0) {
         tcp_conn_abort(&w->tcp, s->server);
@@ -73,10 +81,7 @@ void session_refuse(struct worker *w, struct session *s, enum session_end end, c
     session_give_port(w, s);
     rope_clear(&s->c2s);
     session_charge(w, s);
-    if (n != 0 && rope_append(&plain, w->ports[tcp_conn_port(&w->tcp, s->client)].pool, answer, n) == 0) {
-        session_to_client(w, s, &plain);
-        rope_clear(&plain);
-    }
+    send_answer(w, s, answer, n);
     (void)notify_client(w, s); /* refused it is either way */
     shut_client(w, s);
     if (s->flags & SESSION_CLIENT_GONE || tcp_conn_peer_fin(&w->tcp, s->client)) {
@@ -161,6 +166,17 @@ int session_closes(struct worker *w, struct session *s) {
     return 0;
 }
 
+/* 5.0 has a word for it (DISCONNECT 0x8B, 3.14.2.1), where no packet of the server's is under way. Then close_notify: MQTT
+ * frames its packets, so that hides no truncation; in other streams only their server may say that this was all. */
+static void part_from_client(struct worker *w, struct session *s) {
+    uint8_t answer[8];
+    if (!(s->flags & SESSION_MQTT) || s->flags & (SESSION_CLIENT_SHUT | SESSION_RESET_LATER))
+        return;
+    if (s->phase == PHASE_FLOWING && mqtt_stream_accepted(&s->down) && mqtt_stream_at_boundary(&s->down))
+        send_answer(w, s, answer, mqtt_refuse_stream(s->up.level, MQTT_DROP_SHUTTING_DOWN, answer));
+    (void)notify_client(w, s);
+}
+
 uint32_t session_close_some(struct worker *w, uint32_t max) {
     uint32_t ended = 0;
     /* Ending a session may free flows, its server's too: the next one is looked for only then. */
@@ -169,9 +185,7 @@ uint32_t session_close_some(struct worker *w, uint32_t max) {
         if ((user >> 2) == 0 || (user & 3) != SIDE_CLIENT)
             continue;
         struct session *s = pool_get(&w->sessions, user >> 2);
-        /* MQTT frames its packets: close_notify hides no truncation there. In other streams only their server may. */
-        if (s->flags & SESSION_MQTT && !(s->flags & (SESSION_CLIENT_SHUT | SESSION_RESET_LATER)))
-            (void)notify_client(w, s);
+        part_from_client(w, s);
         session_finish(w, s, SESSION_END_DRAINED);
         ended++;
     }

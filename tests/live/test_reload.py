@@ -82,15 +82,16 @@ def test_sigterm_drains(lab):
 
 @pytest.mark.parametrize("drain_s", [1])
 def test_drain_ends(lab, drain_s):
-    """drain_s is the most that an open connection may delay the end."""
+    """drain_s is the most that an open connection may delay the end. A client of MQTT 5.0 is told why."""
     with open(lab.weir.config_path, encoding="utf-8") as file:
         config = yaml.safe_load(file)
     config["timeouts"]["drain_s"] = drain_s
     lab.weir.stop()
     lab.start(config)
-    with clients.open_mqtt(lab, "does-not-leave") as sock:
+    with clients.open_mqtt(lab, "does-not-leave") as sock, clients.open_mqtt(lab, "is-told", level=5) as told:
         lab.weir.signal(signal.SIGTERM)
         assert lab.weir.wait(30) == 0
+        assert told.recv(100) == b"\xe0\x01\x8b"
         sock.settimeout(30)
         try:
             while sock.recv(100):
