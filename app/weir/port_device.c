@@ -25,7 +25,7 @@
 static const struct device_traits traits[] = {
     {.prefix = "net_af_xdp", .queue_per_vdev = true},
     /* net_tap sums chains with odd segments wrongly on the way out, and by software either way. */
-    {.prefix = "net_tap", .software_cksum = true, .twin_mac = true},
+    {.prefix = "net_tap", .software_cksum = true, .twin_mac = true, .keys = ",iface,mac,persist,remote,"},
     {.prefix = "net_af_packet", .queues_arg = "qpairs"},
     {.prefix = "net_memif", .max_queues = 1, .socket_arg = "socket", .server_arg = "role"},
     {.prefix = "net_virtio_user",
@@ -202,6 +202,22 @@ static void remove_stale_socket(const char *device, const struct device_traits *
         log_line(LOG_LVL_INFO, "port", "removed the socket %s that an earlier process left", to.sun_path);
 }
 
+/* net_tap takes its defaults for all arguments where it does not know one: a typing mistake gives an interface of
+ * another name, without a word. */
+static bool args_are_known(const char *device, const struct device_traits *t, char *error, size_t error_bytes) {
+    char key[48];
+    for (const char *at = strchr(device, ','); t->keys && at; at = strchr(at, ',')) {
+        size_t len = strcspn(++at, ",=");
+        snprintf(key, sizeof(key), ",%.*s,", (int)RTE_MIN(len, sizeof(key) - 3), at);
+        if (strstr(t->keys, key))
+            continue;
+        snprintf(error, error_bytes, "%s has no argument \"%.*s\" (it has %.*s)", t->prefix, (int)len, at,
+                 (int)strlen(t->keys) - 2, t->keys + 1);
+        return false;
+    }
+    return true;
+}
+
 /* A TAP that is there and vanishes with its last owner has one: a second one would take half of its packets, and set
  * the link down at the end. One that was made to stay (`ip tuntap add`) is free to be used. */
 static bool tap_is_taken(const char *device) {
@@ -230,6 +246,11 @@ static int probe_one(struct port *p, const struct config_port *c, const struct d
         snprintf(args, sizeof(args), "%s", c->device + strlen(name) + (c->device[strlen(name)] == ','));
         if (t->queues_arg && !device_arg(c->device, t->queues_arg, value, sizeof(value)))
             snprintf(args + strlen(args), sizeof(args) - strlen(args), ",%s=%u", t->queues_arg, n_workers);
+        char reason[160];
+        if (!args_are_known(c->device, t, reason, sizeof(reason))) {
+            snprintf(error, error_bytes, "port %s: device %s: %s", c->name, c->device, reason);
+            return WEIR_EINVAL;
+        }
         if (tap_is_taken(c->device)) {
             snprintf(error, error_bytes, "port %s: another process has the interface of %s: is a second weir running?",
                      c->name, c->device);

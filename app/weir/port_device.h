@@ -18,6 +18,7 @@ struct device_traits {
     bool software_cksum;    /* its checksum offloads are not to be trusted, or no gain */
     bool twin_mac;          /* the kernel has an interface at the other end, with our MAC */
     uint16_t max_queues;    /* 0: as many as the device says; unknown peers often have one queue only */
+    const char *keys;       /* all its arguments, ",a,b,"; NULL: the driver itself refuses others */
     const char *queues_arg; /* device argument that asks for several queues, or NULL */
     const char *socket_arg; /* argument with the path of its Unix socket, or NULL */
     const char *server_arg; /* argument that makes it listen there; NULL: it does, unless `client=1` */

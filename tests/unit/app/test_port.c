@@ -246,6 +246,7 @@ Test(port, refusals) {
     refuse("net_af_xdp0,iface=nowhere", WEIR_ENOENT, "ip link");
     refuse("net_af_xdp0", WEIR_EINVAL, "iface=");
     refuse("net_af_xdp0,iface=wx0", WEIR_ENOTSUP, "default route");
+    refuse("net_tap0,ifce=wx1", WEIR_EINVAL, "no argument \"ifce\"");
     refuse("net_nothing0", WEIR_EIO, "net_nothing0");
     refuse("net_pcap0,rx_pcap=/nowhere/x", WEIR_EIO, "/nowhere/x");
     refuse("0000:ff:1f.7", WEIR_ENOENT, "0000:ff:1f.7");
