@@ -81,8 +81,9 @@ int session_pull_client(struct worker *w, struct session *s);
 int session_push_server(struct worker *w, struct session *s);
 /* Server's bytes to the client (session_down.c). 0 or 1 as above. */
 int session_push_client(struct worker *w, struct session *s);
-/* Send `plain` (all of it, sealed where TLS) to the client as far as it has room; the rest stays. Returns bytes taken. */
-uint32_t session_to_client(struct worker *w, struct session *s, struct rope *plain);
+/* Send `plain` (all of it, sealed where TLS) to the client as far as it has room; the rest stays. Returns bytes taken, or
+ * WEIR_ESTATE: TLS takes no more, for libssl had no memory for a record or a TLS 1.2 key is used up. */
+int session_to_client(struct worker *w, struct session *s, struct rope *plain);
 /* A CONNECT at the head of c2s: decode, key, dial (session_mqtt.c). 0 or 1 as above. */
 int session_mqtt_connect(struct worker *w, struct session *s);
 /* Pick a server and open the connection (session_dial.c). 0, or 1 where the session was ended or refused. */
@@ -98,7 +99,8 @@ void session_reason(struct session *s, enum session_end end);
 /* Answer `answer` (n bytes of plaintext, may be 0), close_notify, FIN; input is discarded until the client is gone or 2 s
  * have passed. The server side is reset. */
 void session_refuse(struct worker *w, struct session *s, enum session_end end, const uint8_t *answer, uint32_t n);
-/* The server reset the connection: what it had sent still reaches the client, then a reset does (2 s at most). */
+/* Nothing more can come from the server, and not in order: what went before still reaches the client, then a reset does (2 s
+ * at most). */
 void session_reset_later(struct worker *w, struct session *s, enum session_end end);
 /* The phase's deadline has passed (PHASE_ENDING). */
 void session_ending_expired(struct worker *w, struct session *s);

@@ -101,7 +101,8 @@ void session_reset_later(struct worker *w, struct session *s, enum session_end e
         return;
     }
     session_reason(s, end);
-    tcp_conn_abort(&w->tcp, s->server);
+    if (s->server != 0)
+        tcp_conn_abort(&w->tcp, s->server);
     s->server = 0;
     session_give_port(w, s);
     rope_clear(&s->c2s);

@@ -3,10 +3,11 @@
  * take stays on the server's receive rope and closes that window. */
 #include "session.h"
 
-uint32_t session_to_client(struct worker *w, struct session *s, struct rope *plain) {
+int session_to_client(struct worker *w, struct session *s, struct rope *plain) {
     struct rope wire = {0};
     uint32_t room = tcp_conn_send_room(&w->tcp, s->client, TLS_RECORD_MAX);
     uint32_t n = weir_min_u32(room, plain->len_bytes);
+    bool dead = false;
     if (n == 0)
         return 0;
     if (s->flags & SESSION_TLS) {
@@ -14,6 +15,7 @@ uint32_t session_to_client(struct worker *w, struct session *s, struct rope *pla
         n = taken > 0 ? (uint32_t)taken : 0;
         if (taken == WEIR_ENOMEM)
             tcp_conn_again(&w->tcp, s->client, TCP_EV_WRITABLE);
+        dead = taken == WEIR_ESTATE;
     } else if (n == plain->len_bytes) {
         rope_splice(&wire, plain);
     } else if (rope_move(&wire, plain, n, w->ports[tcp_conn_port(&w->tcp, s->client)].pool) != 0) {
@@ -23,7 +25,7 @@ uint32_t session_to_client(struct worker *w, struct session *s, struct rope *pla
     }
     if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, &wire) != 0)
         rope_clear(&wire);
-    return n;
+    return dead ? WEIR_ESTATE : (int)n;
 }
 
 /* The server's new bytes pass MQTT's order table before they go on. */
@@ -54,9 +56,13 @@ int session_push_client(struct worker *w, struct session *s) {
             s->down_fed = 0;
             tcp_conn_consumed(&w->tcp, s->server);
         } else {
-            uint32_t n = session_to_client(w, s, rx);
-            s->down_fed -= weir_min_u32(n, s->down_fed);
-            w->servers[w->pools[s->pool].servers[s->server_index].server_id].bytes_from += n;
+            int n = session_to_client(w, s, rx);
+            if (n < 0) {
+                session_reset_later(w, s, SESSION_END_TLS_FAILED);
+                return 1;
+            }
+            s->down_fed -= weir_min_u32((uint32_t)n, s->down_fed);
+            w->servers[w->pools[s->pool].servers[s->server_index].server_id].bytes_from += (uint32_t)n;
             if (n != 0)
                 tcp_conn_consumed(&w->tcp, s->server);
         }

@@ -152,15 +152,17 @@ int session_pull_client(struct worker *w, struct session *s) {
 
 /* The client gets its own bytes back. */
 static int push_echo(struct worker *w, struct session *s) {
-    if (s->c2s.len_bytes != 0)
-        session_to_client(w, s, &s->c2s);
-    return 0;
+    if (s->c2s.len_bytes == 0 || session_to_client(w, s, &s->c2s) >= 0)
+        return 0;
+    session_reset_later(w, s, SESSION_END_TLS_FAILED);
+    return 1;
 }
 
 int session_push_server(struct worker *w, struct session *s) {
     if (s->flags & SESSION_ECHO) {
         uint32_t before = s->c2s.len_bytes;
-        push_echo(w, s);
+        if (push_echo(w, s) != 0)
+            return 1;
         session_charge(w, s);
         if (s->c2s.len_bytes != before && tcp_conn_rx(&w->tcp, s->client)->len_bytes != 0)
             tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);

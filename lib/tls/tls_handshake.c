@@ -306,6 +306,8 @@ int tls_libssl_seal(struct tls_core *core, struct tls_conn *c, struct rope *plai
         if (request(core, c, TLS_REQ_SEAL))
             rc = answer_take(msg, wire);
     }
+    if (rc == WEIR_ESTATE) /* dead, and what was taken is lost: nobody else would say so */
+        return rc;
     return taken > 0 ? (int)taken : rc;
 }
 
