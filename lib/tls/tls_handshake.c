@@ -280,10 +280,14 @@ int tls_step_libssl(struct tls_turn *t) {
 }
 
 /* The answer to a request served at once, outside tls_input: what is to be sent. Anything else stays for tls_input. */
-static int answer_take(struct tls_msg *msg, struct rope *wire) {
+static int answer_take(struct tls_core *core, struct tls_msg *msg, struct rope *wire) {
+    struct rope none = {0};
+
     rope_splice(wire, &msg->wire);
-    if (msg->result == TLS_RES_DROPPED)
+    if (msg->result == TLS_RES_DROPPED) { /* counted there, and the place given back */
+        (void)tls_input(core, msg->conn, &none, &none, wire, 0);
         return WEIR_ESTATE;
+    }
     msg->unread = msg->plain.len_bytes > 0;
     return 0;
 }
@@ -304,7 +308,7 @@ int tls_libssl_seal(struct tls_core *core, struct tls_conn *c, struct rope *plai
         core->stats.libssl_records++;
         core->stats.bytes_sealed += n;
         if (request(core, c, TLS_REQ_SEAL))
-            rc = answer_take(msg, wire);
+            rc = answer_take(core, msg, wire);
     }
     if (rc == WEIR_ESTATE) /* dead, and what was taken is lost: nobody else would say so */
         return rc;
@@ -322,7 +326,7 @@ int tls_libssl_close(struct tls_core *core, struct tls_conn *c, struct rope *wir
     if (busy)
         c->flags |= TLS_F_CLOSE_OWED;
     else if (request(core, c, TLS_REQ_CLOSE))
-        return answer_take(msg, wire);
+        return answer_take(core, msg, wire);
     return WEIR_MORE;
 }
 
