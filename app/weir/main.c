@@ -65,7 +65,7 @@ static void plan_make(const struct config *c, struct memory_plan *plan) {
     struct memory_sizes sizes = memory_sizes_default;
     memory_plan_make(c, &sizes, plan);
     sizes.flow_bytes = tcp_conn_bytes() - (uint32_t)sizeof(struct timer_node);
-    sizes.session_bytes = (uint32_t)RTE_ALIGN_CEIL(sizeof(struct session), WEIR_CACHE_LINE / 2);
+    sizes.session_bytes = (uint32_t)RTE_ALIGN_CEIL(sizeof(struct session), 8);
     sizes.udp_flow_bytes = sizeof(struct udp_flow);
     sizes.timer_bytes = sizeof(struct timer_node);
     sizes.table_entry_bytes =

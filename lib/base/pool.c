@@ -6,10 +6,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* An object whose size is a multiple of a cache line begins on one, since the region does. */
 static uint32_t stride_of(uint32_t object_bytes) {
-    uint32_t align = object_bytes >= WEIR_CACHE_LINE ? WEIR_CACHE_LINE / 2 : 8;
-
-    return (object_bytes + align - 1) & ~(align - 1);
+    return (object_bytes + 7) & ~7u;
 }
 
 uint64_t pool_bytes(uint32_t object_bytes, uint32_t capacity) {

@@ -12,7 +12,7 @@
 
 struct pool {
     uint8_t *base;         /* object i lies at base + (i - 1) * stride */
-    uint32_t stride_bytes; /* object size rounded up to 8; to half a cache line where it is a line or more */
+    uint32_t stride_bytes; /* object size rounded up to 8 */
     uint32_t capacity;     /* objects */
     uint32_t used;         /* objects out */
     uint32_t peak;         /* most that were out at once */
