@@ -99,8 +99,8 @@ void session_reason(struct session *s, enum session_end end);
 /* Answer `answer` (n bytes of plaintext, may be 0), close_notify, FIN; input is discarded until the client is gone or 2 s
  * have passed. The server side is reset. */
 void session_refuse(struct worker *w, struct session *s, enum session_end end, const uint8_t *answer, uint32_t n);
-/* Nothing more can come from the server, and not in order: what went before still reaches the client, then a reset does (2 s
- * at most). */
+/* Nothing more can come from the server, and not in order: what went before still reaches the client, then a reset does
+ * (2 s at most). */
 void session_reset_later(struct worker *w, struct session *s, enum session_end end);
 /* The phase's deadline has passed (PHASE_ENDING). */
 void session_ending_expired(struct worker *w, struct session *s);

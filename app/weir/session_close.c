@@ -45,8 +45,8 @@ void session_finish(struct worker *w, struct session *s, enum session_end end) {
     session_free(w, s);
 }
 
-/* close_notify where TLS is up. False: not yet, for want of an mbuf or because libssl is at work elsewhere; the session is
- * visited again. A FIN without it would look like a cut stream. */
+/* close_notify where TLS is up. False: not yet, for want of an mbuf or because libssl is at work elsewhere; the session
+ * is visited again. A FIN without it would look like a cut stream. */
 static bool notify_client(struct worker *w, struct session *s) {
     struct rope wire = {0};
     int rc = s->tls != 0 && tls_established(&w->tls, s->tls) ? tls_close(&w->tls, s->tls, &wire) : WEIR_ESTATE;

@@ -46,8 +46,8 @@ void session_record_expired(struct worker *w, struct session *s) {
         s->deadline_ms = 0;
 }
 
-/* Opens what is there, as far as c2s may grow. Returns 1 where the session was ended, 2 where more will come of what is here
- * already: whole records are left, or the handshake engine is at work. */
+/* Opens what is there, as far as c2s may grow. Returns 1 where the session was ended, 2 where more will come of what is
+ * here already: whole records are left, or the handshake engine is at work. */
 static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
     struct rope wire = {0}, none = {0};
     uint32_t max = c2s_max(w, s);
