@@ -3,10 +3,11 @@
 
 #include "health.h"
 
-#define READY_BATCH 256u /* flows visited a turn */
-#define TLS_BATCH 64u    /* handshake completions taken a turn */
-#define TLS_INLINE 2u    /* handshake messages an inline engine serves a turn: each may cost half a millisecond */
-#define TIMER_BATCH 64u
+#define READY_BATCH    256u /* flows visited a turn */
+#define TLS_BATCH      64u  /* handshake completions taken a turn */
+#define TLS_INLINE     2u   /* handshake messages an inline engine serves a turn: each may cost half a millisecond */
+#define TIMER_BATCH    64u
+#define LAST_WORDS_MS  1000u  /* a handshake engine may take so long to read what came before the client's reset */
 #define RESET_DRAIN_MS 30000u /* a client may take so long to read what came before the server's reset */
 
 void session_deadline(struct worker *w, struct session *s, uint32_t after_ms) {
@@ -78,6 +79,10 @@ static void session_accept(struct worker *w, tcp_id id) {
 
 /* TLS is up: what a listener without TLS does at once. Returns 1 where the session was ended. */
 static int session_handshake_done(struct worker *w, struct session *s) {
+    if (s->flags & SESSION_LAST_WORDS) {
+        session_kill(w, s, SESSION_END_CLIENT_RESET);
+        return 1;
+    }
     session_start_reading(w, s);
     if (s->phase != PHASE_DIALING)
         return 0;
@@ -114,9 +119,22 @@ void session_pump(struct worker *w, struct session *s) {
     (void)session_closes(w, s);
 }
 
+/* A client that gives up a handshake sends an alert and, where it left our flight unread, a reset right behind it. The
+ * alert says why: the engine reads it first. */
+static bool session_last_words(struct worker *w, struct session *s, enum tcp_end end) {
+    if (end != TCP_END_PEER_RESET || s->phase != PHASE_HANDSHAKE || tcp_conn_rx(&w->tcp, s->client)->len_bytes == 0)
+        return false;
+    s->flags |= SESSION_LAST_WORDS;
+    session_deadline(w, s, LAST_WORDS_MS);
+    session_pump(w, s);
+    return true;
+}
+
 /* The client's flow is over. In order: what it sent still goes to the server. Otherwise the server side is reset. */
 static void session_client_over(struct worker *w, struct session *s) {
     enum tcp_end end = tcp_conn_end(&w->tcp, s->client);
+    if (session_last_words(w, s, end))
+        return;
     if (end != TCP_END_FIN) {
         session_kill(w, s, end == TCP_END_PEER_RESET ? SESSION_END_CLIENT_RESET : SESSION_END_CLIENT_TIMEOUT);
         return;
@@ -201,7 +219,7 @@ uint32_t session_run(struct worker *w) {
 static void session_expired(struct worker *w, struct session *s) {
     switch (s->phase) {
     case PHASE_HANDSHAKE:
-        session_kill(w, s, SESSION_END_HANDSHAKE_TIMEOUT);
+        session_kill(w, s, s->flags & SESSION_LAST_WORDS ? SESSION_END_CLIENT_RESET : SESSION_END_HANDSHAKE_TIMEOUT);
         break;
     case PHASE_CONNECT:
         session_refuse(w, s, SESSION_END_CONNECT_TIMEOUT, NULL, 0);

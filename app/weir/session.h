@@ -8,11 +8,11 @@
  *               send rope does not take stays on the other's receive rope session_up.c, session_down.c
  *   ENDING      the answer that refuses is on its way; input is discarded session_close.c
  *
- * Close mapping: close_notify <-> FIN; a bare FIN under TLS resets the server side (unless MQTT said DISCONNECT before);
- * RST <-> RST; a plain half-close is passed on as half-close.
+ * Close mapping: close_notify <-> FIN; a bare FIN under TLS resets the server side (unless MQTT said DISCONNECT
+ * before); RST <-> RST; a plain half-close is passed on as half-close.
  *
- * A session costs 128 bytes plus a timer node; its rope is empty while idle. Its two flows and its TLS state live in their
- * modules' pools and are named by index. A flow's `user` is (index << 2 | side). */
+ * A session costs 128 bytes plus a timer node; its rope is empty while idle. Its two flows and its TLS state live in
+ * their modules' pools and are named by index. A flow's `user` is (index << 2 | side). */
 #ifndef WEIR_SESSION_H
 #define WEIR_SESSION_H
 
@@ -21,28 +21,29 @@
 enum session_side { SIDE_CLIENT, SIDE_SERVER, SIDE_PROBE };
 enum session_phase { PHASE_HANDSHAKE = 1, PHASE_CONNECT, PHASE_DIALING, PHASE_FLOWING, PHASE_ENDING };
 
-#define SESSION_CLIENT_EOF  0x0001 /* client's last byte is in c2s or gone on (FIN, close_notify) */
-#define SESSION_CLIENT_SHUT 0x0002 /* we closed our direction towards the client */
-#define SESSION_CLIENT_GONE 0x0004 /* client flow is over and released */
-#define SESSION_SERVER_EOF  0x0008
-#define SESSION_SERVER_SHUT 0x0010
-#define SESSION_SERVER_GONE 0x0020
-#define SESSION_GOODBYE     0x0040 /* MQTT DISCONNECT passed upwards */
-#define SESSION_PORT_HELD   0x0080 /* a source port of lb_ports is ours */
-#define SESSION_ECHO        0x0100 /* no server: what comes goes back */
-#define SESSION_MQTT        0x0200
-#define SESSION_TLS         0x0400
-#define SESSION_WILL_CLOSE  0x0800 /* `end` is set: first reason wins */
-#define SESSION_TLS_EOF     0x1000 /* close_notify seen */
+#define SESSION_CLIENT_EOF   0x0001 /* client's last byte is in c2s or gone on (FIN, close_notify) */
+#define SESSION_CLIENT_SHUT  0x0002 /* we closed our direction towards the client */
+#define SESSION_CLIENT_GONE  0x0004 /* client flow is over and released */
+#define SESSION_SERVER_EOF   0x0008
+#define SESSION_SERVER_SHUT  0x0010
+#define SESSION_SERVER_GONE  0x0020
+#define SESSION_GOODBYE      0x0040 /* MQTT DISCONNECT passed upwards */
+#define SESSION_PORT_HELD    0x0080 /* a source port of lb_ports is ours */
+#define SESSION_ECHO         0x0100 /* no server: what comes goes back */
+#define SESSION_MQTT         0x0200
+#define SESSION_TLS          0x0400
+#define SESSION_WILL_CLOSE   0x0800 /* `end` is set: first reason wins */
+#define SESSION_TLS_EOF      0x1000 /* close_notify seen */
 #define SESSION_SERVER_RESET 0x4000 /* the server reset: what it had sent is still on its receive rope */
-#define SESSION_RESET_LATER 0x2000 /* the server reset: so will we, once the client has what came before */
+#define SESSION_LAST_WORDS   0x8000 /* the client reset in the handshake: what it said before is still read */
+#define SESSION_RESET_LATER  0x2000 /* the server reset: so will we, once the client has what came before */
 
 struct session {
     tcp_id client, server; /* 0: none */
     tls_id tls;
     uint16_t flags;
-    uint8_t phase, end;       /* enum session_phase, enum session_end */
-    struct rope c2s;          /* plaintext of the client on its way to the server */
+    uint8_t phase, end; /* enum session_phase, enum session_end */
+    struct rope c2s;    /* plaintext of the client on its way to the server */
     struct mqtt_stream up, down;
     uint32_t up_fed, down_fed; /* bytes at the head of c2s and of the server's receive rope that MQTT has seen */
     uint32_t deadline_ms;      /* of the phase; 0: none */
@@ -81,8 +82,8 @@ int session_pull_client(struct worker *w, struct session *s);
 int session_push_server(struct worker *w, struct session *s);
 /* Server's bytes to the client (session_down.c). 0 or 1 as above. */
 int session_push_client(struct worker *w, struct session *s);
-/* Send `plain` (all of it, sealed where TLS) to the client as far as it has room; the rest stays. Returns bytes taken, or
- * WEIR_ESTATE: TLS takes no more, for libssl had no memory for a record or a TLS 1.2 key is used up. */
+/* Send `plain` (all of it, sealed where TLS) to the client as far as it has room; the rest stays. Returns bytes taken,
+ * or WEIR_ESTATE: TLS takes no more, for libssl had no memory for a record or a TLS 1.2 key is used up. */
 int session_to_client(struct worker *w, struct session *s, struct rope *plain);
 /* A CONNECT at the head of c2s: decode, key, dial (session_mqtt.c). 0 or 1 as above. */
 int session_mqtt_connect(struct worker *w, struct session *s);
@@ -96,8 +97,8 @@ void session_give_port(struct worker *w, struct session *s);
 /* Closing (session_close.c). */
 /* Set the reason, once. */
 void session_reason(struct session *s, enum session_end end);
-/* Answer `answer` (n bytes of plaintext, may be 0), close_notify, FIN; input is discarded until the client is gone or 2 s
- * have passed. The server side is reset. */
+/* Answer `answer` (n bytes of plaintext, may be 0), close_notify, FIN; input is discarded until the client is gone or 2
+ * s have passed. The server side is reset. */
 void session_refuse(struct worker *w, struct session *s, enum session_end end, const uint8_t *answer, uint32_t n);
 /* Nothing more can come from the server, and not in order: what went before still reaches the client, then a reset does
  * (2 s at most). */

@@ -84,7 +84,7 @@ void session_refuse(struct worker *w, struct session *s, enum session_end end, c
     send_answer(w, s, answer, n);
     (void)notify_client(w, s); /* refused it is either way */
     shut_client(w, s);
-    if (s->flags & SESSION_CLIENT_GONE || tcp_conn_peer_fin(&w->tcp, s->client)) {
+    if (s->flags & (SESSION_CLIENT_GONE | SESSION_LAST_WORDS) || tcp_conn_peer_fin(&w->tcp, s->client)) {
         session_finish(w, s, end);
         return;
     }
