@@ -176,6 +176,8 @@ static bool proxy_past(struct sim *sim, struct sim_peer *p) {
     size_t n = p->sock.in.len;
     if (p->proxy_seen || sim->setup.proxy_protocol == 0)
         return true;
+    if (n == 0)
+        return false;
     if (sim->setup.proxy_protocol == 1) {
         const uint8_t *end = memmem(d, n, "\r\n", 2);
         if (end == NULL)
