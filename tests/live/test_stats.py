@@ -55,6 +55,8 @@ def test_metrics_text(lab, held):
 
 
 def test_metrics_count_what_happened(lab):
+    wait_for("the connections of the test before to end",
+             lambda: lab.metrics().get("weir_listener_open", listener="mqtts") == 0)
     before = lab.metrics()
     for number in range(10):
         clients.leave(clients.open_mqtt(lab, f"counted-{number}", 8883, tls=True))
