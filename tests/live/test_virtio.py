@@ -41,7 +41,7 @@ class Bridge:
         self.path = os.path.join(lab.folder, "testpmd.log")
         self.socket = os.path.join(lab.folder, "vhost.sock")
         cpus = sorted(os.sched_getaffinity(0))
-        lcores = f"0@{cpus[0]},1@{cpus[-1]}"
+        lcores = f"0@{cpus[0]},1@{cpus[0]}"  # it spins: not on the CPU of weir's worker
         with open(self.path, "w", encoding="utf-8") as log:
             self.process = lab.weir_ns.popen(
                 "stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores, "--in-memory", "--no-pci", "--no-telemetry", "-m", "256",
