@@ -56,15 +56,27 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     return 0;
 }
 
-/* Bytes of the buffer behind the frame: nobody may read or write them while it is looked at. */
-static void tail_guard(struct rte_mbuf *m, bool on) {
-    for (; m; m = m->next) {
-        uint8_t *tail = rte_pktmbuf_mtod(m, uint8_t *) + m->data_len;
-        if (on)
-            poison_region(tail, rte_pktmbuf_tailroom(m));
-        else
-            unpoison_region(m->buf_addr, m->buf_len);
+/* Bytes of the buffers behind the frame: nobody may read or write them while it is looked at. A frame has at most two
+ * segments, and what looks at it may free the second one: the buffers are remembered, not the chain. */
+struct guard {
+    void *buffers[2];
+    uint16_t len_bytes[2];
+};
+
+static struct guard guard_on(struct rte_mbuf *m) {
+    struct guard g = {0};
+    for (unsigned i = 0; m && i < 2; m = m->next, i++) {
+        g.buffers[i] = m->buf_addr;
+        g.len_bytes[i] = m->buf_len;
+        poison_region(rte_pktmbuf_mtod(m, uint8_t *) + m->data_len, rte_pktmbuf_tailroom(m));
     }
+    return g;
+}
+
+static void guard_off(struct guard *g) {
+    for (unsigned i = 0; i < 2; i++)
+        if (g->buffers[i])
+            unpoison_region(g->buffers[i], g->len_bytes[i]);
 }
 
 static void put_right(uint8_t *p, uint32_t n, uint8_t fix) {
@@ -134,13 +146,13 @@ static void check_reply(struct rte_mbuf *m) {
     assert(m->pkt_len <= sizeof(*eth) + interface.mtu);
 }
 
-static int route_ip4(struct state *s, struct rte_mbuf **m, uint8_t fix) {
+static int route_ip4(struct state *s, struct rte_mbuf **m, uint8_t fix, struct guard *g) {
     struct icmp_error err;
     int v = ip4_input(&interface, *m);
 
     if (v == NET_TO_FRAG) {
         struct rte_mbuf *whole = NULL;
-        tail_guard(*m, false);
+        guard_off(g);
         v = ip4_reassemble(s->reass, *m, s->now_us, &whole);
         if (v != NET_TO_IP4)
             return v;
@@ -161,17 +173,15 @@ static int route_ip4(struct state *s, struct rte_mbuf **m, uint8_t fix) {
 
 /* As path.c does it: whoever is not held is freed here. */
 static void receive(struct state *s, struct rte_mbuf *m, uint8_t fix) {
-    tail_guard(m, true);
-    struct rte_mbuf *original = m;
+    struct guard g = guard_on(m);
     int v = eth_input(&interface, m);
 
     if (v == NET_TO_ARP)
         v = arp_input(s->arp, &interface, m, s->now_us);
     else if (v == NET_TO_IP4)
-        v = route_ip4(s, &m, fix);
+        v = route_ip4(s, &m, fix, &g);
     assert(v > -NET_DROP_COUNT && v <= NET_TO_UDP_ERR);
-    if (m == original && v != NET_HELD)
-        tail_guard(m, false);
+    guard_off(&g);
     if (v == NET_REPLY)
         check_reply(m);
     if (v != NET_HELD)
