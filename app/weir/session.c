@@ -174,6 +174,13 @@ static void session_server_over(struct worker *w, struct session *s) {
 }
 
 static void session_server_news(struct worker *w, struct session *s, uint8_t events) {
+    if (s->phase == PHASE_ENDING) { /* it reads on; nobody is left for what it says */
+        rope_clear(tcp_conn_rx(&w->tcp, s->server));
+        tcp_conn_consumed(&w->tcp, s->server);
+        if (events & TCP_EV_CLOSED)
+            session_kill(w, s, s->end);
+        return;
+    }
     if (events & TCP_EV_CONNECTED && s->phase == PHASE_DIALING)
         session_connected(w, s);
     if (events & TCP_EV_CLOSED && s->server != 0) /* gone already where there was no memory for the PROXY header */

@@ -103,6 +103,9 @@ void session_refuse(struct worker *w, struct session *s, enum session_end end, c
 /* Nothing more can come from the server, and not in order: what went before still reaches the client, then a reset does
  * (2 s at most). */
 void session_reset_later(struct worker *w, struct session *s, enum session_end end);
+/* The client's stream was cut: FIN without close_notify. What it had sent still reaches the server, then a reset does
+ * that tells of the cut (30 s at most). */
+void session_cut(struct worker *w, struct session *s);
 /* The phase's deadline has passed (PHASE_ENDING). */
 void session_ending_expired(struct worker *w, struct session *s);
 /* Reset whatever is still open and free. */

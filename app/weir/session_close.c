@@ -2,8 +2,9 @@
 /* The ends of a connection. Every session ends here, with one reason. */
 #include "session.h"
 
-#define ENDING_MS 2000u      /* a refused client may read its answer so long */
-#define RESET_POLL_MS 20u    /* how often a pending reset looks whether the client has everything */
+#define ENDING_MS      2000u  /* a refused client may read its answer so long */
+#define CUT_MS         30000u /* a server may take so long to read what came before its client's stream was cut */
+#define RESET_POLL_MS  20u    /* how often a pending reset looks whether the other side has everything */
 #define HALF_CLOSED_MS 30000u /* MQTT knows no half-close: the other side must follow */
 
 void session_reason(struct session *s, enum session_end end) {
@@ -95,6 +96,11 @@ void session_refuse(struct worker *w, struct session *s, enum session_end end, c
     s->ending_ms = s->deadline_ms;
 }
 
+/* Does this side still have bytes to acknowledge? */
+static bool reads_on(const struct worker *w, tcp_id id) {
+    return tcp_conn_state(&w->tcp, id) != TCP_CLOSED && tcp_conn_unacked(&w->tcp, id) != 0;
+}
+
 void session_reset_later(struct worker *w, struct session *s, enum session_end end) {
     if (tcp_conn_unacked(&w->tcp, s->client) == 0) {
         session_kill(w, s, end);
@@ -114,8 +120,23 @@ void session_reset_later(struct worker *w, struct session *s, enum session_end e
     session_deadline(w, s, RESET_POLL_MS);
 }
 
+void session_cut(struct worker *w, struct session *s) {
+    if (s->server == 0 || !reads_on(w, s->server)) {
+        session_kill(w, s, SESSION_END_TLS_TRUNCATED);
+        return;
+    }
+    session_reason(s, SESSION_END_TLS_TRUNCATED);
+    tcp_conn_abort(&w->tcp, s->client);
+    s->client = 0;
+    s->flags |= SESSION_RESET_LATER;
+    s->phase = PHASE_ENDING;
+    session_deadline(w, s, CUT_MS);
+    s->ending_ms = s->deadline_ms;
+    session_deadline(w, s, RESET_POLL_MS);
+}
+
 void session_ending_expired(struct worker *w, struct session *s) {
-    bool waits = s->flags & SESSION_RESET_LATER && tcp_conn_unacked(&w->tcp, s->client) != 0;
+    bool waits = s->flags & SESSION_RESET_LATER && reads_on(w, s->client != 0 ? s->client : s->server);
     if (waits && (int32_t)(clock_ms(w->now_us) - s->ending_ms) < 0)
         session_deadline(w, s, RESET_POLL_MS);
     else
@@ -167,8 +188,9 @@ int session_closes(struct worker *w, struct session *s) {
     return 0;
 }
 
-/* 5.0 has a word for it (DISCONNECT 0x8B, 3.14.2.1), where no packet of the server's is under way. Then close_notify: MQTT
- * frames its packets, so that hides no truncation; in other streams only their server may say that this was all. */
+/* 5.0 has a word for it (DISCONNECT 0x8B, 3.14.2.1), where no packet of the server's is under way. Then close_notify:
+ * MQTT frames its packets, so that hides no truncation; in other streams only their server may say that this was all.
+ */
 static void part_from_client(struct worker *w, struct session *s) {
     uint8_t answer[8];
     if (!(s->flags & SESSION_MQTT) || s->flags & (SESSION_CLIENT_SHUT | SESSION_RESET_LATER))
