@@ -96,9 +96,28 @@ static void pump_after_reset(struct worker *w, struct session *s) {
         session_reset_later(w, s, s->end);
 }
 
+/* The client has reset the connection: the server gets what came before, then the reset, or FIN where MQTT had said
+ * goodbye. */
+static void pump_last_words(struct worker *w, struct session *s) {
+    if (s->flags & SESSION_SERVER_GONE) {
+        session_kill(w, s, SESSION_END_CLIENT_RESET);
+        return;
+    }
+    if (session_pull_client(w, s) != 0 || session_push_server(w, s) != 0 || s->c2s.len_bytes != 0)
+        return;
+    if (s->flags & SESSION_GOODBYE)
+        session_finish(w, s, SESSION_END_CLIENT_RESET);
+    else
+        session_cut(w, s, SESSION_END_CLIENT_RESET);
+}
+
 void session_pump(struct worker *w, struct session *s) {
     if (s->phase == PHASE_ENDING)
         return;
+    if (s->flags & SESSION_LAST_WORDS && s->phase == PHASE_FLOWING) {
+        pump_last_words(w, s);
+        return;
+    }
     if (s->flags & SESSION_SERVER_RESET) {
         pump_after_reset(w, s);
         return;
@@ -119,13 +138,26 @@ void session_pump(struct worker *w, struct session *s) {
     (void)session_closes(w, s);
 }
 
-/* A client that gives up a handshake sends an alert and, where it left our flight unread, a reset right behind it. The
- * alert says why: the engine reads it first. */
+/* A client that resets had often more to say: an alert that gives up the handshake, or DISCONNECT and a close with
+ * bytes of ours unread. What arrived before the reset was acknowledged: it is read first. Returns true where the
+ * session goes on for that, or was ended in order. */
 static bool session_last_words(struct worker *w, struct session *s, enum tcp_end end) {
-    if (end != TCP_END_PEER_RESET || s->phase != PHASE_HANDSHAKE || tcp_conn_rx(&w->tcp, s->client)->len_bytes == 0)
+    bool said = tcp_conn_rx(&w->tcp, s->client)->len_bytes != 0;
+    if (end != TCP_END_PEER_RESET || (s->phase != PHASE_HANDSHAKE && s->phase != PHASE_FLOWING))
+        return false;
+    if (s->phase == PHASE_FLOWING) {
+        if (s->flags & (SESSION_ECHO | SESSION_SERVER_GONE))
+            return false;
+        if (s->flags & SESSION_SERVER_SHUT) { /* the server has had all of it, and FIN */
+            session_finish(w, s, SESSION_END_CLIENT_RESET);
+            return true;
+        }
+        said = said || s->c2s.len_bytes != 0 || tcp_conn_unacked(&w->tcp, s->server) != 0;
+    }
+    if (!said)
         return false;
     s->flags |= SESSION_LAST_WORDS;
-    session_deadline(w, s, LAST_WORDS_MS);
+    session_deadline(w, s, s->phase == PHASE_HANDSHAKE ? LAST_WORDS_MS : RESET_DRAIN_MS);
     session_pump(w, s);
     return true;
 }
@@ -235,6 +267,10 @@ static void session_expired(struct worker *w, struct session *s) {
         session_ending_expired(w, s);
         break;
     case PHASE_FLOWING:
+        if (s->flags & SESSION_LAST_WORDS) { /* the server does not read what came before the reset */
+            session_kill(w, s, SESSION_END_CLIENT_RESET);
+            break;
+        }
         if (s->flags & SESSION_SERVER_RESET) { /* the client does not read what came before the reset */
             session_kill(w, s, s->end);
             break;

@@ -35,7 +35,7 @@ enum session_phase { PHASE_HANDSHAKE = 1, PHASE_CONNECT, PHASE_DIALING, PHASE_FL
 #define SESSION_WILL_CLOSE   0x0800 /* `end` is set: first reason wins */
 #define SESSION_TLS_EOF      0x1000 /* close_notify seen */
 #define SESSION_SERVER_RESET 0x4000 /* the server reset: what it had sent is still on its receive rope */
-#define SESSION_LAST_WORDS   0x8000 /* the client reset in the handshake: what it said before is still read */
+#define SESSION_LAST_WORDS   0x8000 /* the client reset: what it said before is still read */
 #define SESSION_RESET_LATER  0x2000 /* the server reset: so will we, once the client has what came before */
 
 struct session {
@@ -103,9 +103,9 @@ void session_refuse(struct worker *w, struct session *s, enum session_end end, c
 /* Nothing more can come from the server, and not in order: what went before still reaches the client, then a reset does
  * (2 s at most). */
 void session_reset_later(struct worker *w, struct session *s, enum session_end end);
-/* The client's stream was cut: FIN without close_notify. What it had sent still reaches the server, then a reset does
- * that tells of the cut (30 s at most). */
-void session_cut(struct worker *w, struct session *s);
+/* The client's stream was cut: a reset, or FIN without close_notify. What it had sent still reaches the server, then a
+ * reset does that tells of the cut (30 s at most). */
+void session_cut(struct worker *w, struct session *s, enum session_end end);
 /* The phase's deadline has passed (PHASE_ENDING). */
 void session_ending_expired(struct worker *w, struct session *s);
 /* Reset whatever is still open and free. */

@@ -120,12 +120,12 @@ void session_reset_later(struct worker *w, struct session *s, enum session_end e
     session_deadline(w, s, RESET_POLL_MS);
 }
 
-void session_cut(struct worker *w, struct session *s) {
+void session_cut(struct worker *w, struct session *s, enum session_end end) {
     if (s->server == 0 || !reads_on(w, s->server)) {
-        session_kill(w, s, SESSION_END_TLS_TRUNCATED);
+        session_kill(w, s, end);
         return;
     }
-    session_reason(s, SESSION_END_TLS_TRUNCATED);
+    session_reason(s, end);
     tcp_conn_abort(&w->tcp, s->client);
     s->client = 0;
     s->flags |= SESSION_RESET_LATER;

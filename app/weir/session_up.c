@@ -97,7 +97,7 @@ static int pull_end(struct worker *w, struct session *s, const struct rope *rx, 
     }
     if (s->c2s.len_bytes != 0)
         return 0; /* what came before still goes on */
-    session_cut(w, s);
+    session_cut(w, s, SESSION_END_TLS_TRUNCATED);
     return 1;
 }
 

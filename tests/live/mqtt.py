@@ -25,10 +25,14 @@ def packet(kind, body=b"", flags=0):
     return bytes([kind << 4 | flags]) + length(len(body)) + body
 
 
-def connect(client_id, level=4, clean=True, keep_alive_s=300, username=None, password=None):
-    flags = (2 if clean else 0) | (0x80 if username is not None else 0) | (0x40 if password is not None else 0)
+def connect(client_id, level=4, clean=True, keep_alive_s=300, username=None, password=None, will=None):
+    """will: (topic, payload)."""
+    flags = (2 if clean else 0) | (0x80 if username is not None else 0) | (0x40 if password is not None else 0) \
+        | (4 if will else 0)
     body = text("MQIsdp" if level == 3 else "MQTT") + bytes([level, flags]) + struct.pack("!H", keep_alive_s)
     body += (b"\0" if level == 5 else b"") + text(client_id)
+    if will:
+        body += (b"\0" if level == 5 else b"") + text(will[0]) + text(will[1])
     body += b"".join(text(part) for part in (username, password) if part is not None)
     return packet(CONNECT, body)
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Real MQTT clients through weir to real mosquitto brokers, and what weir refuses."""
 import contextlib
+import socket
+import struct
 
 import paho.mqtt.client as paho
 import pytest
@@ -70,6 +72,23 @@ def test_paho(lab, ids, protocol):
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+def test_reset_behind_goodbye(lab, ids, tls):
+    """A client that says DISCONNECT and closes with bytes unread resets the connection: what it said still counts, and its
+    will does not."""
+    port = 8883 if tls else 1883
+    subscriber = clients.Subscriber(lab, ids["b1"][2], "last/#", 21, port, tls).wait_ready()
+    for number in range(20):
+        speaker = clients.open_mqtt(lab, ids["b1"][3], port, tls, will=("last/will", "must not be heard"))
+        speaker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+        speaker.sendall(mqtt.publish("last/word", f"word {number}") + mqtt.BYE)
+        speaker.close()
+        subscriber.wait_messages(number + 1)
+    clients.publish(lab, ids["b1"][3], "last/word", ["over"], port, tls)
+    assert subscriber.wait_end() == 0, subscriber.text()
+    assert subscriber.payloads() == [f"word {number}" for number in range(20)] + ["over"]
 
 
 def test_proxy_header_names_the_client(lab):
