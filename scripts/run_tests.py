@@ -315,7 +315,7 @@ class Leftovers:
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/test", description="Builds weir and runs everything that tests it.")
     depth = parser.add_mutually_exclusive_group()
-    depth.add_argument("--quick", dest="depth", action="store_const", const="quick", help="less depth, a few minutes")
+    depth.add_argument("--quick", dest="depth", action="store_const", const="quick", help="no sanitizers, less depth; under 5 minutes")
     depth.add_argument("--nightly", dest="depth", action="store_const", const="nightly", help="full depth, hours")
     parser.add_argument("--only", action="append", choices=["layers", "unit", "asan", "fuzz", "live", "live-asan", "demo"],
                         help="only these parts (may be given several times)")
@@ -327,7 +327,8 @@ def arguments():
 def run(options, tally):
     depth = options.depth
     level = DEPTHS.index(depth)
-    wanted = set(options.only or ["layers", "unit", "asan", "fuzz", "live", "live-asan", "demo"])
+    quick, thorough = ["layers", "unit", "fuzz", "live", "demo"], ["asan", "live-asan"]
+    wanted = set(options.only or (quick if depth == "quick" else quick + thorough))
     if "layers" in wanted:
         layers(tally)
     if wanted & {"live", "demo"}:
@@ -347,7 +348,7 @@ def run(options, tally):
     if "live" in wanted:
         live(tally, RELEASE, depth, False, (600, 1500, 7200)[level], options.select)
     if "live-asan" in wanted:
-        live(tally, SANITIZED, ("quick", "quick", "plain")[level], True, (600, 600, 7200)[level], options.select)
+        live(tally, SANITIZED, ("quick", "broad", "plain")[level], True, (600, 600, 7200)[level], options.select)
     if "demo" in wanted:
         if os.path.exists(os.path.join(ROOT, "scripts", "demo")):
             simple(tally, "scripts/demo", ["scripts/demo", "--no-build"], 180, show=True)
