@@ -9,7 +9,7 @@ import metrics
 import peers
 from lab import wait_for
 
-MATRIX = "ends"
+MATRIX = "all"
 BUDGET_BYTES = 1024  # a proxied TLS MQTT connection: both flows, TLS state, session, table entries, timers
 PROCESSES = 3
 POOLS = {"flow", "tls", "session", "table", "timer"}
