@@ -243,6 +243,44 @@ def test_no_common_suite(lab, witness):
     wait_for("the refusal", lambda: sum(lab.metrics().drops("tls").values()) > sum(before.values()))
 
 
+def half_record(lab):
+    """A TLS connection that has sent most of a 16 KB record and goes on no more."""
+    tls = lab.connect_tls(7007)
+    raw = socket.socket(fileno=tls.detach())  # past the TLS object: what follows is no record of its making
+    raw.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        raw.send(b"\x17\x03\x03\x40\x11" + b"x" * 16000)
+    return raw
+
+
+def test_half_records_give_the_buffers_back(lab, witness):
+    """More half records than the receive budget holds: as long as buffers are short they end by a deadline, and the
+    next client is served. Until then handshakes may fail: this laboratory gives them less time than half records have."""
+    baseline, held = lab.metrics(), []
+
+    def ended():
+        return lab.metrics().get("weir_listener_closed_total", listener="echos", reason="record_timeout") - \
+            baseline.get("weir_listener_closed_total", listener="echos", reason="record_timeout")
+
+    def served():
+        with contextlib.suppress(OSError, AssertionError):
+            clients.leave(clients.open_mqtt(lab, "after-half-records", 8883, tls=True))
+            return True
+        return False
+
+    try:
+        with contextlib.suppress(OSError):
+            for _ in range(500):
+                held.append(half_record(lab))
+        assert len(held) > 50, "the budget holds more than that"
+        wait_for("half records to time out", lambda: ended() > 0)
+        wait_for("the next client to be served", served)
+    finally:
+        for sock in held:
+            sock.close()
+    lab.wait_quiet(baseline)
+
+
 def test_client_that_distrusts(lab, witness):
     """A client's fatal alert in the handshake."""
     baseline = lab.metrics()
