@@ -105,6 +105,10 @@ struct tls_config {
         max_handshakes; /* SSL objects at once; further ones wait for a place (default max_conns / 8, at least 64) */
     uint32_t key_cache; /* expanded keys; 0: 512 */
     struct rte_mempool *pool; /* plaintext and ciphertext that cannot stay in place */
+    /* Where clients' NewSessionTickets go, whole messages with their header (tls_conn_adopt with `client`); called from
+     * tls_input. NULL: they are ignored. */
+    void (*ticket)(void *ctx, uint32_t user, const uint8_t *message, uint32_t n);
+    void *ticket_ctx;
     const char *name;
     int socket_id;
 };
@@ -137,6 +141,16 @@ uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, ui
 tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user);
 /* Zero the keys and free; cancels a handshake under way. */
 void tls_conn_free(struct tls_core *core, tls_id id);
+
+/* --- what a handshake made elsewhere agreed on (TLS 1.3): the record layer takes over from there --- */
+struct tls_agreed {
+    uint16_t suite;               /* as on the wire: 0x1301, 0x1302, 0x1303 */
+    bool client;                  /* this side is the client: NewSessionTickets may come */
+    uint8_t read_secret[48], write_secret[48]; /* application traffic secrets (RFC 8446 7.1), as long as the suite's hash */
+    uint64_t read_seq, write_seq; /* next record sequence numbers under them */
+};
+/* An established connection with those keys. Returns its id, or 0 (pool empty, or not such a suite). */
+tls_id tls_conn_adopt(struct tls_core *core, const struct tls_agreed *agreed, uint32_t user);
 
 enum tls_verdict {                    /* bits; 0: nothing happened but "more bytes are needed" */
                    TLS_PLAIN = 1,     /* `plain` grew */
