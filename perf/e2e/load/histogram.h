@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Counts by value with a bounded relative error, like HdrHistogram: 64 linear buckets in every power of two, values from
- * 1 ns to about 137 s (2^37); relative error below 1/64. Fixed memory, O(1) to add, merges by addition. */
+/* Counts by value with a bounded relative error, like HdrHistogram: 64 linear buckets in every power of two, values
+ * from 1 ns to about 137 s (2^37); relative error below 1/64. Fixed memory, O(1) to add, merges by addition. */
 #ifndef WEIR_HISTOGRAM_H
 #define WEIR_HISTOGRAM_H
 
