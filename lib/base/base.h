@@ -56,6 +56,14 @@ const char *weir_error_text(int error);
 #define WEIR_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define WEIR_CACHE_LINE   64
 
+/* A function compiled for several instruction sets, of which the loader takes the best that the CPU has. Sanitizers
+ * cannot run before the loader has done so; they get the plain one. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define WEIR_CPU_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define WEIR_CPU_CLONES
+#endif
+
 static inline uint32_t weir_min_u32(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }

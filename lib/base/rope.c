@@ -181,6 +181,10 @@ static void insert_rest(struct rope *r, struct rte_mbuf *rest, uint32_t k) {
 
 int rope_move(struct rope *dst, struct rope *src, uint32_t n, struct rte_mempool *pool) {
     assert(n <= src->len_bytes);
+    if (n == src->len_bytes) {
+        rope_splice(dst, src);
+        return 0;
+    }
     struct position p = find(src, n);
     uint32_t k = n - p.skipped; /* bytes of p.at that go */
     struct rope front;

@@ -102,8 +102,8 @@ static_assert(sizeof(struct mqtt_stream) == 8, "two of them a session");
 
 /* What a call saw, for counters. */
 struct mqtt_seen {
+    uint64_t *by_type; /* the caller's 16 counters by packet type, added to; NULL: nobody counts */
     uint32_t packets;
-    uint32_t by_type[16];
     uint8_t connack_code; /* of a CONNACK from the server: 0 accepted; left alone where none came (start with 0xff) */
     bool disconnect;      /* the header of a DISCONNECT passed */
 };

@@ -147,7 +147,8 @@ static int take_header_byte(struct mqtt_stream *s, uint8_t byte, const struct mq
     s->header_bytes = 0;
     s->phase = order[s->phase][type] & ~PASS;
     seen->packets++;
-    seen->by_type[type]++;
+    if (seen->by_type)
+        seen->by_type[type]++;
     if (type == MQTT_DISCONNECT)
         seen->disconnect = true;
     return 0;

@@ -84,7 +84,7 @@ const char *tcp_end_name(enum tcp_end e);
 #define TCP_EV_CONNECTED 0x02 /* active open complete */
 #define TCP_EV_READABLE  0x04 /* the receive rope grew */
 #define TCP_EV_PEER_FIN  0x08 /* the peer's FIN is in order: nothing follows what lies on the rope */
-#define TCP_EV_WRITABLE  0x10 /* send room grew after tcp_conn_send_room had come back short */
+#define TCP_EV_WRITABLE  0x10 /* send room grew after room had come back short */
 #define TCP_EV_CLOSED    0x20 /* over: tcp_conn_end says why; unread bytes are still on the rope; release it */
 
 /* What tcp_input_burst did with mbuf i. */
@@ -238,6 +238,9 @@ bool tcp_rx_pressed(const struct tcp_core *core);
 /* Bytes the send rope takes now: what cwnd and the peer's window allow beyond what is queued already, plus `extra` (one
  * TLS record), within snd_buf_bytes; 0 after shutdown or close. A short answer arms TCP_EV_WRITABLE. */
 uint32_t tcp_conn_send_room(struct tcp_core *core, tcp_id id, uint32_t extra);
+/* How many of `want` bytes it takes, by the same measure. TCP_EV_WRITABLE is armed only where those are fewer: an owner
+ * with nothing more to send is not visited for each ACK. */
+uint32_t tcp_conn_room_for(struct tcp_core *core, tcp_id id, uint32_t want, uint32_t extra);
 /* Queue all of `src` (moved; empty afterwards). Returns 0 or WEIR_ESTATE (src untouched). */
 int tcp_conn_send(struct tcp_core *core, tcp_id id, struct rope *src);
 /* Bytes queued and not yet acknowledged. */

@@ -94,13 +94,7 @@ static bool may_send(const struct tcp_conn *c) {
            c->state != TCP_FIN_WAIT_1 && c->state != TCP_FIN_WAIT_2;
 }
 
-uint32_t tcp_conn_send_room(struct tcp_core *core, tcp_id id, uint32_t extra) {
-    struct tcp_conn *c = tcp_conn_of(core, id);
-    if (!may_send(c))
-        return 0;
-    c->flags |= TCP_F_WANT_ROOM; /* the owner knows alone whether this is short for it */
-    if (!tcp_synchronised(c))
-        return 0;
+static uint32_t send_room(const struct tcp_core *core, const struct tcp_conn *c, uint32_t extra) {
     uint64_t limit = (uint64_t)weir_min_u32(c->cwnd, c->snd_wnd) + extra;
     if (limit > core->cfg.snd_buf_bytes)
         limit = core->cfg.snd_buf_bytes;
@@ -108,6 +102,21 @@ uint32_t tcp_conn_send_room(struct tcp_core *core, tcp_id id, uint32_t extra) {
     if (core->stats.tx_mbufs >= core->cfg.tx_budget_mbufs)
         limit = c->tx.len_bytes ? 0 : weir_min_u32((uint32_t)limit, 2u * c->mss);
     return limit > c->tx.len_bytes ? (uint32_t)limit - c->tx.len_bytes : 0;
+}
+
+uint32_t tcp_conn_room_for(struct tcp_core *core, tcp_id id, uint32_t want, uint32_t extra) {
+    struct tcp_conn *c = tcp_conn_of(core, id);
+    if (!may_send(c))
+        return 0;
+    uint32_t room = tcp_synchronised(c) ? send_room(core, c, extra) : 0;
+    if (room >= want)
+        return want;
+    c->flags |= TCP_F_WANT_ROOM;
+    return room;
+}
+
+uint32_t tcp_conn_send_room(struct tcp_core *core, tcp_id id, uint32_t extra) {
+    return tcp_conn_room_for(core, id, UINT32_MAX, extra);
 }
 
 int tcp_conn_send(struct tcp_core *core, tcp_id id, struct rope *src) {

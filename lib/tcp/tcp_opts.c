@@ -34,7 +34,7 @@ static void parse_one(uint8_t kind, struct span body, bool syn, struct tcp_opts 
 }
 
 int tcp_opts_parse(struct span s, bool syn, struct tcp_opts *o) {
-    *o = (struct tcp_opts){0};
+    memset(o, 0, offsetof(struct tcp_opts, sacks)); /* n_sacks says how many of those count */
     if (span_left(&s) == TCP_OPT_TS_BYTES) {
         struct span fast = s;
         if (span_u32(&fast) == TS_PREFIX) {

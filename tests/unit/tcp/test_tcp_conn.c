@@ -76,6 +76,29 @@ Test(tcp_conn, writable_after_a_short_answer) {
     harness_core_free(core);
 }
 
+Test(tcp_conn, no_visit_for_who_has_room) {
+    struct tcp_core *core = harness_core(NULL);
+    tcp_id id = establish(core, NULL);
+    struct decoded d[16];
+    cr_assert_eq(tcp_conn_room_for(core, id, 3000, 0), 3000);
+    send_bytes(core, id, 3000);
+    drain(core, d, 16);
+    struct craft f = peer_segment(core, id);
+    f.ack = d[1].seq + d[1].len;
+    feed(core, &f);
+    cr_assert_eq(tcp_ready_next(core), 0, "nobody waited for room");
+    uint32_t room = tcp_conn_room_for(core, id, 1u << 20, 0);
+    cr_assert_lt(room, 1u << 20);
+    send_bytes(core, id, room);
+    drain(core, d, 16);
+    f = peer_segment(core, id);
+    f.ack = d[1].seq + d[1].len;
+    feed(core, &f);
+    cr_assert_eq(tcp_ready_next(core), id);
+    cr_assert_eq(tcp_conn_events(core, id), TCP_EV_WRITABLE);
+    harness_core_free(core);
+}
+
 Test(tcp_conn, queued_before_the_handshake) {
     struct tcp_core *core = harness_core(NULL);
     tcp_id id;
