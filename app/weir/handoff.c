@@ -7,11 +7,12 @@
 #include <rte_ring.h>
 
 void handoff_packet(struct worker *w, uint16_t to, struct rte_mbuf *m) {
-    if (rte_ring_sp_enqueue(w->weir->rx_rings[w->index][to], m) != 0) {
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_HANDOFF);
+    if (rte_ring_sp_enqueue(w->weir->rx_rings[w->index][to], m) == 0)
+        w->stats.handoff_out++;
+    else
         path_drop(w, m, NET_DROP_HANDOFF_FULL);
-        return;
-    }
-    w->stats.handoff_out++;
+    cycles_stage(&w->cycles, before);
 }
 
 /* Questions are answered by whoever received them; only answers interest the others. */

@@ -39,11 +39,13 @@ static void batch_flush(struct worker *w, struct tcp_batch *b) {
     int16_t verdicts[TCP_BURST];
     if (b->n == 0)
         return;
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_TCP_IN);
     tcp_input_burst(&w->tcp, b->m, b->n, w->now_us, verdicts);
     for (uint16_t i = 0; i < b->n; i++)
         if (verdicts[i] != TCP_SEG_KEPT) /* drops were counted there */
             rte_pktmbuf_free(b->m[i]);
     b->n = 0;
+    cycles_stage(&w->cycles, before);
 }
 
 static void batch_add(struct worker *w, struct tcp_batch *b, struct rte_mbuf *m) {
@@ -102,10 +104,13 @@ static void path_udp(struct worker *w, struct rte_mbuf *m, bool owned) {
     const struct wire_ip4 *ip = ip4_header(m);
     const struct wire_udp *udp = rte_pktmbuf_mtod_offset(m, const struct wire_udp *, m->l2_len + m->l3_len);
     uint16_t owner = handoff_owner(w, ip->saddr_be, ip->daddr_be, udp->sport_be, udp->dport_be);
-    if (!owned && owner != w->index)
+    if (!owned && owner != w->index) {
         handoff_packet(w, owner, m);
-    else
-        udp_flow_input(w, m);
+        return;
+    }
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_UDP);
+    udp_flow_input(w, m);
+    cycles_stage(&w->cycles, before);
 }
 
 /* steered: the device chose this worker by the ports, too. */
@@ -213,7 +218,9 @@ static void capture_burst(struct worker *w, struct worker_port *p, struct rte_mb
 static uint32_t port_receive(struct worker *w, uint16_t index, struct tcp_batch *b) {
     struct worker_port *p = &w->ports[index];
     struct rte_mbuf *m[WEIR_RX_BURST];
+    cycles_stage(&w->cycles, CYCLES_RX);
     uint16_t n = rte_eth_rx_burst(p->eth_port, p->eth_queue, m, WEIR_RX_BURST);
+    cycles_stage(&w->cycles, CYCLES_IP);
     if (n == 0)
         return 0;
     for (uint16_t i = 0; i < n; i++)
@@ -232,10 +239,13 @@ static uint32_t port_receive(struct worker *w, uint16_t index, struct tcp_batch 
 uint32_t path_receive(struct worker *w) {
     struct tcp_batch b = {.n = 0};
     struct rte_mbuf *m[RING_BATCH];
-    uint32_t total = handoff_receive(w, m, RING_BATCH);
-    for (uint32_t i = 0; i < total; i++)
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_HANDOFF);
+    uint32_t total = handoff_returns(w);
+    uint32_t n_owned = handoff_receive(w, m, RING_BATCH);
+    cycles_stage(&w->cycles, CYCLES_IP);
+    for (uint32_t i = 0; i < n_owned; i++)
         path_owned(w, m[i], &b);
-    total += handoff_returns(w);
+    total += n_owned;
     for (uint16_t i = 0; i < w->n_ports; i++)
         if (w->ports[i].has_queue)
             total += port_receive(w, i, &b);
@@ -243,6 +253,7 @@ uint32_t path_receive(struct worker *w) {
     uint16_t n = ip4_reass_expired(w->reass, w->now_us, m, REASS_BATCH);
     for (uint16_t i = 0; i < n; i++)
         path_drop(w, m[i], NET_DROP_FRAG_TIMEOUT);
+    cycles_stage(&w->cycles, before);
     return total;
 }
 
@@ -254,6 +265,7 @@ static void port_flush(struct worker *w, struct worker_port *p) {
         return;
     uint64_t bytes = 0;
     uint16_t sent;
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_TX);
     for (uint16_t i = 0; i < p->n_pending; i++)
         bytes += p->pending[i]->pkt_len;
     if (p->has_queue)
@@ -265,6 +277,7 @@ static void port_flush(struct worker *w, struct worker_port *p) {
     for (uint16_t i = 0; i < left; i++)
         bytes -= p->pending[i]->pkt_len;
     p->n_pending = left;
+    cycles_stage(&w->cycles, before);
     if (!p->has_queue)
         return; /* the worker that has it counts them */
     p->tx_packets += sent;
@@ -334,18 +347,22 @@ static void port_arp(struct worker *w, uint16_t index) {
 uint32_t path_transmit(struct worker *w) {
     struct rte_mbuf *out[TX_BATCH];
     uint32_t total = 0;
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_IP);
     for (uint16_t i = 0; i < w->n_ports; i++) {
         port_arp(w, i);
         tcp_core_port(&w->tcp, (uint8_t)i)->tx_room = path_tx_room(&w->ports[i]);
     }
     uint16_t n;
     do {
+        cycles_stage(&w->cycles, CYCLES_TCP_OUT);
         n = tcp_output(&w->tcp, out, TX_BATCH, w->now_us);
+        cycles_stage(&w->cycles, CYCLES_IP);
         for (uint16_t i = 0; i < n; i++)
             path_send_ip(w, out[i]->port, out[i]);
         total += n;
     } while (n == TX_BATCH && total < WEIR_TX_PENDING);
     for (uint16_t i = 0; i < w->n_ports; i++)
         port_flush(w, &w->ports[i]);
+    cycles_stage(&w->cycles, before);
     return total;
 }

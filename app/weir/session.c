@@ -111,6 +111,14 @@ static void pump_last_words(struct worker *w, struct session *s) {
         session_cut(w, s, SESSION_END_CLIENT_RESET);
 }
 
+/* The client's CONNECT, and what follows from it. */
+static int pump_connect(struct worker *w, struct session *s) {
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_MQTT);
+    int rc = session_mqtt_connect(w, s);
+    cycles_stage(&w->cycles, before);
+    return rc;
+}
+
 void session_pump(struct worker *w, struct session *s) {
     if (s->phase == PHASE_ENDING)
         return;
@@ -127,7 +135,7 @@ void session_pump(struct worker *w, struct session *s) {
         return;
     if (shaking && s->tls != 0 && tls_established(&w->tls, s->tls) && session_handshake_done(w, s) != 0)
         return;
-    if (s->phase == PHASE_CONNECT && session_mqtt_connect(w, s) != 0)
+    if (s->phase == PHASE_CONNECT && pump_connect(w, s) != 0)
         return;
     if (s->phase == PHASE_FLOWING) {
         if (session_push_server(w, s) != 0)
@@ -249,7 +257,9 @@ uint32_t session_run(struct worker *w) {
         visits++;
     }
     uint32_t news[TLS_BATCH];
+    cycles_stage(&w->cycles, CYCLES_HANDSHAKE);
     uint32_t n = tls_poll(&w->tls, w->inline_engine != NULL ? TLS_INLINE : 0, news, TLS_BATCH);
+    cycles_stage(&w->cycles, CYCLES_SESSION);
     for (uint32_t i = 0; i < n; i++)
         session_pump(w, pool_get(&w->sessions, news[i]));
     return visits + n;

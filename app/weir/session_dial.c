@@ -56,7 +56,7 @@ static int dial_connect(struct worker *w, struct session *s) {
     return 0;
 }
 
-int session_dial(struct worker *w, struct session *s) {
+static int dial(struct worker *w, struct session *s) {
     s->server_index = lb_pick(&w->pools[s->pool], s->key_hash, s->tried);
     if (s->server_index == LB_NONE)
         return dial_refused(w, s, SESSION_END_NO_SERVER);
@@ -69,6 +69,13 @@ int session_dial(struct worker *w, struct session *s) {
         return dial_refused(w, s, SESSION_END_NO_MEMORY);
     w->stats.source_ports_exhausted++;
     return dial_refused(w, s, SESSION_END_NO_SOURCE_PORT);
+}
+
+int session_dial(struct worker *w, struct session *s) {
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_LB);
+    int rc = dial(w, s);
+    cycles_stage(&w->cycles, before);
+    return rc;
 }
 
 int session_dial_failed(struct worker *w, struct session *s, enum tcp_end why) {

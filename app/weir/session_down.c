@@ -5,13 +5,14 @@
 
 int session_to_client(struct worker *w, struct session *s, struct rope *plain) {
     struct rope wire = {0};
-    uint32_t room = tcp_conn_send_room(&w->tcp, s->client, TLS_RECORD_MAX);
-    uint32_t n = weir_min_u32(room, plain->len_bytes);
+    uint32_t n = tcp_conn_room_for(&w->tcp, s->client, plain->len_bytes, TLS_RECORD_MAX);
     bool dead = false;
     if (n == 0)
         return 0;
     if (s->flags & SESSION_TLS) {
+        enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_TLS_SEAL);
         int taken = tls_seal(&w->tls, s->tls, plain, &wire, n);
+        cycles_stage(&w->cycles, before);
         n = taken > 0 ? (uint32_t)taken : 0;
         if (taken == WEIR_ENOMEM)
             tcp_conn_again(&w->tcp, s->client, TCP_EV_WRITABLE);
@@ -30,13 +31,13 @@ int session_to_client(struct worker *w, struct session *s, struct rope *plain) {
 
 /* The server's new bytes pass MQTT's order table before they go on. */
 static int down_inspect(struct worker *w, struct session *s, const struct rope *rx) {
-    struct mqtt_seen seen = {.connack_code = 0xff};
+    struct mqtt_seen seen = {.by_type = w->stats.mqtt_packets_out, .connack_code = 0xff};
     if (!(s->flags & SESSION_MQTT) || s->down_fed >= rx->len_bytes)
         return 0;
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_MQTT);
     int rc = mqtt_stream_feed_rope(&s->down, MQTT_FROM_SERVER, NULL, rx, s->down_fed, &seen);
+    cycles_stage(&w->cycles, before);
     s->down_fed = rx->len_bytes;
-    for (unsigned i = 0; i < 16; i++)
-        w->stats.mqtt_packets_out[i] += seen.by_type[i];
     if (rc == 0)
         return 0;
     w->stats.mqtt_drops[-rc]++;

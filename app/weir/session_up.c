@@ -52,7 +52,10 @@ static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
     struct rope wire = {0}, none = {0};
     uint32_t max = c2s_max(w, s);
     bool full = s->c2s.len_bytes >= max; /* an answer of the engine is taken all the same: our own records wait in it */
+    bool shaking = s->phase == PHASE_HANDSHAKE;
+    enum cycles_stage before = cycles_stage(&w->cycles, shaking ? CYCLES_HANDSHAKE : CYCLES_TLS_OPEN);
     int v = tls_input(&w->tls, s->tls, full ? &none : rx, &s->c2s, &wire, full ? 0 : max - s->c2s.len_bytes);
+    cycles_stage(&w->cycles, before);
     if (v < 0)
         return session_tls_failed(w, s, &wire);
     if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, &wire) != 0)
@@ -117,14 +120,14 @@ static int inspect_refused(struct worker *w, struct session *s, enum mqtt_drop w
 
 /* New plaintext passes MQTT's order table. */
 static int pull_inspect(struct worker *w, struct session *s) {
-    struct mqtt_seen seen = {.connack_code = 0xff};
+    struct mqtt_seen seen = {.by_type = w->stats.mqtt_packets_in, .connack_code = 0xff};
     if (!(s->flags & SESSION_MQTT) || s->phase == PHASE_CONNECT || s->phase == PHASE_HANDSHAKE ||
         s->up_fed == s->c2s.len_bytes)
         return 0;
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_MQTT);
     int rc = mqtt_stream_feed_rope(&s->up, MQTT_FROM_CLIENT, NULL, &s->c2s, s->up_fed, &seen);
+    cycles_stage(&w->cycles, before);
     s->up_fed = s->c2s.len_bytes;
-    for (unsigned i = 0; i < 16; i++)
-        w->stats.mqtt_packets_in[i] += seen.by_type[i];
     if (seen.disconnect)
         s->flags |= SESSION_GOODBYE;
     if (rc == 0)
@@ -171,8 +174,7 @@ int session_push_server(struct worker *w, struct session *s) {
     if (s->c2s.len_bytes == 0 || s->flags & (SESSION_SERVER_SHUT | SESSION_SERVER_GONE))
         return 0;
     struct rope part = {0};
-    uint32_t room = tcp_conn_send_room(&w->tcp, s->server, TLS_RECORD_MAX);
-    uint32_t n = weir_min_u32(room, s->c2s.len_bytes);
+    uint32_t n = tcp_conn_room_for(&w->tcp, s->server, s->c2s.len_bytes, TLS_RECORD_MAX);
     if (n == 0)
         return 0;
     if (rope_move(&part, &s->c2s, n, w->ports[tcp_conn_port(&w->tcp, s->server)].pool) != 0) {

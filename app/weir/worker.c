@@ -52,10 +52,13 @@ uint32_t worker_turn(struct worker *w, uint64_t now_us) {
         announce(w);
 
     uint32_t work = path_receive(w);
+    cycles_stage(&w->cycles, CYCLES_SESSION);
     work += session_run(w);
+    cycles_stage(&w->cycles, CYCLES_TIMERS);
     tcp_timers(&w->tcp, now_us);
     work += session_timers(w);
     work += udp_flow_timers(w);
+    cycles_stage(&w->cycles, CYCLES_CONTROL);
     health_turn(w);
     work += mailbox_serve(w, MAILS_A_TURN);
     work += path_transmit(w);
@@ -68,6 +71,7 @@ uint32_t worker_turn(struct worker *w, uint64_t now_us) {
 
 /* Empty turns in a row: spin a while, then sleep in growing steps, so that a laptop stays usable. */
 static void idle(struct worker *w) {
+    cycles_stage(&w->cycles, CYCLES_IDLE);
     if (!w->adaptive) {
         rte_pause();
         return;
@@ -89,6 +93,7 @@ int worker_main(void *arg) {
     uint64_t before = rte_rdtsc();
     while (!__atomic_load_n(&weir->stop, __ATOMIC_ACQUIRE)) {
         __atomic_store_n(&w->turn_tsc, before, __ATOMIC_RELAXED);
+        cycles_turn_begin(&w->cycles, before);
         uint32_t work = worker_turn(w, clock_now_us(&weir->clock));
         rte_rcu_qsbr_quiescent(weir->rcu, w->index);
         if (work == 0)
@@ -96,11 +101,13 @@ int worker_main(void *arg) {
         else
             w->empty_turns = 0;
         uint64_t after = rte_rdtsc();
+        cycles_turn_end(&w->cycles, after, work != 0);
         if (work == 0) {
             w->stats.idle_tsc += after - before;
         } else {
             w->stats.busy_tsc += after - before;
             w->stats.turns_busy++;
+            cycles_turn_length(&w->cycles, after - before);
             if (after - before > w->stats.longest_turn_tsc)
                 w->stats.longest_turn_tsc = after - before;
         }
@@ -322,6 +329,7 @@ struct worker *worker_new(struct weir *weir, uint16_t index, const struct memory
     w->index = index;
     w->weir = weir;
     w->now_us = now_us;
+    cycles_init(&w->cycles, index);
     w->adaptive = weir->config->cores.idle == CONFIG_IDLE_ADAPTIVE;
     w->icmp_echo.per_s = ICMP_PER_S;
     w->icmp_unreachable.per_s = UNREACHABLE_PER_S;

@@ -7,6 +7,7 @@
  *   udp_flow.c datagrams between clients and servers
  *   health.c   probes of servers that are down
  *   mailbox.c  what control asks of a worker
+ *   cycles.c   where its time goes
  *
  * Threading: a struct worker is written by its own thread alone. Others may read its counters (torn reads are harmless)
  * and talk to it through rings: hand-off, return, mailbox. Nothing here is locked. */
@@ -15,6 +16,7 @@
 
 #include "base/clock.h"
 #include "config.h"
+#include "cycles.h"
 #include "lb/lb.h"
 #include "limits.h"
 #include "mailbox.h"
@@ -110,6 +112,7 @@ struct worker {
     uint64_t now_us;                /* of this turn */
     struct weir *weir;
     const struct snapshot *snapshot; /* of this turn */
+    struct cycles cycles;
     struct worker_port ports[WEIR_MAX_PORTS];
     struct tcp_core tcp;
     struct tls_core tls;
