@@ -244,6 +244,8 @@ uint32_t rope_copy(const struct rope *r, uint32_t offset, void *dst, uint32_t n)
 }
 
 const uint8_t *rope_peek(const struct rope *r, uint32_t offset, uint32_t n, void *scratch) {
+    if (WEIR_LIKELY(r->head && n && (uint64_t)offset + n <= r->head->data_len))
+        return bytes_of(r->head) + offset;
     if (n > r->len_bytes || offset > r->len_bytes - n)
         return NULL;
     if (n == 0)

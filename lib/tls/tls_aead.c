@@ -145,15 +145,12 @@ void tls_op_set(struct tls_op *op, const struct tls_suite *s, const uint8_t iv[T
     else /* libssl's first one lies behind the salt; counting on from it keeps every nonce unique */
         store_be64(op->nonce + 4, load_be64(iv + 4) + seq);
 
-    struct span_writer w = span_writer_of(op->aad, sizeof(op->aad));
+    op->aad_bytes = TLS_HEADER_BYTES;
     if (s->version == TLS_V12) { /* RFC 5246 section 6.2.3.3 */
-        span_put_u32(&w, (uint32_t)(seq >> 32));
-        span_put_u32(&w, (uint32_t)seq);
+        store_be64(op->aad, seq);
+        op->aad_bytes += 8;
     } /* else RFC 8446 section 5.2: the header alone */
-    span_put_u8(&w, type);
-    span_put_u16(&w, TLS_V12);
-    span_put_u16(&w, (uint16_t)n);
-    op->aad_bytes = (uint32_t)span_written(&w);
+    tls_header_put(op->aad + op->aad_bytes - TLS_HEADER_BYTES, type, n);
 }
 
 bool tls_tag_equal(const uint8_t *a, const uint8_t *b) {

@@ -20,12 +20,14 @@
 #define TLS_EMPTY_RUN_MAX     32u
 #define TLS_WARNING_RUN_MAX   4u
 #define TLS_UPDATE_RUN_MAX    32u
+#define TLS_TICKET_MAX        TLS_RECORD_MAX /* a NewSessionTicket with its header, in however many records */
+#define TLS_TICKETS_PARTIAL   255u           /* of one core's that have come in part at a time */
 
 enum tls_content { TLS_CT_CCS = 20, TLS_CT_ALERT = 21, TLS_CT_HANDSHAKE = 22, TLS_CT_DATA = 23 };
 enum tls_alert { TLS_ALERT_CLOSE_NOTIFY = 0, TLS_ALERT_USER_CANCELED = 90, TLS_ALERT_NO_RENEGOTIATION = 100 };
 enum { TLS_V12 = 0x0303, TLS_V13 = 0x0304 };
 
-/* Directions, seen from the server. */
+/* Directions, seen from this side. */
 enum tls_dir { TLS_READ, TLS_WRITE };
 
 /* --- tls_aead.c: AEADs over IPsec-MB and the suites that use them --- */
@@ -140,9 +142,13 @@ struct tls_conn {
     uint8_t phase;
     uint8_t suite; /* row + 1 of tls_suites; 0: none of them */
     uint8_t flags;
-    uint8_t drop; /* DEAD: why */
+    union {
+        uint8_t drop;   /* DEAD: why */
+        uint8_t ticket; /* OPEN: index in core->tickets of a NewSessionTicket that came in part, 0: none */
+    };
     uint8_t empty_run, warning_run, update_run;
-    uint8_t fragment_code; /* max_fragment_length as negotiated (RFC 6066 section 4); 0: TLS_RECORD_MAX */
+    uint8_t fragment_code : 3; /* max_fragment_length as negotiated (RFC 6066 section 4); 0: TLS_RECORD_MAX */
+    uint8_t client : 1;        /* our side's role */
     uint64_t seq[2];
     uint8_t iv[2][TLS_NONCE_BYTES];
     uint8_t key[TLS_KEY_MAX]; /* 128-bit keys: both; else the read key, and the write key in the ext */
@@ -179,7 +185,29 @@ static inline uint32_t tls_conn_record_max(const struct tls_conn *c) {
     return c->fragment_code ? 256u << c->fragment_code : TLS_RECORD_MAX;
 }
 
+/* --- tls_conn.c --- */
+struct tls_turn { /* arguments of one tls_input */
+    struct tls_core *core;
+    struct tls_conn *c;
+    tls_id id;
+    struct rope *wire_in, *plain, *wire_out;
+    uint32_t budget_bytes;
+    uint32_t spent_bytes;
+    int verdict; /* bits so far */
+};
+/* A zeroed connection in phase NEW, without a context. Returns its id, or 0 (pool empty). */
+tls_id tls_conn_alloc(struct tls_core *core, uint32_t user);
+
+/* --- tls_ticket.c --- */
+/* Take NewSessionTickets off the front of a handshake record's content; what is left begins with another message.
+ * Returns 0 or minus an enum tls_drop. */
+int tls_tickets_take(struct tls_turn *t, struct rope *content);
+void tls_ticket_forget(struct tls_core *core, struct tls_conn *c);
+
 /* --- tls_core.c: packing keys into a connection --- */
+/* The record layer takes over: phase OPEN with these keys of suite `row` (row + 1 of tls_suites). Returns 0 or
+ * WEIR_ENOMEM. */
+int tls_conn_open(struct tls_core *core, struct tls_conn *c, uint8_t row, const struct tls_dir_keys keys[2]);
 /* Is the state of this suite the large one? */
 bool tls_suite_needs_ext(const struct tls_suite *s);
 const uint8_t *tls_conn_key(const struct tls_core *core, const struct tls_conn *c, enum tls_dir dir);
@@ -224,6 +252,15 @@ int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const 
                     struct rope *out);
 /* Cut the rope to its first n bytes. */
 void tls_rope_truncate(struct rope *r, uint32_t n);
+
+/* The five bytes in front of a record with n bytes behind them. */
+static inline void tls_header_put(uint8_t *p, uint8_t type, uint32_t n) {
+    p[0] = type;
+    p[1] = TLS_V12 >> 8;
+    p[2] = TLS_V12 & 0xff;
+    p[3] = (uint8_t)(n >> 8);
+    p[4] = (uint8_t)n;
+}
 
 /* --- tls_seal.c --- */
 /* Seal the first n bytes of `plain` as one record of type `type` behind `wire`. Returns 0 or WEIR_ENOMEM (nothing
@@ -284,15 +321,6 @@ void tls_alert_for_drop(struct tls_core *core, struct tls_conn *c, tls_id id, en
 int tls_drop_alert(enum tls_drop d);
 
 /* --- tls_handshake.c --- */
-struct tls_turn { /* arguments of one tls_input */
-    struct tls_core *core;
-    struct tls_conn *c;
-    tls_id id;
-    struct rope *wire_in, *plain, *wire_out;
-    uint32_t budget_bytes;
-    uint32_t spent_bytes;
-    int verdict; /* bits so far */
-};
 /* What the phases do with the next record; each returns one of these or minus an enum tls_drop. */
 enum tls_step { TLS_STEP_STOP, TLS_STEP_AGAIN };
 int tls_step_new(struct tls_turn *t);

@@ -10,10 +10,10 @@
 
 int tls_frame_peek(const struct rope *wire, uint32_t body_max, struct tls_frame *f) {
     uint8_t scratch[TLS_HEADER_BYTES];
-    const uint8_t *header = rope_peek(wire, 0, TLS_HEADER_BYTES, scratch);
 
-    if (header == NULL)
+    if (wire->len_bytes < TLS_HEADER_BYTES)
         return 0;
+    const uint8_t *header = rope_peek(wire, 0, TLS_HEADER_BYTES, scratch);
     struct span s = span_of(header, TLS_HEADER_BYTES);
     f->type = span_u8(&s);
     f->version = span_u16(&s);
@@ -31,6 +31,11 @@ int tls_frame_peek(const struct rope *wire, uint32_t body_max, struct tls_frame 
 void tls_rope_truncate(struct rope *r, uint32_t n) {
     if (n == 0) {
         rope_clear(r);
+        return;
+    }
+    if (WEIR_LIKELY(r->len_bytes - n < r->tail->data_len)) {
+        r->tail->data_len = (uint16_t)(r->tail->data_len - (r->len_bytes - n));
+        r->len_bytes = n;
         return;
     }
     struct rte_mbuf *m = r->head;
@@ -164,21 +169,25 @@ int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const 
     const struct tls_suite *s = tls_conn_suite(c);
     struct extent e = {.total = TLS_HEADER_BYTES + f->body_bytes, .head = TLS_HEADER_BYTES + s->explicit_bytes};
     uint8_t explicit_nonce[8], sent[TLS_TAG_BYTES], tag[TLS_TAG_BYTES];
+    bool piece = e.total <= wire->head->data_len;
     struct tls_op op;
 
     *out = (struct rope){0};
     if (f->body_bytes < (uint32_t)s->explicit_bytes + TLS_TAG_BYTES)
         return -TLS_DROP_SHORT_RECORD;
     e.tail = e.total - TLS_TAG_BYTES;
-    rope_copy(wire, e.tail, sent, sizeof(sent));
+    if (WEIR_LIKELY(piece))
+        memcpy(sent, rte_pktmbuf_mtod_offset(wire->head, const uint8_t *, e.tail), sizeof(sent));
+    else
+        rope_copy(wire, e.tail, sent, sizeof(sent));
     if (s->explicit_bytes)
         rope_copy(wire, TLS_HEADER_BYTES, explicit_nonce, sizeof(explicit_nonce));
 
     tls_conn_op(core, c, id, TLS_READ, &op);
     tls_op_set(&op, s, c->iv[TLS_READ], c->seq[TLS_READ], f->type,
                s->version == TLS_V13 ? f->body_bytes : e.tail - e.head, explicit_nonce);
-    int rc = e.total <= wire->head->data_len ? open_piece(core, &op, s->aead, &e, wire, out, tag)
-                                             : open_parts(core, &op, s->aead, &e, wire, out, tag);
+    int rc = piece ? open_piece(core, &op, s->aead, &e, wire, out, tag)
+                   : open_parts(core, &op, s->aead, &e, wire, out, tag);
     if (rc < 0)
         return TLS_NO_MBUF;
     if (WEIR_UNLIKELY(!tls_tag_equal(tag, sent))) {

@@ -27,12 +27,10 @@ static void sealing_set(struct tls_core *core, struct tls_conn *c, tls_id id, ui
     tls_conn_op(core, c, id, TLS_WRITE, &r->op);
     tls_op_set(&r->op, s, c->iv[TLS_WRITE], c->seq[TLS_WRITE], outer, v13 ? body_bytes : n, NULL);
 
-    struct span_writer w = span_writer_of(r->head, sizeof(r->head));
-    span_put_u8(&w, outer);
-    span_put_u16(&w, TLS_V12);
-    span_put_u16(&w, (uint16_t)body_bytes);
-    span_put_bytes(&w, r->op.nonce + s->fixed_iv_bytes, s->explicit_bytes);
-    r->head_bytes = (uint32_t)span_written(&w);
+    tls_header_put(r->head, outer, body_bytes);
+    if (s->explicit_bytes)
+        memcpy(r->head + TLS_HEADER_BYTES, r->op.nonce + s->fixed_iv_bytes, s->explicit_bytes);
+    r->head_bytes = TLS_HEADER_BYTES + s->explicit_bytes;
 }
 
 /* The whole record in the mbuf of its plaintext: head and tail room have been checked. */
