@@ -82,6 +82,7 @@ const char *tls_drop_text(enum tls_drop d);
     X(opened_in_place, "Records opened where they lay, without a copy.")                                               \
     X(key_updates_in, "KeyUpdates received.")                                                                          \
     X(key_updates_out, "KeyUpdates sent.")                                                                             \
+    X(tickets_in, "NewSessionTickets received as a client.")                                                           \
     X(alerts_in, "Alerts received, close_notify included.")                                                            \
     X(alerts_out, "Alerts sent because of an error, close_notify not included.")                                       \
     X(close_notify_in, "Alerts close_notify received.")                                                                \
@@ -144,9 +145,10 @@ void tls_conn_free(struct tls_core *core, tls_id id);
 
 /* --- what a handshake made elsewhere agreed on (TLS 1.3): the record layer takes over from there --- */
 struct tls_agreed {
-    uint16_t suite;               /* as on the wire: 0x1301, 0x1302, 0x1303 */
-    bool client;                  /* this side is the client: NewSessionTickets may come */
-    uint8_t read_secret[48], write_secret[48]; /* application traffic secrets (RFC 8446 7.1), as long as the suite's hash */
+    uint16_t suite; /* as on the wire: 0x1301, 0x1302, 0x1303 */
+    bool client;    /* this side is the client: NewSessionTickets may come */
+    /* application traffic secrets (RFC 8446 7.1), as long as the suite's hash */
+    uint8_t read_secret[48], write_secret[48];
     uint64_t read_seq, write_seq; /* next record sequence numbers under them */
 };
 /* An established connection with those keys. Returns its id, or 0 (pool empty, or not such a suite). */

@@ -9,7 +9,7 @@
  */
 #include "tls_int.h"
 
-tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user) {
+tls_id tls_conn_alloc(struct tls_core *core, uint32_t user) {
     tls_id id = pool_alloc(&core->conns);
 
     if (id == POOL_NONE)
@@ -18,18 +18,28 @@ tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user) {
     struct tls_conn *c = tls_conn_get(core, id);
     c->generation = ++core->generation;
     c->user = user;
-    c->hs.ctx = ctx;
-    tls_ctx_ref(ctx);
     core->stats.conns = core->conns.used;
+    return id;
+}
+
+tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user) {
+    tls_id id = tls_conn_alloc(core, user);
+
+    if (id == 0)
+        return 0;
+    tls_conn_get(core, id)->hs.ctx = ctx;
+    tls_ctx_ref(ctx);
     return id;
 }
 
 /* Give back whatever the present phase holds. */
 static void conn_release(struct tls_core *core, struct tls_conn *c, tls_id id) {
-    if (c->phase == TLS_PHASE_OPEN)
+    if (c->phase == TLS_PHASE_OPEN) {
         tls_conn_keys_wipe(core, c, id);
-    else if (c->phase != TLS_PHASE_DEAD)
+        tls_ticket_forget(core, c);
+    } else if (c->phase != TLS_PHASE_DEAD) {
         tls_handshake_leave(core, c, id);
+    }
     c->phase = TLS_PHASE_DEAD;
 }
 
@@ -77,6 +87,8 @@ static uint8_t inner_type_take(struct rope *inner) {
 static int data_in(struct tls_turn *t, struct rope *content) {
     struct tls_conn *c = t->c;
 
+    if (WEIR_UNLIKELY(c->ticket != POOL_NONE)) /* RFC 8446 section 5.1: no records between those of one message */
+        return -TLS_DROP_TICKET_TORN;
     if (content->len_bytes == 0)
         return ++c->empty_run > TLS_EMPTY_RUN_MAX ? -TLS_DROP_EMPTY_FLOOD : TLS_STEP_AGAIN;
     c->empty_run = c->warning_run = c->update_run = 0;
@@ -104,16 +116,23 @@ static int update_pay(struct tls_turn *t) {
     return rc == 0 || rc == WEIR_ENOMEM ? TLS_STEP_AGAIN : -TLS_DROP_NO_MEMORY;
 }
 
-/* Handshake messages after the handshake: of 1.3 a whole KeyUpdate, of 1.2 none. */
-static int handshake_in(struct tls_turn *t, const uint8_t *body, uint32_t n) {
-    enum { CLIENT_HELLO = 1, KEY_UPDATE = 24 };
+/* Handshake messages after the handshake: of 1.3 a whole KeyUpdate, and tickets to a client; of 1.2 none. */
+static int handshake_in(struct tls_turn *t, struct rope *content) {
+    enum { HELLO_REQUEST = 0, CLIENT_HELLO = 1, KEY_UPDATE = 24, KEY_UPDATE_BYTES = 5 };
     struct tls_conn *c = t->c;
-    struct span s = span_of(body, n);
+    uint8_t body[KEY_UPDATE_BYTES + 1]; /* the parser sees one byte too many of what is longer */
+
+    if (c->client && tls_conn_suite(c)->version == TLS_V13) {
+        int rc = tls_tickets_take(t, content);
+        if (rc < 0 || content->len_bytes == 0)
+            return rc < 0 ? rc : TLS_STEP_AGAIN;
+    }
+    struct span s = span_of(body, rope_copy(content, 0, body, sizeof(body)));
     uint8_t type = span_u8(&s);
     uint32_t length = span_u24(&s);
     uint8_t request = span_u8(&s);
 
-    if (type == CLIENT_HELLO)
+    if (type == (c->client ? HELLO_REQUEST : CLIENT_HELLO))
         return -TLS_DROP_RENEGOTIATION;
     if (tls_conn_suite(c)->version != TLS_V13 || type != KEY_UPDATE)
         return -TLS_DROP_UNEXPECTED_HANDSHAKE;
@@ -132,7 +151,7 @@ static int handshake_in(struct tls_turn *t, const uint8_t *body, uint32_t n) {
 }
 
 static int content_in(struct tls_turn *t, uint8_t type, struct rope *content) {
-    uint8_t body[16];
+    uint8_t alert[3]; /* one byte more than there may be */
     uint32_t n = content->len_bytes;
 
     if (n > tls_conn_record_max(t->c))
@@ -141,13 +160,11 @@ static int content_in(struct tls_turn *t, uint8_t type, struct rope *content) {
         return data_in(t, content);
     if (n == 0)
         return -TLS_DROP_EMPTY_RECORD;
-    /* Longer ones are malformed whatever they say; the parsers see one byte too many. */
-    n = rope_copy(content, 0, body, sizeof(body));
     switch (type) {
     case TLS_CT_ALERT:
-        return alert_in(t, body, n);
+        return alert_in(t, alert, rope_copy(content, 0, alert, sizeof(alert)));
     case TLS_CT_HANDSHAKE:
-        return handshake_in(t, body, n);
+        return handshake_in(t, content);
     case TLS_CT_CCS:
         return -TLS_DROP_UNEXPECTED_CCS;
     default:

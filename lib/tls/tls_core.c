@@ -18,11 +18,15 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
     if (max_handshakes == 0)
         max_handshakes = weir_max_u32(config->max_conns / 8, 64);
 
-    *core = (struct tls_core){.pool = config->pool, .gcm_record_limit = TLS_GCM_RECORD_LIMIT};
+    *core = (struct tls_core){.pool = config->pool,
+                              .ticket = config->ticket,
+                              .ticket_ctx = config->ticket_ctx,
+                              .gcm_record_limit = TLS_GCM_RECORD_LIMIT};
     core->mbuf_room = rte_pktmbuf_data_room_size(config->pool) - RTE_PKTMBUF_HEADROOM;
     if (pool_init(&core->conns, "tls_conn", sizeof(struct tls_conn), config->max_conns, POOL_SECRET) < 0 ||
         pool_init(&core->exts, "tls_ext", sizeof(struct tls_ext), config->max_conns, POOL_SECRET) < 0 ||
-        pool_init(&core->places, "tls_handshake", sizeof(struct tls_msg), max_handshakes, POOL_SECRET) < 0)
+        pool_init(&core->places, "tls_handshake", sizeof(struct tls_msg), max_handshakes, POOL_SECRET) < 0 ||
+        pool_init(&core->tickets, "tls_ticket", sizeof(struct rope), TLS_TICKETS_PARTIAL, 0) < 0)
         goto fail;
     core->mgr = alloc_mb_mgr(0);
     core->cache = tls_keycache_new(config->key_cache ? config->key_cache : 512);
@@ -65,6 +69,7 @@ void tls_core_fini(struct tls_core *core) {
     tls_keycache_free(core->cache);
     if (core->mgr)
         free_mb_mgr(core->mgr);
+    pool_fini(&core->tickets);
     pool_fini(&core->places);
     pool_fini(&core->exts);
     pool_fini(&core->conns);
@@ -107,6 +112,23 @@ void tls_conn_keys_store(struct tls_core *core, struct tls_conn *c, enum tls_dir
     memcpy(c->secret[dir], keys->secret, sizeof(c->secret[dir]));
     if (ext)
         memcpy(ext->secret[dir], keys->secret + sizeof(c->secret[dir]), sizeof(ext->secret[dir]));
+}
+
+int tls_conn_open(struct tls_core *core, struct tls_conn *c, uint8_t row, const struct tls_dir_keys keys[2]) {
+    uint32_t ext = POOL_NONE;
+
+    if (tls_suite_needs_ext(&tls_suites[row - 1])) {
+        ext = pool_alloc(&core->exts);
+        if (ext == POOL_NONE)
+            return WEIR_ENOMEM;
+    }
+    c->phase = TLS_PHASE_OPEN;
+    c->suite = row;
+    c->ext = ext;
+    tls_conn_keys_store(core, c, TLS_READ, &keys[TLS_READ]);
+    tls_conn_keys_store(core, c, TLS_WRITE, &keys[TLS_WRITE]);
+    core->stats.taken_over++;
+    return 0;
 }
 
 void tls_conn_secret_load(const struct tls_core *core, const struct tls_conn *c, enum tls_dir dir,

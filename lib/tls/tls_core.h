@@ -23,6 +23,9 @@ struct tls_core {
     struct IMB_MGR *mgr;
     struct tls_keycache *cache; /* expanded GCM keys */
     struct tls_kdf *kdf;        /* for KeyUpdate */
+    struct pool tickets;        /* struct rope: NewSessionTickets that came in part */
+    void (*ticket)(void *ctx, uint32_t user, const uint8_t *message, uint32_t n); /* struct tls_config says what for */
+    void *ticket_ctx;
     struct rte_mempool *pool;
     uint32_t mbuf_room;     /* payload bytes of a fresh mbuf of `pool` */
     uint32_t generation;    /* of the connection made last; tells messages of a freed one from its successor's */

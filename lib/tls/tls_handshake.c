@@ -161,21 +161,9 @@ static void output_take(struct tls_turn *t, struct tls_msg *msg) {
 
 /* The keys are ours: unpack them and let the place go. */
 static int keys_take(struct tls_turn *t, struct tls_msg *msg) {
-    struct tls_conn *c = t->c;
-    uint32_t ext = POOL_NONE;
-
-    if (tls_suite_needs_ext(&tls_suites[msg->suite - 1])) {
-        ext = pool_alloc(&t->core->exts);
-        if (ext == POOL_NONE)
-            return -TLS_DROP_NO_MEMORY;
-    }
-    c->phase = TLS_PHASE_OPEN;
-    c->suite = msg->suite;
-    c->fragment_code = msg->fragment_code;
-    c->ext = ext;
-    tls_conn_keys_store(t->core, c, TLS_READ, &msg->keys[TLS_READ]);
-    tls_conn_keys_store(t->core, c, TLS_WRITE, &msg->keys[TLS_WRITE]);
-    t->core->stats.taken_over++;
+    if (tls_conn_open(t->core, t->c, msg->suite, msg->keys) < 0)
+        return -TLS_DROP_NO_MEMORY;
+    t->c->fragment_code = msg->fragment_code & 7;
     msg_dismiss(t->core, msg);
     return TLS_STEP_AGAIN;
 }
