@@ -80,6 +80,30 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def write_json(path, result):
+    """Where the user asked for it."""
+    if path:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(result, file, indent=2)
+            file.write("\n")
+
+
+def need_root():
+    if os.geteuid() != 0:
+        raise Failure("network namespaces and AF_XDP need root")
+
+
+def program(run):
+    """The frame of a command: run() returns the exit status; what the user has to know goes to stderr in one piece."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave every `with` on the way
+    try:
+        sys.exit(run())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; all is taken down")
+    except Failure as failure:
+        sys.exit(f"{os.path.basename(sys.argv[0])}: {failure}")
+
+
 class _Plain(yaml.SafeDumper):
     """YAML without anchors: everything spelled out, as a person would."""
 
@@ -277,12 +301,13 @@ class Lab:
     # --- the generator ---
 
     def load_command(self, *args, port=TLS_PORT):
-        """weir-load for this lab: addresses, devices and target come from here, the rest from `args`, which win."""
+        """weir-load for this lab: addresses, devices, target and TLS where the port has it come from here, the rest from
+        `args`, which win."""
         return [self.binary("perf/e2e/load/weir-load"),
                 "--client-device", "net_af_xdp0,iface=clients", "--client-addresses", f"{CLIENTS}/24+{self.n_clients}",
                 "--broker-device", "net_af_xdp1,iface=brokers", "--broker-addresses", f"{BROKERS}/24+{self.n_brokers}",
                 "--broker-port", str(BROKER_PORT), "--target", f"{FRONT}:{port}", "--cpu", str(LOAD_CPU),
-                *map(str, args)]
+                "--tls", "aes128" if port == TLS_PORT else "off", *map(str, args)]
 
     @contextlib.contextmanager
     def load(self, *args, port=TLS_PORT, quiet=False):

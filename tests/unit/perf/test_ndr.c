@@ -100,7 +100,8 @@ Test(ndr, a_queue_may_move_but_not_grow) {
     cr_assert_eq(ndr_judge(&o, 0), NDR_QUEUE);
     o.queue_growth = -5000;
     cr_assert_eq(ndr_judge(&o, 0), NDR_GOOD);
-    o = (struct ndr_observation){.due = 100, .sent = 80, .queue_growth = 20}; /* slow rates: a few messages are nothing */
+    o = (struct ndr_observation){
+        .due = 100, .sent = 80, .queue_growth = 20}; /* slow rates: a few messages are nothing */
     cr_assert_eq(ndr_judge(&o, 0), NDR_GOOD);
 }
 

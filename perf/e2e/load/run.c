@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "run.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+
+#include "report.h"
+
+#define NANO          1000000000ull
+#define STALL_S       15.0 /* connecting: no new connection for so long is the end of it */
+#define DRAIN_S       10.0 /* what is in flight gets so long to arrive, or */
+#define DRAIN_QUIET_S 1.0  /* until nothing has for so long */
+#define GOODBYE_S     30.0
+#define RECONNECT_S   15.0 /* between trials, for clients that were reset */
+#define PAUSE_S       0.3  /* after each trial: queues and delayed ACKs everywhere come to rest */
+#define SETTLE_S      0.5  /* at the start of each, not counted; at most a quarter of it */
+#define LIMIT_SHARE   0.9
+
+/* Counters over a stretch of time that includes resets of load's own ones. */
+struct sums {
+    uint64_t sent, received, acked, lost;
+};
+
+struct run {
+    const struct load_options *o;
+    struct load *load;
+    const struct run_clock *clock;
+    const volatile int *stop;
+    int stop_at; /* *stop from which on phases end */
+    FILE *out;
+    struct run_result *r;
+    uint64_t tsc, now_ns;     /* of this turn */
+    struct sums before;       /* the last load_stats_reset */
+    uint64_t phase_ns;        /* when it began */
+    double phase_s;           /* how long it may last */
+    uint64_t said, said_ns;   /* what the last line of progress counted, and when */
+    uint64_t moved, moved_ns; /* what wait conditions count, and when it last changed */
+    const char *what;         /* for lines of progress */
+};
+
+/* What one measured stretch saw. */
+struct window {
+    struct run_traffic traffic;
+    struct run_generator generator;
+};
+
+void run_clock_init(struct run_clock *c) {
+    c->mult = (uint64_t)(((unsigned __int128)NANO << 32) / rte_get_tsc_hz());
+    c->start_tsc = rte_rdtsc();
+}
+
+uint64_t run_clock_ns(const struct run_clock *c, uint64_t tsc) {
+    return (uint64_t)((unsigned __int128)(tsc - c->start_tsc) * c->mult >> 32) + 1;
+}
+
+static void fail(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void fail(struct run *run, const char *format, ...) {
+    if (run->r->n_failures == RUN_MAX_FAILURES)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(run->r->failures[run->r->n_failures++], sizeof(run->r->failures[0]), format, args);
+    va_end(args);
+}
+
+static bool stopped(const struct run *run) {
+    return *run->stop >= run->stop_at;
+}
+
+static double seconds_since(const struct run *run, uint64_t ns) {
+    return (double)(run->now_ns - ns) / (double)NANO;
+}
+
+/* --- turns --- */
+
+static void turn(struct run *run) {
+    uint32_t work = load_turn(run->load, run->now_ns);
+    uint64_t tsc = rte_rdtsc();
+    load_account(run->load, work, tsc - run->tsc);
+    run->tsc = tsc;
+    run->now_ns = run_clock_ns(run->clock, tsc);
+}
+
+/* Events a second since the last line of progress. */
+static double rate_since(struct run *run, uint64_t value) {
+    double s = seconds_since(run, run->said_ns);
+    double rate = value >= run->said && s > 0 ? (double)(value - run->said) / s : 0;
+    run->said = value;
+    run->said_ns = run->now_ns;
+    return rate;
+}
+
+/* Turns until `until` holds (NULL: never) or `seconds` are over, with a line of `say` (may be NULL) each second.
+ * Returns whether `until` held. */
+static bool turns(struct run *run, double seconds, bool (*until)(struct run *), void (*say)(struct run *)) {
+    uint64_t next_line_ns = run->now_ns + NANO;
+    run->phase_ns = run->moved_ns = run->said_ns = run->now_ns;
+    run->phase_s = seconds;
+    run->said = 0;
+    uint64_t end_ns = run->now_ns + (uint64_t)(seconds * (double)NANO);
+    while (run->now_ns < end_ns && !stopped(run)) {
+        turn(run);
+        if (until && until(run))
+            return true;
+        if (say && run->now_ns >= next_line_ns) {
+            say(run);
+            next_line_ns += NANO;
+        }
+    }
+    return false;
+}
+
+/* For how long has `value` not changed? */
+static double still_s(struct run *run, uint64_t value) {
+    if (value != run->moved) {
+        run->moved = value;
+        run->moved_ns = run->now_ns;
+    }
+    return seconds_since(run, run->moved_ns);
+}
+
+/* --- counters --- */
+
+static uint64_t failed_connects(const struct load_stats *s) {
+    return s->connect_failed + s->tls_failed + s->mqtt_refused;
+}
+
+static struct run_quantiles quantiles(const struct histogram *h) {
+    return (struct run_quantiles){
+        .min = h->count ? h->min : 0,
+        .mean = histogram_mean(h),
+        .p50 = histogram_quantile(h, 0.5),
+        .p90 = histogram_quantile(h, 0.9),
+        .p99 = histogram_quantile(h, 0.99),
+        .p999 = histogram_quantile(h, 0.999),
+        .max = h->max,
+    };
+}
+
+static struct run_generator generator(const struct load_stats *s) {
+    uint64_t all = s->busy_tsc + s->idle_tsc;
+    double share = all ? (double)s->busy_tsc / (double)all : 0;
+    return (struct run_generator){share, s->turns, s->packets_in, s->packets_out, share > LIMIT_SHARE};
+}
+
+static struct sums sums_of(const struct run *run) {
+    const struct load_stats *s = load_stats(run->load);
+    struct sums sums = run->before;
+    sums.sent += s->messages_sent;
+    sums.received += s->messages_received;
+    sums.acked += s->messages_acked;
+    sums.lost += s->messages_lost;
+    return sums;
+}
+
+static void reset(struct run *run) {
+    run->before = sums_of(run);
+    load_stats_reset(run->load);
+}
+
+static bool is_qos1(const struct run *run) {
+    return run->o->traffic == LOAD_QOS1;
+}
+
+/* Sent and neither there nor known to be lost. A loss under QoS 1 shows as a missing acknowledgement, too. */
+static int64_t in_flight(const struct run *run) {
+    struct sums s = sums_of(run);
+    return is_qos1(run) ? (int64_t)(s.sent - s.acked) : (int64_t)(s.sent - s.received - s.lost);
+}
+
+/* --- connect --- */
+
+static bool connects_done(struct run *run) {
+    const struct load_stats *s = load_stats(run->load);
+    bool given_up = s->connecting == 0 && s->open + failed_connects(s) >= run->o->connections;
+    return s->open >= run->o->connections || given_up || still_s(run, s->open) > STALL_S;
+}
+
+static void say_connecting(struct run *run) {
+    const struct load_stats *s = load_stats(run->load);
+    report_connecting(run->out, s, run->o->connections, rate_since(run, s->mqtt_accepted));
+}
+
+static void connect_result(struct run *run, const struct load_stats *s, double seconds) {
+    struct run_connect *c = &run->r->connect;
+    c->connected = s->mqtt_accepted;
+    c->failed = failed_connects(s);
+    c->resumed = s->tls_resumed;
+    c->seconds = seconds;
+    c->per_s = seconds > 0 ? (double)s->mqtt_accepted / seconds : 0;
+    c->ns = quantiles(&s->connect_ns);
+}
+
+/* Returns whether all are there. */
+static bool connect_all(struct run *run) {
+    uint64_t start_ns = run->now_ns;
+    uint32_t wanted = run->o->connections;
+    turns(run, 1e9, connects_done, say_connecting);
+    const struct load_stats *s = load_stats(run->load);
+    /* Those that stalled waited in vain for STALL_S: that is no part of the rate. */
+    double seconds = s->open < wanted && !stopped(run) ? (double)(run->moved_ns - start_ns) / (double)NANO
+                                                       : seconds_since(run, start_ns);
+    run->r->connected = true;
+    run->r->connect.wanted = wanted;
+    connect_result(run, s, seconds);
+    run->r->generator = generator(s);
+    if (s->open < wanted && !stopped(run))
+        fail(run,
+             "%u of %u connections are open; %lu TCP, %lu TLS, %lu MQTT refusals; %lu resets: see the target's log and "
+             "limits",
+             s->open, wanted, (unsigned long)s->connect_failed, (unsigned long)s->tls_failed,
+             (unsigned long)s->mqtt_refused, (unsigned long)s->resets);
+    return s->open >= wanted;
+}
+
+/* --- traffic --- */
+
+static void say_publishing(struct run *run) {
+    const struct load_stats *s = load_stats(run->load);
+    report_publishing(run->out, run->what, s, rate_since(run, is_qos1(run) ? s->messages_acked : s->messages_received));
+}
+
+static bool drained(struct run *run) {
+    int64_t n = in_flight(run);
+    return n <= 0 || still_s(run, (uint64_t)n) > DRAIN_QUIET_S;
+}
+
+/* Messages due and not yet arrived. */
+static int64_t queued(const struct run *run) {
+    return (int64_t)load_stats(run->load)->backlog + in_flight(run);
+}
+
+/* Publish at `rate` for settle_s uncounted and `seconds` counted, then let it run dry. */
+static void measure(struct run *run, double rate, double settle_s, double seconds, struct window *w) {
+    *w = (struct window){0};
+    struct run_traffic *t = &w->traffic;
+    load_rate(run->load, rate, run->now_ns);
+    load_publishing(run->load, true, run->now_ns);
+    turns(run, settle_s, NULL, NULL);
+    reset(run);
+    int64_t queued_before = queued(run);
+    uint64_t start_ns = run->now_ns;
+    turns(run, seconds, NULL, say_publishing);
+    const struct load_stats *s = load_stats(run->load);
+    t->seconds = seconds_since(run, start_ns);
+    t->due = s->messages_due;
+    t->sent = s->messages_sent;
+    t->received = s->messages_received;
+    t->acked = s->messages_acked;
+    t->queue_growth = rate > 0 ? queued(run) - queued_before : 0;
+    if (t->seconds > 0) {
+        t->per_s = (double)(is_qos1(run) ? s->messages_acked : s->messages_received) / t->seconds;
+        t->bytes_per_s = (double)s->bytes_received / t->seconds;
+    }
+    w->generator = generator(s);
+    load_publishing(run->load, false, run->now_ns);
+    turns(run, DRAIN_S, drained, NULL);
+    s = load_stats(run->load);
+    int64_t missing = in_flight(run);
+    uint64_t unseen = missing > 0 ? (uint64_t)missing : 0;
+    t->lost = !is_qos1(run) ? s->messages_lost + unseen : s->messages_lost > unseen ? s->messages_lost : unseen;
+    t->corrupt = s->messages_corrupt;
+    t->resets = s->resets + s->broker_resets;
+    t->ns = quantiles(&s->latency_ns);
+    run->before = (struct sums){0}; /* the next stretch begins with nothing in flight */
+    load_stats_reset(run->load);
+}
+
+static void publish(struct run *run) {
+    struct window w;
+    double rate = run->o->schedule.rate_per_s;
+    run->what = "publishing";
+    measure(run, rate, run->o->warmup_s, run->o->duration_s, &w);
+    run->r->traffic_done = true;
+    run->r->traffic = w.traffic;
+    run->r->generator = w.generator;
+    const struct run_traffic *t = &w.traffic;
+    struct ndr_observation o = {t->due, t->sent, 0, 0, 0, t->queue_growth};
+    if (t->lost || t->corrupt || t->resets)
+        fail(run, "%lu messages lost, %lu corrupt, %lu connections reset", (unsigned long)t->lost,
+             (unsigned long)t->corrupt, (unsigned long)t->resets);
+    if (rate > 0 && ndr_judge(&o, 0) != NDR_GOOD)
+        fail(run, "%.0f messages/s are more than goes through: %ld piled up", rate, (long)t->queue_growth);
+    if (!t->sent && !stopped(run))
+        fail(run, "no message left");
+}
+
+/* --- churn --- */
+
+static void say_churning(struct run *run) {
+    const struct load_stats *s = load_stats(run->load);
+    report_connecting(run->out, s, 0, rate_since(run, s->mqtt_accepted));
+}
+
+static void churn(struct run *run) {
+    turns(run, run->o->warmup_s, NULL, NULL);
+    load_stats_reset(run->load);
+    uint64_t start_ns = run->now_ns;
+    turns(run, run->o->duration_s, NULL, say_churning);
+    const struct load_stats *s = load_stats(run->load);
+    struct run_result *r = run->r;
+    r->connected = r->traffic_done = true;
+    connect_result(run, s, seconds_since(run, start_ns));
+    r->connect.wanted = s->connects_begun;
+    r->traffic = (struct run_traffic){
+        .seconds = r->connect.seconds, .per_s = r->connect.per_s, .resets = s->resets, .ns = r->connect.ns};
+    r->generator = generator(s);
+    if (r->connect.failed || s->resets)
+        fail(run, "%lu handshakes failed, %lu connections were reset", (unsigned long)r->connect.failed,
+             (unsigned long)s->resets);
+    if (!r->connect.connected && !stopped(run))
+        fail(run, "no handshake was completed");
+    load_connecting(run->load, false);
+}
+
+/* --- hold --- */
+
+static void say_holding(struct run *run) {
+    report_holding(run->out, load_stats(run->load), run->phase_s - seconds_since(run, run->phase_ns));
+}
+
+static void hold(struct run *run) {
+    uint64_t start_ns = run->now_ns;
+    uint32_t open = load_stats(run->load)->open;
+    load_connecting(run->load, false); /* what is lost stays lost, and is seen */
+    load_stats_reset(run->load);
+    turns(run, run->o->hold_s, NULL, say_holding);
+    const struct load_stats *s = load_stats(run->load);
+    run->r->hold_done = true;
+    run->r->hold = (struct run_hold){seconds_since(run, start_ns), s->open, s->resets + s->broker_resets};
+    if (s->open < open || run->r->hold.resets)
+        fail(run, "%u connections were open and %u are left; %lu resets", open, s->open,
+             (unsigned long)run->r->hold.resets);
+}
+
+/* --- ndr --- */
+
+static bool all_open(struct run *run) {
+    return load_stats(run->load)->open >= run->o->connections;
+}
+
+/* One trial, and the rest after it. Returns false where no further one makes sense. */
+static bool trial(struct run *run, double rate, double seconds, struct window *w) {
+    double settle_s = seconds / 4 < SETTLE_S ? seconds / 4 : SETTLE_S;
+    measure(run, rate, settle_s, seconds, w);
+    if (stopped(run))
+        return false;
+    turns(run, PAUSE_S, NULL, NULL);
+    if (!all_open(run) && !turns(run, RECONNECT_S, all_open, say_connecting) && !stopped(run))
+        fail(run, "only %u of %u connections came back after a trial at %.0f messages/s", load_stats(run->load)->open,
+             run->o->connections, rate);
+    load_stats_reset(run->load);
+    return !stopped(run) && all_open(run);
+}
+
+static void search(struct run *run) {
+    const struct load_ndr_options *o = &run->o->ndr;
+    struct run_ndr *r = &run->r->ndr;
+    struct ndr n;
+    double rate;
+    ndr_init(&n, o->min, o->max, o->precision);
+    run->what = "trial";
+    while (ndr_next(&n, &rate) && r->n_trials < RUN_MAX_TRIALS) {
+        struct window w;
+        bool go_on = trial(run, rate, o->trial_s, &w);
+        const struct run_traffic *t = &w.traffic;
+        struct ndr_observation seen = {t->due, t->sent, t->lost, t->corrupt, t->resets, t->queue_growth};
+        enum ndr_verdict verdict = ndr_judge(&seen, o->loss);
+        if (stopped(run))
+            break;
+        r->trials[r->n_trials] = (struct run_trial){rate, w.generator.busy_share, t->lost, verdict};
+        report_trial(run->out, r->n_trials, &r->trials[r->n_trials]);
+        r->n_trials++;
+        r->limited |= verdict != NDR_GOOD && w.generator.limited;
+        ndr_result(&n, verdict == NDR_GOOD);
+        if (!go_on)
+            break;
+    }
+    r->rate = n.done ? n.good : 0;
+    if (r->rate <= 0 && !stopped(run))
+        fail(run, "no rate without loss was found: even %.0f messages/s fail", n.bad);
+}
+
+static void ndr(struct run *run) {
+    struct run_ndr *r = &run->r->ndr;
+    run->r->ndr_done = true;
+    search(run);
+    if (r->rate <= 0)
+        return;
+    fprintf(run->out, "highest rate without loss: %.0f messages/s; now round trips below it\n", r->rate);
+    run->what = "latency";
+    for (uint32_t i = 0; i < run->o->ndr.n_shares; i++) {
+        struct window w;
+        double share = run->o->ndr.shares[i];
+        bool go_on = trial(run, r->rate * share, run->o->duration_s, &w);
+        if (stopped(run))
+            return;
+        r->latency[r->n_latency++] = (struct run_latency){share, r->rate * share, w.traffic.ns};
+        if (i + 1 == run->o->ndr.n_shares || !go_on) { /* the busiest stands for all */
+            run->r->traffic_done = true;
+            run->r->traffic = w.traffic;
+            run->r->generator = w.generator;
+        }
+        if (!go_on)
+            return;
+    }
+}
+
+/* --- all --- */
+
+static bool none_open(struct run *run) {
+    const struct load_stats *s = load_stats(run->load);
+    return s->open == 0 && s->connecting == 0;
+}
+
+static void say_goodbye(struct run *run) {
+    report_goodbye(run->out, load_stats(run->load));
+}
+
+static void goodbye(struct run *run) {
+    run->stop_at = 2;
+    load_connecting(run->load, false);
+    load_goodbye(run->load);
+    turns(run, GOODBYE_S, none_open, say_goodbye);
+}
+
+void run_all(const struct load_options *o, struct load *l, const struct run_clock *clock, const volatile int *stop,
+             FILE *out, struct run_result *r) {
+    *r = (struct run_result){0};
+    struct run run = {.o = o, .load = l, .clock = clock, .stop = stop, .stop_at = 1, .out = out, .r = r};
+    run.tsc = rte_rdtsc();
+    run.now_ns = run_clock_ns(clock, run.tsc);
+    if (o->traffic == LOAD_CHURN) {
+        churn(&run);
+    } else if (connect_all(&run)) {
+        if (o->traffic == LOAD_IDLE)
+            hold(&run);
+        else if (o->ndr.on)
+            ndr(&run);
+        else
+            publish(&run);
+    }
+    r->interrupted = stopped(&run);
+    if (r->interrupted)
+        fail(&run, "interrupted");
+    goodbye(&run);
+}
