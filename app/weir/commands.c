@@ -66,6 +66,53 @@ static json_t *command_stats(struct control *c, char **words, int n) {
     return json_pack("{s:b, s:o}", "ok", 1, "samples", samples);
 }
 
+/* --- cycles --- */
+
+static json_t *stages_json(const struct cycles_sum *sum) {
+    json_t *j = json_object();
+    for (unsigned i = 0; i < CYCLES_STAGE_COUNT; i++)
+        json_object_set_new(j, cycles_stage_name((enum cycles_stage)i), json_integer((json_int_t)sum->stages[i]));
+    return j;
+}
+
+/* What a worker's cycles were spent on: packets it received itself or from other workers, TLS records, MQTT packets. */
+static void work_json(const struct worker *w, json_t *j) {
+    const struct tls_stats *tls = &w->tls.stats;
+    uint64_t packets = w->stats.handoff_in, messages = 0;
+    for (uint16_t p = 0; p < w->n_ports; p++)
+        packets += w->ports[p].rx_packets;
+    for (unsigned type = 0; type < WEIR_ARRAY_LEN(w->stats.mqtt_packets_in); type++)
+        messages += w->stats.mqtt_packets_in[type] + w->stats.mqtt_packets_out[type];
+    json_object_set_new(j, "packets", json_integer((json_int_t)packets));
+    json_object_set_new(j, "records", json_integer((json_int_t)(tls->records_opened + tls->records_sealed)));
+    json_object_set_new(j, "messages", json_integer((json_int_t)messages));
+}
+
+static json_t *worker_cycles_json(const struct worker *w) {
+    const struct worker_stats *s = &w->stats;
+    json_t *lengths = json_array();
+    for (unsigned i = 0; i < CYCLES_LENGTHS; i++)
+        json_array_append_new(lengths, json_integer((json_int_t)w->cycles.lengths[i]));
+    json_t *j = json_pack(
+        "{s:i, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o, s:I, s:o}", "worker", w->index, "turns", (json_int_t)s->turns,
+        "busy_turns", (json_int_t)s->turns_busy, "busy_cycles", (json_int_t)s->busy_tsc, "idle_cycles",
+        (json_int_t)s->idle_tsc, "longest_turn_cycles", (json_int_t)s->longest_turn_tsc, "busy_turns_by_length",
+        lengths, "measured_busy_turns", (json_int_t)w->cycles.busy.turns, "busy_stages", stages_json(&w->cycles.busy),
+        "measured_empty_turns", (json_int_t)w->cycles.empty.turns, "empty_stages", stages_json(&w->cycles.empty));
+    work_json(w, j);
+    return j;
+}
+
+/* Counters since the start; weirctl makes shares and intervals of them. */
+static json_t *command_cycles(struct control *c, char **words, int n) {
+    json_t *workers = json_array();
+    (void)words;
+    (void)n;
+    for (uint16_t i = 0; i < c->weir->n_workers; i++)
+        json_array_append_new(workers, worker_cycles_json(c->weir->workers[i]));
+    return json_pack("{s:b, s:I, s:o}", "ok", 1, "hz", (json_int_t)rte_get_tsc_hz(), "workers", workers);
+}
+
 /* --- flows --- */
 
 static json_t *endpoint_json(uint32_t addr_be, uint16_t port_be) {
@@ -284,6 +331,7 @@ static const struct {
     json_t *(*run)(struct control *c, char **words, int n);
 } commands[] = {
     {"stats", "stats [FILTER]", 1, 1, command_stats},
+    {"cycles", "cycles [--interval S] [--watch]", 1, 1, command_cycles},
     {"flows", "flows [MAX]", 1, 2, command_flows},
     {"servers", "servers", 1, 1, command_servers},
     {"drain", "drain POOL/SERVER", 2, 2, command_server_event},

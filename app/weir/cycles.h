@@ -47,6 +47,8 @@ enum cycles_stage {
         CYCLES_STAGE_COUNT
 };
 
+static_assert(CYCLES_IDLE == CYCLES_STAGE_COUNT - 1, "the last, for it belongs to empty turns alone");
+
 #define CYCLES_PERIOD  64u /* turns between two measured ones, on average; 32 to 96 each time */
 #define CYCLES_LENGTHS 40u /* powers of two: 2^40 ticks are some minutes */
 

@@ -108,6 +108,19 @@ static void walk_times(struct walk *k) {
     }
 }
 
+/* Sums of measured turns. Back-off is no part of a turn that found work. */
+static void walk_cycles(struct walk *k) {
+    char id[12];
+    metric(k, "weir_worker_measured_turns_total", "Turns that found work and were measured by stage.", false);
+    for (uint16_t i = 0; i < k->weir->n_workers; i++)
+        emit1(k, "worker", number(id, i), (double)k->weir->workers[i]->cycles.busy.turns);
+    metric(k, "weir_worker_stage_cycles_total", "Cycles of the measured turns, by stage.", false);
+    for (uint16_t i = 0; i < k->weir->n_workers; i++)
+        for (unsigned s = 0; s < CYCLES_IDLE; s++)
+            emit2(k, "stage", cycles_stage_name((enum cycles_stage)s), "worker", number(id, i),
+                  (double)k->weir->workers[i]->cycles.busy.stages[s]);
+}
+
 static double timers_armed(const struct worker *w) {
     return (double)w->tcp.wheel.armed + w->session_wheel.armed + w->udp.wheel.armed;
 }
@@ -415,6 +428,7 @@ void stats_walk(const struct stats_source *source, stats_emit emit, void *ctx) {
     walk_mbufs(&k);
     per_worker(&k, worker_fields, WEIR_ARRAY_LEN(worker_fields), of_stats);
     walk_times(&k);
+    walk_cycles(&k);
     walk_gauges(&k);
     walk_flows(&k);
     walk_drops(&k);

@@ -22,6 +22,7 @@ static const struct {
 } parts[] = {
     {"/weir/ports", "weir_port_", "Packets, bytes and errors by port"},
     {"/weir/workers", "weir_worker_", "Turns, busy and idle time by worker"},
+    {"/weir/cycles", "weir_worker_stage_", "Cycles of measured turns by stage and worker"},
     {"/weir/drops", "weir_drops_", "Discarded packets and refused connections by layer and reason"},
     {"/weir/listeners", "weir_listener_", "Connections by listener"},
     {"/weir/servers", "weir_server_", "Connections and state by server"},
@@ -34,8 +35,21 @@ static const struct {
 
 struct part_walk {
     struct rte_tel_data *data;
-    const char *prefix;
+    size_t part;
 };
+
+/* Where a metric belongs: the part with the longest prefix of its name. */
+static size_t part_of(const char *name) {
+    size_t best = WEIR_ARRAY_LEN(parts), longest = 0;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(parts); i++) {
+        size_t n = strlen(parts[i].prefix);
+        if (n > longest && strncmp(name, parts[i].prefix, n) == 0) {
+            best = i;
+            longest = n;
+        }
+    }
+    return best;
+}
 
 /* "weir_worker_busy_seconds_total" to "worker_busy_microseconds_total". Returns the factor that belongs to it. */
 static double metric_key(const char *name, char *key, size_t size) {
@@ -52,7 +66,7 @@ static double metric_key(const char *name, char *key, size_t size) {
 static void part_sample(void *ctx, const struct stats_sample *s) {
     struct part_walk *p = ctx;
     char key[RTE_TEL_MAX_STRING_LEN];
-    if (strncmp(s->name, p->prefix, strlen(p->prefix)) != 0 || s->value <= 0)
+    if (part_of(s->name) != p->part || s->value <= 0)
         return;
     double factor = metric_key(s->name, key, sizeof(key));
     size_t n = strlen(key);
@@ -70,7 +84,7 @@ static int part_answer(const char *command, const char *params, struct rte_tel_d
     rte_tel_data_start_dict(data);
     pthread_mutex_lock(&telemetry.lock);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(parts) && telemetry.control != NULL; i++) {
-        struct part_walk p = {data, parts[i].prefix};
+        struct part_walk p = {data, i};
         if (strcmp(command, parts[i].command) == 0)
             stats_walk(&telemetry.control->source, part_sample, &p);
     }

@@ -129,6 +129,9 @@ Test(stats, workers_count_for_themselves) {
     fx.weir.workers[0]->tcp.stats.by_state[TCP_ESTABLISHED] = 5;
     fx.weir.workers[1]->tls.stats.handshakes_failed = 6;
     fx.weir.workers[1]->tls.stats.ssl_objects = 8;
+    fx.weir.workers[1]->cycles.busy.turns = 9;
+    fx.weir.workers[1]->cycles.busy.stages[CYCLES_TLS_OPEN] = 1ull << 40;
+    fx.weir.workers[1]->cycles.empty.stages[CYCLES_RX] = 10;
     walk();
     cr_expect_eq(value_of("weir_worker_turns_total", "worker=0,"), 0);
     cr_expect_eq(value_of("weir_worker_turns_total", "worker=1,"), 7);
@@ -139,6 +142,10 @@ Test(stats, workers_count_for_themselves) {
     cr_expect_eq(value_of("weir_tcp_flows", "state=ESTABLISHED,worker=0,"), 5);
     cr_expect_eq(value_of("weir_tls_handshakes_failed_total", "worker=1,"), 6);
     cr_expect_eq(value_of("weir_tls_ssl_objects", "worker=1,"), 8);
+    cr_expect_eq(value_of("weir_worker_measured_turns_total", "worker=1,"), 9);
+    cr_expect_eq(value_of("weir_worker_stage_cycles_total", "stage=tls_open,worker=1,"), (double)(1ull << 40));
+    cr_expect_eq(value_of("weir_worker_stage_cycles_total", "stage=tls_open,worker=0,"), 0);
+    cr_expect_eq(value_of("weir_worker_stage_cycles_total", "stage=rx,worker=1,"), 0); /* empty turns are no work */
 }
 
 Test(stats, listeners_servers_ports_are_summed_over_workers) {

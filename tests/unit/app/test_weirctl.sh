@@ -142,6 +142,10 @@ expect "no command" 2 "no command; try weirctl --help" "$weirctl"
 expect "unknown option" 2 "try weirctl --help" "$weirctl" --nonsense
 expect "capture without its options" 2 "capture needs a PORT, -w FILE and -c N" "$weirctl" capture front
 expect "nobody listens" 1 "$dir/weir.sock: No such file.*is weir running" ctl stats
+expect "nobody listens to cycles" 1 "$dir/weir.sock: No such file.*is weir running" ctl cycles --watch
+expect "cycles of no time" 2 "interval takes seconds: 0.1 to 86400" "$weirctl" cycles -i 0
+expect "cycles of no number" 2 "interval takes seconds" "$weirctl" cycles --interval 5s
+expect "an interval of stats" 2 "go with cycles" ctl stats -i 5
 expect "an endless path" 1 "longer than a socket path" "$weirctl" -s "/$(printf '%0200d' 0)" stats
 expect "a tab in a word" 1 "tabs" ctl drain "brokers/b1	x"
 
@@ -178,6 +182,29 @@ answer = json.load(open(sys.argv[1]))
 assert answer["ok"] is True and len(answer["samples"]) > 500
 assert all(set(s) == {"name", "help", "gauge", "labels", "value"} for s in answer["samples"])
 ' "$dir/said" || fail "stats --json"
+expect "cycles" 0 "^worker 1: busy [0-9.]+% of [0-9.]+ s, [0-9]+ turns" ctl cycles
+expect "cycles, stage by stage" 0 "^  tls open +[0-9.]+% +[0-9.]+% +[0-9]+ +- +- +-$" ctl cycles --all
+expect "cycles of an interval" 0 "^worker 0: busy [0-9.]+% of 0\.[234] s" ctl cycles -i 0.3
+expect "cycles with too much" 1 "usage: weirctl cycles \[--interval S\] \[--watch\]" ctl cycles now
+ctl --json cycles >"$dir/said"
+python '
+import json, sys
+answer = json.load(open(sys.argv[1]))
+assert answer["ok"] is True and answer["since_start"] is True and len(answer["workers"]) == 2
+for w in answer["workers"]:
+    assert w["turns"] > w["busy_turns"] >= w["measured_busy_turns"], w
+    assert w["measured_empty_turns"] > 0 and w["empty_turn_cycles"] > 0, w
+    stages = w["stages"]
+    assert stages[0]["stage"] == "rx" and stages[-1]["stage"] == "idle", stages
+    assert abs(sum(s["of_time"] for s in stages) - 1) < 1e-9 or w["measured_busy_turns"] == 0, stages
+' "$dir/said" 2>>"$dir/said" || fail "cycles --json"
+timeout -s INT 1 "$weirctl" -s "$dir/weir.sock" --json cycles --watch -i 0.2 >"$dir/said" || true
+python '
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])]
+assert 2 <= len(lines) <= 5, len(lines)
+assert all(not line["since_start"] and 0.1 < line["workers"][0]["seconds"] < 0.5 for line in lines), lines
+' "$dir/said" 2>>"$dir/said" || fail "cycles --watch"
 expect "flows" 0 "^State +Local +Peer" ctl flows
 expect "flows --json" 0 '"flows": \[\]' ctl --json flows
 expect "flows 0" 1 "1 to 100000 connections, not 0" ctl flows 0
@@ -282,7 +309,7 @@ assert json.loads(ask(b"servers\n"))["ok"] is True
 
 # --- DPDK's telemetry ---
 
-printf '%s\n' /weir/ports /weir/workers /weir/servers /weir/memory /weir/drops quit |
+printf '%s\n' /weir/ports /weir/workers /weir/cycles /weir/servers /weir/memory /weir/drops quit |
     timeout 20 dpdk-telemetry.py -f "weir-$pid" >"$dir/said" 2>&1 || fail "dpdk-telemetry.py"
 python '
 import json, sys
@@ -293,6 +320,8 @@ for line in open(sys.argv[1]):
 assert parts["/weir/ports"]["port_link_up/front"] == 1, parts
 assert parts["/weir/workers"]["worker_turns_total/1"] > 0, parts
 assert parts["/weir/workers"]["worker_idle_microseconds_total/1"] > 0, parts
+assert not any("stage" in name for name in parts["/weir/workers"]), parts
+assert all(name.startswith("worker_stage_cycles_total/") for name in parts["/weir/cycles"]), parts
 assert parts["/weir/servers"]["server_up/brokers/b2"] == 1, parts
 assert parts["/weir/memory"]["memory_pool_bytes/tcp_flows"] > 0, parts
 assert parts["/weir/drops"] == {}, parts
