@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Opening and sealing records through tls_input and tls_seal, beside what IPsec-MB alone takes for the same bytes in
- * the same run. Records of up to 1,400 bytes lie in one mbuf, larger ones in mbufs of 1,400 bytes, as segments carry
- * them; "with N connections" goes round as many, of which the key cache holds 512. */
+ * the same run: in one call over one piece of memory that stays in cache ("IPsec-MB"), and where they lie in mbufs,
+ * part by part ("IPsec-MB in mbufs": the floor of the record layer). Records of up to 1,400 bytes lie in one mbuf,
+ * larger ones in mbufs of 1,400 bytes, as segments carry them; "N conns" goes round as many, of which the key cache
+ * holds 512. */
 #include "tls/tls_msg.h"
 
 #include "bench.h"
@@ -91,23 +93,23 @@ static uint32_t conn_of(const struct bench *b, uint32_t i) {
     return (b->next + i) % b->conns;
 }
 
-static void plain_reset(void *arg) {
+static void plain_reset(void *arg, uint32_t rounds) {
     struct bench *b = arg;
 
     b->next += BATCH;
     rope_clear(&b->done);
-    for (uint32_t i = 0; i < BATCH; i++) {
+    for (uint32_t i = 0; i < rounds; i++) {
         rope_clear(&b->rope[i]);
         push(&b->rope[i], b->from, b->n);
     }
 }
 
-static void records_reset(void *arg) {
+static void records_reset(void *arg, uint32_t rounds) {
     struct bench *b = arg;
     static uint8_t bytes[TLS_RECORD_MAX + TLS_WIRE_OVERHEAD_MAX];
 
-    plain_reset(arg);
-    for (uint32_t i = 0; i < BATCH; i++) {
+    plain_reset(arg, rounds);
+    for (uint32_t i = 0; i < rounds; i++) {
         struct rope record = {0};
         tls_id id = b->client[conn_of(b, i)];
         if (tls_record_seal(&core, tls_conn_get(&core, id), id, TLS_CT_DATA, &b->rope[i], b->n, &record) < 0)
@@ -118,41 +120,72 @@ static void records_reset(void *arg) {
     }
 }
 
-static void open_records(void *arg) {
+static void open_records(void *arg, uint32_t rounds) {
     struct bench *b = arg;
     struct rope answer = {0};
 
-    for (uint32_t i = 0; i < BATCH; i++) {
+    for (uint32_t i = 0; i < rounds; i++) {
         if (tls_input(&core, b->server[conn_of(b, i)], &b->rope[i], &b->done, &answer, UINT32_MAX) != TLS_PLAIN)
             exit(1);
     }
 }
 
-static void seal_records(void *arg) {
+static void seal_records(void *arg, uint32_t rounds) {
     struct bench *b = arg;
 
-    for (uint32_t i = 0; i < BATCH; i++) {
+    for (uint32_t i = 0; i < rounds; i++) {
         if (tls_seal(&core, b->server[conn_of(b, i)], &b->rope[i], &b->done, UINT32_MAX) != (int)b->n)
             exit(1);
     }
 }
 
-static void raw(struct bench *b,
-                void (*crypt)(const struct tls_op *, uint8_t *, const uint8_t *, uint32_t, uint8_t *)) {
+static void raw_open(void *arg, uint32_t rounds) {
+    struct bench *b = arg;
     uint8_t tag[TLS_TAG_BYTES];
 
-    for (uint32_t i = 0; i < BATCH; i++)
-        crypt(&b->op, b->to, b->from, b->n + 1, tag); /* and the inner type */
+    for (uint32_t i = 0; i < rounds; i++)
+        b->suite->aead->open(&b->op, b->to, b->from, b->n + 1, tag); /* and the inner type */
 }
 
-static void raw_open(void *arg) {
+static void raw_seal(void *arg, uint32_t rounds) {
     struct bench *b = arg;
-    raw(b, b->suite->aead->open);
+    uint8_t tag[TLS_TAG_BYTES];
+
+    for (uint32_t i = 0; i < rounds; i++)
+        b->suite->aead->seal(&b->op, b->to, b->from, b->n + 1, tag);
 }
 
-static void raw_seal(void *arg) {
+typedef void (*crypt_whole)(const struct tls_op *, uint8_t *, const uint8_t *, uint32_t, uint8_t *);
+typedef void (*crypt_part)(const struct tls_op *, uint8_t *, const uint8_t *, uint32_t);
+
+/* Every record where it lies. */
+static void raw_in_mbufs(struct bench *b, uint32_t rounds, crypt_whole whole, crypt_part part) {
+    uint8_t tag[TLS_TAG_BYTES];
+
+    for (uint32_t i = 0; i < rounds; i++) {
+        struct rte_mbuf *m = b->rope[i].head;
+        if (m->next == NULL) {
+            uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
+            whole(&b->op, p, p, m->data_len, tag);
+            continue;
+        }
+        b->suite->aead->begin(&b->op);
+        for (; m; m = m->next) {
+            uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
+            part(&b->op, p, p, m->data_len);
+        }
+        b->suite->aead->end(&b->op, tag);
+    }
+}
+
+static void raw_open_in_mbufs(void *arg, uint32_t rounds) {
     struct bench *b = arg;
-    raw(b, b->suite->aead->seal);
+    raw_in_mbufs(b, rounds, b->suite->aead->open, b->suite->aead->open_part);
+}
+
+static void raw_seal_in_mbufs(void *arg, uint32_t rounds) {
+    struct bench *b = arg;
+    raw_in_mbufs(b, rounds, b->suite->aead->seal, b->suite->aead->seal_part);
 }
 
 static void raw_set(struct bench *b) {
@@ -166,11 +199,14 @@ static void raw_set(struct bench *b) {
     tls_op_set(&b->op, b->suite, iv, 1, TLS_CT_DATA, 64, NULL);
 }
 
-static void run(struct bench *b, const char *what, void (*once)(void *), void (*reset)(void *)) {
+/* `more`: what else the name is to say. */
+static void run(struct bench *b, const char *what, const char *more, bench_step once, bench_step reset) {
     char name[64];
+    const char *suite = b->suite->name + strlen("TLS_");
+    const char *hash = strstr(suite, "_SHA");
 
-    snprintf(name, sizeof(name), "%s %s %u B", b->suite->name + 4, what, b->n);
-    bench_run(name, BATCH, once, reset, b);
+    snprintf(name, sizeof(name), "%s %u B%s, %.*s", what, b->n, more, (int)(hash - suite), suite);
+    bench_run(name, 1, BATCH, once, reset, b);
 }
 
 int main(void) {
@@ -178,9 +214,9 @@ int main(void) {
     static struct bench b;
 
     bench_eal("64");
-    mbufs = rte_pktmbuf_pool_create("bench", 8191, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    mbufs = bench_mbufs(8191);
     atomic_init(&context.references, 1);
-    if (mbufs == NULL || tls_core_init(&core, &(struct tls_config){.max_conns = 2 * CONNS, .pool = mbufs}) < 0)
+    if (tls_core_init(&core, &(struct tls_config){.max_conns = 2 * CONNS, .pool = mbufs}) < 0)
         return 1;
     b.expanded = aligned_alloc(64, (sizeof(*b.expanded) + 63) / 64 * 64);
     b.from = calloc(1, TLS_RECORD_MAX + 64);
@@ -190,19 +226,21 @@ int main(void) {
         raw_set(&b);
         for (size_t s = 0; s < WEIR_ARRAY_LEN(sizes); s++) {
             b.n = sizes[s];
-            run(&b, "IPsec-MB open", raw_open, NULL);
-            run(&b, "tls_input", open_records, records_reset);
-            run(&b, "IPsec-MB seal", raw_seal, NULL);
-            run(&b, "tls_seal", seal_records, plain_reset);
+            run(&b, "IPsec-MB open", "", raw_open, NULL);
+            run(&b, "IPsec-MB open in mbufs", "", raw_open_in_mbufs, plain_reset);
+            run(&b, "tls_input", "", open_records, records_reset);
+            run(&b, "IPsec-MB seal", "", raw_seal, NULL);
+            run(&b, "IPsec-MB seal in mbufs", "", raw_seal_in_mbufs, plain_reset);
+            run(&b, "tls_seal", "", seal_records, plain_reset);
         }
         close_conns(&b);
     }
     for (uint32_t conns = 256; conns <= CONNS; conns *= 4) {
-        char what[40];
+        char more[40];
         open_conns(&b, 1, conns);
         b.n = 64;
-        snprintf(what, sizeof(what), "tls_input, %u conns,", conns);
-        run(&b, what, open_records, records_reset);
+        snprintf(more, sizeof(more), ", %u conns", conns);
+        run(&b, "tls_input", more, open_records, records_reset);
         close_conns(&b);
     }
     for (uint32_t i = 0; i < BATCH; i++)

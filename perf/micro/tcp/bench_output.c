@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What tcp_output costs a segment: a small message on each of 32 flows, copied behind its header; full segments of one
+ * flow, attached or (on a port that takes single mbufs only) copied; and bare ACKs. The frames are freed outside the
+ * measured time. */
+#include "peer.h"
+
+enum { FLOWS = 32, FULL = 40 };
+
+struct bench {
+    struct peer peer;
+    struct rte_mbuf *out[FULL];
+    uint16_t n_out, expected;
+};
+
+static void give_back(struct bench *b, uint32_t flows) {
+    if (b->n_out != b->expected)
+        abort();
+    rte_pktmbuf_free_bulk(b->out, b->n_out);
+    for (uint32_t i = 0; i < flows; i++)
+        peer_acknowledge(&b->peer, i);
+    peer_drain(&b->peer);
+}
+
+static void queue_small(void *ctx, uint32_t rounds) {
+    struct bench *b = ctx;
+    (void)rounds;
+    give_back(b, FLOWS);
+    for (uint32_t i = 0; i < FLOWS; i++)
+        peer_queue(&b->peer, i, 1, 64);
+    b->expected = FLOWS;
+}
+
+static void queue_full(void *ctx, uint32_t rounds) {
+    struct bench *b = ctx;
+    (void)rounds;
+    give_back(b, 1);
+    peer_queue(&b->peer, 0, FULL, 1460);
+    b->expected = FULL;
+}
+
+/* Two full segments on each flow: an ACK is due. */
+static void owe_acks(void *ctx, uint32_t rounds) {
+    struct bench *b = ctx;
+    struct peer *p = &b->peer;
+    (void)rounds;
+    give_back(b, FLOWS);
+    for (uint32_t i = 0; i < FLOWS; i++) {
+        struct tcp_conn *c = peer_conn(p, i);
+        for (int k = 0; k < 2; k++)
+            peer_feed(p, peer_segment(p, (uint16_t)(i + 1), c->rcv_nxt, c->snd_max, WIRE_TCP_ACK, 1460));
+        rope_clear(tcp_conn_rx(&p->core, p->ids[i]));
+        tcp_conn_consumed(&p->core, p->ids[i]);
+    }
+    b->expected = FLOWS;
+}
+
+static void output(void *ctx, uint32_t rounds) {
+    struct bench *b = ctx;
+    (void)rounds;
+    b->n_out = tcp_output(&b->peer.core, b->out, FULL, b->peer.core.now_us);
+}
+
+int main(void) {
+    static struct bench b;
+    peer_init(&b.peer);
+    peer_open(&b.peer, FLOWS);
+    bench_run("tcp_output 64 B copied, 32 flows", FLOWS, 1, output, queue_small, &b);
+    bench_run("tcp_output 1460 B attached", FULL, 1, output, queue_full, &b);
+    bench_run("tcp_output ACK, 32 flows", FLOWS, 1, output, owe_acks, &b);
+    tcp_core_port(&b.peer.core, 0)->multi_seg = false;
+    bench_run("tcp_output 1460 B copied", FULL, 1, output, queue_full, &b);
+    return 0;
+}
