@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "run.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -128,6 +129,11 @@ static uint64_t failed_connects(const struct load_stats *s) {
     return s->connect_failed + s->tls_failed + s->mqtt_refused;
 }
 
+/* Nobody here ends one before goodbye. */
+static uint64_t lost_connections(const struct load_stats *s) {
+    return s->resets + s->closed + s->broker_resets;
+}
+
 static struct run_quantiles quantiles(const struct histogram *h) {
     return (struct run_quantiles){
         .min = h->count ? h->min : 0,
@@ -175,8 +181,7 @@ static int64_t in_flight(const struct run *run) {
 
 static bool connects_done(struct run *run) {
     const struct load_stats *s = load_stats(run->load);
-    bool given_up = s->connecting == 0 && s->open + failed_connects(s) >= run->o->connections;
-    return s->open >= run->o->connections || given_up || still_s(run, s->open) > STALL_S;
+    return s->open >= run->o->connections || still_s(run, s->open) > STALL_S; /* who failed tries again */
 }
 
 static void say_connecting(struct run *run) {
@@ -228,9 +233,13 @@ static bool drained(struct run *run) {
     return n <= 0 || still_s(run, (uint64_t)n) > DRAIN_QUIET_S;
 }
 
-/* Messages due and not yet arrived. */
-static int64_t queued(const struct run *run) {
-    return (int64_t)load_stats(run->load)->backlog + in_flight(run);
+/* What has piled up since the last reset, when `flying` messages were on their way. A generator that cannot even draw
+ * what its schedule says counts as if it had queued it; Poisson arrivals may be fewer than that by chance. */
+static int64_t queue_growth(const struct run *run, double rate, double seconds, int64_t flying) {
+    const struct load_stats *s = load_stats(run->load);
+    double undrawn = rate * seconds - (double)s->messages_due;
+    int64_t growth = (int64_t)(s->messages_due - s->messages_sent) + in_flight(run) - flying;
+    return undrawn > rate * seconds / 50 + 5 * sqrt(rate * seconds) ? growth + (int64_t)undrawn : growth;
 }
 
 /* Publish at `rate` for settle_s uncounted and `seconds` counted, then let it run dry. */
@@ -241,7 +250,7 @@ static void measure(struct run *run, double rate, double settle_s, double second
     load_publishing(run->load, true, run->now_ns);
     turns(run, settle_s, NULL, NULL);
     reset(run);
-    int64_t queued_before = queued(run);
+    int64_t flying = in_flight(run);
     uint64_t start_ns = run->now_ns;
     turns(run, seconds, NULL, say_publishing);
     const struct load_stats *s = load_stats(run->load);
@@ -250,7 +259,7 @@ static void measure(struct run *run, double rate, double settle_s, double second
     t->sent = s->messages_sent;
     t->received = s->messages_received;
     t->acked = s->messages_acked;
-    t->queue_growth = rate > 0 ? queued(run) - queued_before : 0;
+    t->queue_growth = rate > 0 ? queue_growth(run, rate, t->seconds, flying) : 0;
     if (t->seconds > 0) {
         t->per_s = (double)(is_qos1(run) ? s->messages_acked : s->messages_received) / t->seconds;
         t->bytes_per_s = (double)s->bytes_received / t->seconds;
@@ -263,7 +272,7 @@ static void measure(struct run *run, double rate, double settle_s, double second
     uint64_t unseen = missing > 0 ? (uint64_t)missing : 0;
     t->lost = !is_qos1(run) ? s->messages_lost + unseen : s->messages_lost > unseen ? s->messages_lost : unseen;
     t->corrupt = s->messages_corrupt;
-    t->resets = s->resets + s->broker_resets;
+    t->resets = lost_connections(s);
     t->ns = quantiles(&s->latency_ns);
     run->before = (struct sums){0}; /* the next stretch begins with nothing in flight */
     load_stats_reset(run->load);
@@ -330,7 +339,7 @@ static void hold(struct run *run) {
     turns(run, run->o->hold_s, NULL, say_holding);
     const struct load_stats *s = load_stats(run->load);
     run->r->hold_done = true;
-    run->r->hold = (struct run_hold){seconds_since(run, start_ns), s->open, s->resets + s->broker_resets};
+    run->r->hold = (struct run_hold){seconds_since(run, start_ns), s->open, lost_connections(s)};
     if (s->open < open || run->r->hold.resets)
         fail(run, "%u connections were open and %u are left; %lu resets", open, s->open,
              (unsigned long)run->r->hold.resets);
