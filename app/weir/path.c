@@ -14,10 +14,10 @@
 #define ARP_BATCH 16u   /* ARP frames and expired packets a port a turn */
 #define REASS_BATCH 16u /* timed-out fragments a turn */
 
-/* TCP segments gathered from a burst, so that the flow lookups go in bulk. */
-struct tcp_batch {
-    struct rte_mbuf *m[TCP_BURST];
-    uint16_t n;
+/* Segments and datagrams gathered from a burst, so that the flow lookups go in bulk. */
+struct burst {
+    uint16_t n_tcp, n_udp;
+    struct rte_mbuf *tcp[TCP_BURST], *udp[UDP_BURST];
 };
 
 void path_drop(struct worker *w, struct rte_mbuf *m, enum net_drop reason) {
@@ -35,23 +35,38 @@ static bool is_arp(const struct rte_mbuf *m) {
     return rte_pktmbuf_mtod(m, const struct wire_eth *)->type_be == htons(WIRE_ETH_ARP);
 }
 
-static void batch_flush(struct worker *w, struct tcp_batch *b) {
+static void flush_tcp(struct worker *w, struct burst *b) {
     int16_t verdicts[TCP_BURST];
-    if (b->n == 0)
+    if (b->n_tcp == 0)
         return;
     enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_TCP_IN);
-    tcp_input_burst(&w->tcp, b->m, b->n, w->now_us, verdicts);
-    for (uint16_t i = 0; i < b->n; i++)
+    tcp_input_burst(&w->tcp, b->tcp, b->n_tcp, w->now_us, verdicts);
+    for (uint16_t i = 0; i < b->n_tcp; i++)
         if (verdicts[i] != TCP_SEG_KEPT) /* drops were counted there */
-            rte_pktmbuf_free(b->m[i]);
-    b->n = 0;
+            rte_pktmbuf_free(b->tcp[i]);
+    b->n_tcp = 0;
     cycles_stage(&w->cycles, before);
 }
 
-static void batch_add(struct worker *w, struct tcp_batch *b, struct rte_mbuf *m) {
-    b->m[b->n++] = m;
-    if (b->n == TCP_BURST)
-        batch_flush(w, b);
+static void flush_udp(struct worker *w, struct burst *b) {
+    if (b->n_udp == 0)
+        return;
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_UDP);
+    udp_flow_input_burst(w, b->udp, b->n_udp);
+    b->n_udp = 0;
+    cycles_stage(&w->cycles, before);
+}
+
+static void add_tcp(struct worker *w, struct burst *b, struct rte_mbuf *m) {
+    b->tcp[b->n_tcp++] = m;
+    if (b->n_tcp == TCP_BURST)
+        flush_tcp(w, b);
+}
+
+static void add_udp(struct worker *w, struct burst *b, struct rte_mbuf *m) {
+    b->udp[b->n_udp++] = m;
+    if (b->n_udp == UDP_BURST)
+        flush_udp(w, b);
 }
 
 /* copied: another worker received it and passed a copy on, whoever had asked. */
@@ -95,26 +110,26 @@ static void path_icmp(struct worker *w, struct rte_mbuf *m, bool owned) {
         rte_pktmbuf_free(m); /* errors about UDP: the flow's idle timeout deals with a dead server */
 }
 
-static void path_udp(struct worker *w, struct rte_mbuf *m, bool owned) {
+static void path_udp(struct worker *w, struct rte_mbuf *m, struct burst *b, bool owned) {
     int v = udp_input(m);
     if (v < 0) {
         path_drop(w, m, (enum net_drop)-v);
         return;
     }
-    const struct wire_ip4 *ip = ip4_header(m);
-    const struct wire_udp *udp = rte_pktmbuf_mtod_offset(m, const struct wire_udp *, m->l2_len + m->l3_len);
-    uint16_t owner = handoff_owner(w, ip->saddr_be, ip->daddr_be, udp->sport_be, udp->dport_be);
-    if (!owned && owner != w->index) {
-        handoff_packet(w, owner, m);
-        return;
+    if (!owned && w->weir->n_workers > 1) {
+        const struct wire_ip4 *ip = ip4_header(m);
+        const struct wire_udp *udp = rte_pktmbuf_mtod_offset(m, const struct wire_udp *, m->l2_len + m->l3_len);
+        uint16_t owner = handoff_owner(w, ip->saddr_be, ip->daddr_be, udp->sport_be, udp->dport_be);
+        if (owner != w->index) {
+            handoff_packet(w, owner, m);
+            return;
+        }
     }
-    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_UDP);
-    udp_flow_input(w, m);
-    cycles_stage(&w->cycles, before);
+    add_udp(w, b, m);
 }
 
 /* steered: the device chose this worker by the ports, too. */
-static void path_tcp(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b, bool steered) {
+static void path_tcp(struct worker *w, struct rte_mbuf *m, struct burst *b, bool steered) {
     int v = tcp_validate(m);
     if (v < 0) {
         path_drop(w, m, (enum net_drop)-v);
@@ -129,7 +144,7 @@ static void path_tcp(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b, 
             return;
         }
     }
-    batch_add(w, b, m);
+    add_tcp(w, b, m);
 }
 
 /* A protocol we do not speak: unreachable (RFC 1122 3.2.2.1), within the limit. The packet itself counts as dropped. */
@@ -141,9 +156,9 @@ static void path_no_protocol(struct worker *w, struct rte_mbuf *m) {
         rte_pktmbuf_free(m);
 }
 
-static void path_ip4(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b, bool steered);
+static void path_ip4(struct worker *w, struct rte_mbuf *m, struct burst *b, bool steered);
 
-static void path_fragment(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) {
+static void path_fragment(struct worker *w, struct rte_mbuf *m, struct burst *b) {
     const struct wire_ip4 *ip = ip4_header(m);
     uint16_t owner = handoff_owner2(w, ip->saddr_be, ip->daddr_be);
     if (owner != w->index) {
@@ -158,14 +173,14 @@ static void path_fragment(struct worker *w, struct rte_mbuf *m, struct tcp_batch
         path_drop(w, m, (enum net_drop)-v);
 }
 
-static void path_ip4(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b, bool steered) {
+static void path_ip4(struct worker *w, struct rte_mbuf *m, struct burst *b, bool steered) {
     int v = ip4_input(w->ports[m->port].ifc, m);
     switch (v) {
     case NET_TO_TCP:
         path_tcp(w, m, b, steered);
         break;
     case NET_TO_UDP:
-        path_udp(w, m, false);
+        path_udp(w, m, b, false);
         break;
     case NET_TO_ICMP:
         path_icmp(w, m, false);
@@ -181,7 +196,7 @@ static void path_ip4(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b, 
     }
 }
 
-static void path_eth(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) {
+static void path_eth(struct worker *w, struct rte_mbuf *m, struct burst *b) {
     int v = eth_input(w->ports[m->port].ifc, m);
     if (WEIR_LIKELY(v == NET_TO_IP4)) {
         path_ip4(w, m, b, w->ports[m->port].steered);
@@ -194,7 +209,7 @@ static void path_eth(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) 
 }
 
 /* A packet another worker validated and found to be ours. */
-static void path_owned(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b) {
+static void path_owned(struct worker *w, struct rte_mbuf *m, struct burst *b) {
     if (is_arp(m)) {
         path_arp(w, m, true);
         return;
@@ -203,9 +218,9 @@ static void path_owned(struct worker *w, struct rte_mbuf *m, struct tcp_batch *b
     if (ip->frag_be & htons(WIRE_IP4_MF | WIRE_IP4_OFFSET))
         path_fragment(w, m, b);
     else if (ip->proto == IPPROTO_TCP)
-        batch_add(w, b, m);
+        add_tcp(w, b, m);
     else if (ip->proto == IPPROTO_UDP)
-        path_udp(w, m, true);
+        path_udp(w, m, b, true);
     else
         path_icmp(w, m, true);
 }
@@ -215,7 +230,7 @@ static void capture_burst(struct worker *w, struct worker_port *p, struct rte_mb
         capture_packet(p->capture, w->index, m[i], rx, w->now_us);
 }
 
-static uint32_t port_receive(struct worker *w, uint16_t index, struct tcp_batch *b) {
+static uint32_t port_receive(struct worker *w, uint16_t index, struct burst *b) {
     struct worker_port *p = &w->ports[index];
     struct rte_mbuf *m[WEIR_RX_BURST];
     cycles_stage(&w->cycles, CYCLES_RX);
@@ -237,7 +252,8 @@ static uint32_t port_receive(struct worker *w, uint16_t index, struct tcp_batch 
 }
 
 uint32_t path_receive(struct worker *w) {
-    struct tcp_batch b = {.n = 0};
+    struct burst b;
+    b.n_tcp = b.n_udp = 0; /* and not the arrays */
     struct rte_mbuf *m[RING_BATCH];
     enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_HANDOFF);
     uint32_t total = handoff_returns(w);
@@ -249,7 +265,8 @@ uint32_t path_receive(struct worker *w) {
     for (uint16_t i = 0; i < w->n_ports; i++)
         if (w->ports[i].has_queue)
             total += port_receive(w, i, &b);
-    batch_flush(w, &b);
+    flush_tcp(w, &b);
+    flush_udp(w, &b);
     uint16_t n = ip4_reass_expired(w->reass, w->now_us, m, REASS_BATCH);
     for (uint16_t i = 0; i < n; i++)
         path_drop(w, m[i], NET_DROP_FRAG_TIMEOUT);

@@ -35,16 +35,6 @@ static struct wire_udp *udp_of(const struct rte_mbuf *m) {
     return rte_pktmbuf_mtod_offset(m, struct wire_udp *, m->l2_len + m->l3_len);
 }
 
-static int udp_listener(const struct worker *w, uint32_t addr_be, uint16_t port_be) {
-    const struct config *c = w->weir->config;
-    for (uint16_t i = 0; i < c->n_listeners; i++) {
-        const struct config_listener *l = &c->listeners[i];
-        if (l->addr_be == addr_be && l->port_be == port_be && (l->mode == CONFIG_MODE_UDP || l->mode == CONFIG_MODE_ECHO))
-            return i;
-    }
-    return -1;
-}
-
 /* A datagram that has not left its host's memory yet (virtio) may lack the checksum it will have on a wire. */
 static void udp_checksum_complete(const struct rte_mbuf *m, struct wire_udp *udp, const struct wire_ip4 *ip) {
     if ((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) != RTE_MBUF_F_RX_L4_CKSUM_NONE || udp->checksum_be == 0)
@@ -153,7 +143,21 @@ static int flow_new(struct worker *w, const struct flow_key *key, int listener, 
     return 0;
 }
 
-/* Strip the headers, put on new ones, send. `from_client`: towards the server. */
+/* Strip the headers and put on new ones: fragments put together, options, no checksum to carry on. 0 or minus the drop. */
+static int new_headers(struct worker *w, struct rte_mbuf *m, const struct flow_key *to, const struct port *dev,
+                       uint32_t payload) {
+    rte_pktmbuf_adj(m, (uint16_t)(m->l2_len + m->l3_len + sizeof(struct wire_udp)));
+    if (m->pkt_len > payload)
+        rte_pktmbuf_trim(m, (uint16_t)(m->pkt_len - payload));
+    m->ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
+    int rc = udp_output(m, to->local_addr_be, to->remote_addr_be, to->local_port_be, to->remote_port_be,
+                        dev->hw_udp_cksum);
+    if (rc == 0)
+        rc = ip4_output(m, to->local_addr_be, to->remote_addr_be, IPPROTO_UDP, &w->tcp.ip_id, dev->hw_ip_cksum);
+    return rc;
+}
+
+/* On with other addresses. `from_client`: towards the server. */
 static void flow_forward(struct worker *w, struct udp_flow *f, bool from_client, struct rte_mbuf *m) {
     const struct flow_key *to = from_client ? &f->server : &f->client;
     uint8_t port = from_client ? f->server_port : f->client_port;
@@ -169,14 +173,12 @@ static void flow_forward(struct worker *w, struct udp_flow *f, bool from_client,
         path_drop(w, m, NET_DROP_TX_TOO_BIG);
         return;
     }
-    rte_pktmbuf_adj(m, (uint16_t)(m->l2_len + m->l3_len + sizeof(struct wire_udp)));
-    if (m->pkt_len > payload)
-        rte_pktmbuf_trim(m, (uint16_t)(m->pkt_len - payload));
-    m->ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
-    int rc = udp_output(m, to->local_addr_be, to->remote_addr_be, to->local_port_be, to->remote_port_be,
-                        dev->hw_udp_cksum);
-    if (rc == 0)
-        rc = ip4_output(m, to->local_addr_be, to->remote_addr_be, IPPROTO_UDP, &w->tcp.ip_id, dev->hw_ip_cksum);
+    int rc = 0;
+    if (udp_readdress(m, to->local_addr_be, to->remote_addr_be, to->local_port_be, to->remote_port_be, &w->tcp.ip_id,
+                      dev->hw_ip_cksum, dev->hw_udp_cksum))
+        rte_pktmbuf_adj(m, m->l2_len);
+    else
+        rc = new_headers(w, m, to, dev, payload);
     if (rc < 0) {
         path_drop(w, m, (enum net_drop)-rc);
         return;
@@ -200,34 +202,66 @@ static void udp_refuse(struct worker *w, struct rte_mbuf *m) {
         rte_pktmbuf_free(m);
 }
 
-void udp_flow_input(struct worker *w, struct rte_mbuf *m) {
+static struct flow_key key_of(const struct rte_mbuf *m) {
     const struct wire_ip4 *ip = ip4_of(m);
     const struct wire_udp *udp = udp_of(m);
-    struct flow_key key = {.remote_addr_be = ip->saddr_be,
-                           .local_addr_be = ip->daddr_be,
-                           .remote_port_be = udp->sport_be,
-                           .local_port_be = udp->dport_be,
-                           .family = FLOW_FAMILY_IP4,
-                           .proto = IPPROTO_UDP};
-    uint32_t id = flow_table_find(&w->udp.table, &key);
-    if (id == 0) {
-        int listener = udp_listener(w, key.local_addr_be, key.local_port_be);
+    return (struct flow_key){.remote_addr_be = ip->saddr_be,
+                             .local_addr_be = ip->daddr_be,
+                             .remote_port_be = udp->sport_be,
+                             .local_port_be = udp->dport_be,
+                             .family = FLOW_FAMILY_IP4,
+                             .proto = IPPROTO_UDP};
+}
+
+/* id: its flow, 0 where there is none yet. */
+static void udp_one(struct worker *w, struct rte_mbuf *m, const struct flow_key *key, uint32_t id) {
+    if (WEIR_UNLIKELY(id == 0)) {
+        int listener = listener_map_find(&w->udp.listeners, key->local_addr_be, key->local_port_be);
         if (listener < 0) {
             udp_refuse(w, m);
             return;
         }
-        if (w->weir->config->listeners[listener].mode == CONFIG_MODE_ECHO) {
-            udp_echo(w, m);
-            return;
-        }
-        int rc = flow_new(w, &key, listener, (uint8_t)m->port, &id);
+        int rc = flow_new(w, key, listener, (uint8_t)m->port, &id);
         if (rc < 0) {
             path_drop(w, m, (enum net_drop)-rc);
             return;
         }
     }
     struct udp_flow *f = pool_get(&w->udp.flows, id);
-    flow_forward(w, f, memcmp(&f->client, &key, sizeof(key)) == 0, m);
+    flow_forward(w, f, memcmp(&f->client, key, sizeof(*key)) == 0, m);
+}
+
+static bool wants_echo(const struct worker *w, const struct flow_key *key) {
+    int listener = listener_map_find(&w->udp.listeners, key->local_addr_be, key->local_port_be);
+    return listener >= 0 && w->weir->config->listeners[listener].mode == CONFIG_MODE_ECHO;
+}
+
+void udp_flow_input_burst(struct worker *w, struct rte_mbuf **m, uint16_t n) {
+    struct flow_key keys[UDP_BURST];
+    const struct flow_key *looked_up[UDP_BURST];
+    struct rte_mbuf *flowing[UDP_BURST];
+    uint32_t ids[UDP_BURST];
+    uint16_t k = 0;
+    for (uint16_t i = 0; i < n; i++) {
+        keys[k] = key_of(m[i]);
+        if (wants_echo(w, &keys[k])) {
+            udp_echo(w, m[i]);
+            continue;
+        }
+        looked_up[k] = &keys[k];
+        flowing[k++] = m[i];
+    }
+    if (k == 0)
+        return;
+    flow_table_find_bulk(&w->udp.table, looked_up, k, ids);
+    for (uint16_t i = 0; i < k; i++)
+        if (ids[i] != 0)
+            rte_prefetch0(pool_get(&w->udp.flows, ids[i]));
+    uint32_t made = w->udp.flows.used;
+    for (uint16_t i = 0; i < k; i++) { /* a flow made on the way may be the next one's, too */
+        bool stale = ids[i] == 0 && w->udp.flows.used != made;
+        udp_one(w, flowing[i], &keys[i], stale ? flow_table_find(&w->udp.table, &keys[i]) : ids[i]);
+    }
 }
 
 uint32_t udp_flow_timers(struct worker *w) {

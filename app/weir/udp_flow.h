@@ -9,6 +9,7 @@
 #include "base/flow_table.h"
 #include "base/pool.h"
 #include "base/timer_wheel.h"
+#include "listener_map.h"
 
 #include <rte_mbuf.h>
 
@@ -27,6 +28,7 @@ struct udp_flows {
     struct pool flows;
     struct flow_table table;
     struct timer_wheel wheel;
+    struct listener_map listeners;
     uint32_t idle_ms;
 };
 
@@ -34,9 +36,11 @@ int udp_flows_init(struct udp_flows *u, const char *name, uint32_t capacity, uin
                    int socket_id, uint64_t now_us);
 void udp_flows_fini(struct udp_flows *u);
 
-/* A valid datagram (l2, l3, l4 lengths set) to one of our addresses. Consumes m: forwarded, echoed, answered with port
- * unreachable or dropped with its reason. */
-void udp_flow_input(struct worker *w, struct rte_mbuf *m);
+#define UDP_BURST FLOW_TABLE_BURST
+
+/* At most UDP_BURST valid datagrams (l2, l3, l4 lengths set) to our addresses, whose flows are looked up at once. Consumes
+ * them: each is forwarded, echoed, answered with port unreachable or dropped with its reason. */
+void udp_flow_input_burst(struct worker *w, struct rte_mbuf **m, uint16_t n);
 
 /* Expire idle flows, bounded. Returns how many timers fired. */
 uint32_t udp_flow_timers(struct worker *w);

@@ -221,6 +221,7 @@ static int pools_build(struct worker *w) {
 static int listeners_open(struct worker *w) {
     const struct config *c = w->weir->config;
     w->n_listeners = c->n_listeners;
+    listener_map_init(&w->udp.listeners, c);
     for (uint16_t i = 0; i < c->n_listeners; i++) {
         const struct config_listener *l = &c->listeners[i];
         if (l->mode == CONFIG_MODE_MQTT)

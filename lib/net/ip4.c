@@ -7,8 +7,6 @@
 
 #include <netinet/in.h>
 
-#define IP4_TTL 64 /* RFC 1122 3.2.1.7, RFC 1340 */
-
 /* RFC 791 3.1 */
 #define OPTION_END  0
 #define OPTION_NOP  1
@@ -112,6 +110,14 @@ int ip4_input(const struct net_if *ifc, struct rte_mbuf *m) {
     }
 }
 
+void net_ip4_checksum(struct rte_mbuf *m, struct wire_ip4 *ip, bool hw_cksum) {
+    ip->checksum_be = 0;
+    if (hw_cksum)
+        m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+    else
+        ip->checksum_be = (uint16_t)~header_sum(ip);
+}
+
 int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t proto, uint16_t *ip_id,
                bool hw_cksum) {
     struct wire_ip4 *ip = (struct wire_ip4 *)rte_pktmbuf_prepend(m, sizeof(*ip));
@@ -123,15 +129,12 @@ int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t
                             .total_len_be = rte_cpu_to_be_16((uint16_t)m->pkt_len),
                             .id_be = rte_cpu_to_be_16((*ip_id)++),
                             .frag_be = RTE_BE16(WIRE_IP4_DF),
-                            .ttl = IP4_TTL,
+                            .ttl = NET_IP4_TTL,
                             .proto = proto,
                             .saddr_be = saddr_be,
                             .daddr_be = daddr_be};
     m->l2_len = sizeof(struct wire_eth);
     m->l3_len = sizeof(*ip);
-    if (hw_cksum)
-        m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
-    else
-        ip->checksum_be = (uint16_t)~header_sum(ip);
+    net_ip4_checksum(m, ip, hw_cksum);
     return 0;
 }

@@ -43,6 +43,10 @@ static inline void net_truncate(struct rte_mbuf *m, uint32_t len) {
     m->pkt_len = len;
 }
 
+/* --- ip4.c --- Put the checksum of a header without options, or ask the device for it. */
+void net_ip4_checksum(struct rte_mbuf *m, struct wire_ip4 *ip, bool hw_cksum);
+#define NET_IP4_TTL 64 /* RFC 1122 3.2.1.7, RFC 1340 */
+
 /* 0/8, 127/8, multicast, class E and limited broadcast are nobody's unicast address (RFC 1122 3.2.1.3, RFC 6890). */
 static inline bool net_addr_is_unicast(uint32_t addr_be) {
     uint8_t first = (uint8_t)(rte_be_to_cpu_32(addr_be) >> 24);

@@ -49,3 +49,47 @@ int udp_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint16_
     udp->checksum_be = sum == 0 ? 0xffff : sum; /* 0 would mean "none" */
     return 0;
 }
+
+/* RFC 1624 equation 3 over the words that change: a sum without what was there, plus what is there now. Never 0, which
+ * would mean "none". */
+static uint16_t carry_on(uint16_t checksum_be, const struct wire_ip4 *ip, const struct wire_udp *udp, uint32_t saddr_be,
+                         uint32_t daddr_be, uint16_t sport_be, uint16_t dport_be) {
+    uint64_t sum = (uint16_t)~checksum_be;
+
+    sum += (uint64_t)(uint32_t)~ip->saddr_be + (uint32_t)~ip->daddr_be + (uint16_t)~udp->sport_be +
+           (uint16_t)~udp->dport_be;
+    sum += (uint64_t)saddr_be + daddr_be + sport_be + dport_be;
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    uint16_t now = (uint16_t)~((sum & 0xffff) + (sum >> 16));
+    return now == 0 ? 0xffff : now;
+}
+
+bool udp_readdress(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint16_t sport_be, uint16_t dport_be,
+                   uint16_t *ip_id, bool hw_ip, bool hw_udp) {
+    struct wire_ip4 *ip = net_ip4(m);
+    struct wire_udp *udp = rte_pktmbuf_mtod_offset(m, struct wire_udp *, m->l2_len + m->l3_len);
+
+    if (m->nb_segs != 1 || m->l3_len != sizeof(*ip) || udp->checksum_be == 0 ||
+        (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE)
+        return false;
+    m->ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
+    if (hw_udp) {
+        m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
+        udp->checksum_be = checksum_pseudo(saddr_be, daddr_be, IPPROTO_UDP, rte_be_to_cpu_16(udp->len_be));
+    } else {
+        udp->checksum_be = carry_on(udp->checksum_be, ip, udp, saddr_be, daddr_be, sport_be, dport_be);
+    }
+    udp->sport_be = sport_be;
+    udp->dport_be = dport_be;
+    ip->saddr_be = saddr_be;
+    ip->daddr_be = daddr_be;
+    ip->total_len_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - m->l2_len));
+    ip->id_be = rte_cpu_to_be_16((*ip_id)++);
+    ip->frag_be = RTE_BE16(WIRE_IP4_DF);
+    ip->ttl = NET_IP4_TTL;
+    ip->tos = 0;
+    net_ip4_checksum(m, ip, hw_ip);
+    return true;
+}

@@ -121,3 +121,50 @@ Test(udp, output_asks_the_nic_with_the_pseudo_sum) {
     cr_expect_eq(udp_output(m, OUR_ADDR, PEER_ADDR, 1, 2, true), -NET_DROP_NO_HEADROOM);
     rte_pktmbuf_free(m);
 }
+
+/* Wherever it goes, what arrives there must be valid, and the payload what was sent. */
+Test(udp, new_addresses_in_place) {
+    uint32_t saddr_be = RTE_BE32(0xc6130203u);
+    uint16_t ip_id = 7;
+
+    for (uint16_t n = 0; n < 600; n++) {
+        struct rte_mbuf *m = datagram(n);
+        cr_assert_eq(udp_input(m), NET_TO_UDP);
+        uint16_t sport_be = (uint16_t)(n * 40503u | 1), dport_be = (uint16_t)(n * 9973u | 1);
+        cr_assert(udp_readdress(m, saddr_be, OUR_ADDR, sport_be, dport_be, &ip_id, false, false));
+        struct wire_udp *udp = frame_l4(m);
+        cr_expect_eq(udp->sport_be, sport_be);
+        cr_expect_eq(udp->dport_be, dport_be);
+        cr_expect_neq(udp->checksum_be, 0);
+        cr_expect_eq(ip_id, 8 + n);
+        cr_expect_eq(frame_receive(m), NET_TO_UDP, "its IPv4 header is valid");
+        cr_expect_eq(udp_input(m), NET_TO_UDP, "so is its checksum");
+        rte_pktmbuf_free(m);
+    }
+}
+
+/* A byte that the sender's checksum did not cover must not be covered now. */
+Test(udp, new_addresses_hide_no_damage) {
+    uint16_t ip_id = 7;
+    struct rte_mbuf *m = datagram(33);
+
+    cr_assert_eq(udp_input(m), NET_TO_UDP);
+    ((uint8_t *)frame_l4(m))[20] ^= 1;
+    cr_assert(udp_readdress(m, PEER_ADDR, OUR_ADDR, 1, 2, &ip_id, false, false));
+    expect(m, -NET_DROP_UDP_CHECKSUM);
+}
+
+Test(udp, no_checksum_to_carry_on) {
+    uint16_t ip_id = 7;
+    struct rte_mbuf *none = datagram(33), *unfinished = datagram(33);
+
+    ((struct wire_udp *)frame_l4(none))->checksum_be = 0;
+    unfinished->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+    cr_expect_eq(udp_input(none), NET_TO_UDP);
+    cr_expect_eq(udp_input(unfinished), NET_TO_UDP);
+    cr_expect_not(udp_readdress(none, PEER_ADDR, OUR_ADDR, 1, 2, &ip_id, false, false));
+    cr_expect_not(udp_readdress(unfinished, PEER_ADDR, OUR_ADDR, 1, 2, &ip_id, false, false));
+    cr_expect_eq(ip_id, 7);
+    rte_pktmbuf_free(none);
+    rte_pktmbuf_free(unfinished);
+}
