@@ -21,9 +21,10 @@
 #define ROPE_MBUFS 24576u /* of a port: what is received and not read, or sent and not acknowledged */
 #define PORT_MBUFS                                                                                                     \
     (MEMORY_RX_DESCRIPTORS + MEMORY_TX_DESCRIPTORS + MEMORY_AF_XDP_FILL + MEMORY_MBUF_CACHE + MEMORY_MBUF_RESERVE)
-#define MBUF_BYTES 2432u /* of a packed pool, rounded up */
-#define EXIT_USAGE 2
-#define MTU        1500
+#define MBUF_BYTES      2432u  /* of a packed pool, rounded up */
+#define LINGERING_LEAST 16448u /* as load.c has it */
+#define EXIT_USAGE      2
+#define MTU             1500
 
 /* What start-up made so far: program_down undoes exactly that. */
 struct program {
@@ -82,8 +83,9 @@ static void configure(struct program *p) {
 
 /* Flow tables and packet buffers. Everything else of a client is mapped as it is used. */
 static void plan_memory(struct program *p) {
-    uint32_t flows = p->options.connections * (p->options.broker.addresses.n ? 2 : 1);
-    uint64_t tables_mb = (flow_table_bytes(flows + flows / 4 + 1024) >> 20) + 1;
+    uint32_t n = p->options.connections;
+    uint32_t flows = 2 * n + weir_max_u32(n, LINGERING_LEAST); /* both ends of each, and what is in TIME-WAIT */
+    uint64_t tables_mb = (flow_table_bytes(flows) >> 20) + 1;
     uint32_t n_mbufs = PORT_MBUFS + ROPE_MBUFS, n_ports = p->config.n_ports;
     uint64_t mbufs_mb = ((uint64_t)n_mbufs * n_ports * MBUF_BYTES * 9 / 8 >> 20) + 1;
     p->plan.n_workers = 1;

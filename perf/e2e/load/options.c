@@ -207,9 +207,9 @@ static const struct option options[] = {
     {"rate", "R", AT(schedule.rate_per_s), NUMBER, 0, 1e9,
      .help = "messages a second over all clients (0: the next when the last is done)"},
     {"size", "SPEC", AT(schedule), SPECIAL, .take = take_sizes,
-     .help = "payload bytes: 64, 64-1024, or a mixture 64*9,1024-4096*1 (64; bulk 16384)"},
+     .help = "payload bytes: 64, 64-1024, or a mixture 64*9,1024-4096*1 (64; bulk fills its records)"},
     {"arrivals", "HOW", AT(schedule.arrivals), SPECIAL, .take = take_arrivals, .help = "constant (default) or poisson"},
-    {"window", "W", AT(window), COUNT, 1, 65536, .help = "messages in flight a client (qos1 1, qos0 64, bulk 4)"},
+    {"window", "W", AT(window), COUNT, 1, 4096, .help = "messages in flight a client (qos1 1, qos0 64, bulk 4)"},
     {"warmup", "S", AT(warmup_s), NUMBER, 0, 86400, .help = "traffic that is not counted yet, seconds (1)"},
     {"duration", "S", AT(duration_s), NUMBER, 0.1, 86400, .help = "traffic that is measured, seconds (5)"},
     {"hold", "S", AT(hold_s), NUMBER, 0, 864000, .help = "idle: hold the connections so many seconds (10)"},
@@ -341,7 +341,7 @@ static int finish(struct load_options *o, char *error, size_t error_bytes) {
     if (!o->window && publishes)
         o->window = windows[o->traffic];
     if (!o->schedule.n_sizes)
-        schedule_parse_sizes(o->traffic == LOAD_BULK ? "16384" : "64", &o->schedule);
+        schedule_parse_sizes("64", &o->schedule);
     o->schedule.seed = o->seed;
     return 0;
 }

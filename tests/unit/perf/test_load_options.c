@@ -73,10 +73,13 @@ Test(load_options, what_follows_two_dashes_is_not_ours) {
     cr_assert_eq(options.ndr.max, 0);
 }
 
-Test(load_options, bulk_has_records_of_16_kb) {
+Test(load_options, windows_depend_on_the_traffic) {
     cr_assert_eq(parse(PORTS "--traffic bulk"), 0);
-    cr_assert_eq(options.schedule.sizes[0].min_bytes, 16384);
     cr_assert_eq(options.window, 4);
+    cr_assert_eq(parse(PORTS "--traffic qos0"), 0);
+    cr_assert_eq(options.window, 64);
+    cr_assert_eq(parse(PORTS "--traffic qos1 --window 9"), 0);
+    cr_assert_eq(options.window, 9);
 }
 
 Test(load_options, shares_of_the_rate_found) {
