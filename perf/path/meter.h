@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What lies between meter_on and meter_off, and nothing else: TSC ticks, and under callgrind the instructions. */
+#ifndef WEIR_METER_H
+#define WEIR_METER_H
+
+#include <rte_cycles.h>
+#include <stdint.h>
+
+#ifdef HAVE_CALLGRIND
+#include <valgrind/callgrind.h>
+#else
+#define CALLGRIND_TOGGLE_COLLECT          ((void)0)
+#define CALLGRIND_START_INSTRUMENTATION   ((void)0)
+#define CALLGRIND_ZERO_STATS              ((void)0)
+#define CALLGRIND_DUMP_STATS_AT(position) ((void)(position))
+#endif
+
+struct meter {
+    uint64_t begun_tsc, ticks;
+    uint64_t times; /* spans measured */
+};
+
+static inline void meter_on(struct meter *m) {
+    CALLGRIND_TOGGLE_COLLECT;
+    m->begun_tsc = rte_rdtsc();
+}
+
+static inline void meter_off(struct meter *m) {
+    m->ticks += rte_rdtsc() - m->begun_tsc;
+    m->times++;
+    CALLGRIND_TOGGLE_COLLECT;
+}
+
+#endif
