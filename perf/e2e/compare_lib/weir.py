@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""weir, as it is shipped: one worker that polls, AES-128-GCM, servers picked by client-id."""
+
+
+class Weir:
+    name = "weir"
+    title = "weir"
+
+    def __init__(self, lab, certificate, connections):
+        self.lab = lab
+        lab.kernel_addresses(False)
+        config = lab.weir_config(max_connections=connections + 200, certificate=certificate)
+        config["tls"][0] |= {"min_version": "1.3", "ciphersuites": "TLS_AES_128_GCM_SHA256"}
+        self.run = lab.start_weir(config)
+
+    def check(self):
+        self.run.check()
+
+    def log(self):
+        return self.run.log()
+
+    def pids(self):
+        return [self.run.pid]
+
+    def cpu_seconds(self):
+        """Turns that found work: the rest is polling, which yields to nobody but costs nothing that anybody else wants."""
+        return self.run.metrics().get("weir_worker_busy_seconds_total")
+
+    def memory(self):
+        return self.run.memory()
+
+    def stop(self):
+        self.run.stop()
