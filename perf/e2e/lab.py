@@ -63,14 +63,15 @@ def build(folder="build-perf", targets=("app/weir/weir", "app/weirctl/weirctl", 
 
 
 def memory_of(pid):
-    """Bytes of a process: {"pss": its share of every page, "huge": huge pages, which PSS leaves out}."""
+    """Bytes of a process: {"pss": its share of every page, "anon": of them what it alone has filled, "huge": huge pages,
+    which PSS leaves out}."""
     fields = {}
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
         for line in file:
             words = line.split()
             if len(words) == 3 and words[2] == "kB":
                 fields[words[0].rstrip(":")] = int(words[1]) * KB
-    return {"pss": fields["Pss"], "huge": fields.get("Private_Hugetlb", 0) + fields.get("Shared_Hugetlb", 0)}
+    return {"pss": fields["Pss"], "anon": fields["Pss_Anon"], "huge": fields.get("Private_Hugetlb", 0) + fields.get("Shared_Hugetlb", 0)}
 
 
 def cpu_seconds(pid):

@@ -159,10 +159,13 @@ static int dial(struct load *l, struct client *c) {
     return 0;
 }
 
-/* Connections that may be begun now. */
+/* Connections that may be begun now. Until ARP knows the way, no more than it keeps: the others' SYNs would be lost,
+ * and come again a second later. */
 static uint32_t dials_due(struct load *l) {
-    uint32_t room = l->config.connect_window - weir_min_u32(l->stats.connecting, l->config.connect_window);
-    room = weir_min_u32(room, DIALS_A_TURN);
+    uint32_t window = l->config.connect_window;
+    if (l->ports[0].hop_be == 0)
+        window = weir_min_u32(window, ARP_WAITING_PACKETS / 2);
+    uint32_t room = weir_min_u32(window - weir_min_u32(l->stats.connecting, window), DIALS_A_TURN);
     if (l->config.connect_rate == 0)
         return room;
     double now_ns = (double)l->now_ns;

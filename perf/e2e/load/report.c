@@ -66,7 +66,7 @@ void report_publishing(FILE *out, const char *what, const struct load_stats *s, 
 
 void report_holding(FILE *out, const struct load_stats *s, double left_s) {
     char a[COUNT_BYTES];
-    fprintf(out, "holding     %9s open, %.0f s to go", count(a, s->open), left_s);
+    fprintf(out, "holding     %9s open, %.0f s to go", count(a, s->open), left_s > 0 ? left_s : 0);
     if (s->resets || s->closed)
         fprintf(out, ", %s lost", count(a, (double)(s->resets + s->closed)));
     fputc('\n', out);
