@@ -100,7 +100,9 @@ static void count_message(struct load *l, struct broker *b, const uint8_t *data,
     payload_read(data, weir_min_u32(there, n), &p);
     if (p.has_index)
         good = p.index == b->client - 1;
-    if (p.has_seq && good)
+    if (!p.has_seq)
+        l->arrived[b->client]++; /* it is taken for the one expected */
+    else if (good)
         count_sequence(l, b, &p, &good);
     if (p.has_seq && good)
         good = payload_sample(l, p.seq, 0, data, there);

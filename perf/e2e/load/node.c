@@ -47,7 +47,8 @@ static void receive_icmp(struct load *l, struct node_port *p, struct rte_mbuf *m
 static bool receive_one(struct load *l, struct node_port *p, struct rte_mbuf *m) {
     int v = eth_input(&p->config.ifc, m);
     if (v == NET_TO_ARP) {
-        settle(l, p, m, arp_input(p->arp, &p->config.ifc, m, l->now_us));
+        v = arp_input(p->arp, &p->config.ifc, m, l->now_us);
+        settle(l, p, m, v == NET_REPLY ? v : NET_DONE); /* what others tell everybody is no drop of ours */
         return false;
     }
     if (v == NET_TO_IP4)
