@@ -28,7 +28,8 @@ static int hello_extensions(struct hs13 *hs, struct span list, const uint8_t **s
             right = span_u16(&body) == TLS_V13;
         } else if (type == HS13_EXT_KEY_SHARE) {
             now = SEEN_SHARE;
-            right = span_u16(&body) == HS13_GROUP_X25519 && span_u16(&body) == HS13_SHARE_BYTES;
+            right = span_u16(&body) == HS13_GROUP_X25519;
+            right = span_u16(&body) == HS13_SHARE_BYTES && right;
             *share = span_bytes(&body, HS13_SHARE_BYTES);
         } else if (type == HS13_EXT_PRE_SHARED_KEY && hs->offered) {
             now = SEEN_PSK;
