@@ -129,13 +129,12 @@ int hs13_keys_handshake(struct hs13 *hs, const uint8_t peer_share[HS13_SHARE_BYT
 /* --- tickets --- */
 int hs13_ticket_parse(struct hs13_core *core, const struct hs13_result *of, const uint8_t *message, uint32_t n,
                       uint64_t now_ms, struct hs13_ticket *ticket) {
-    const struct tls_suite *suite = &tls_suites[tls_suite_find(TLS_V13, of->agreed.suite) - 1];
-    const struct hs13_hash *hash = hs13_hash_of(core, suite);
+    uint8_t row = tls_suite_find(TLS_V13, of->agreed.suite);
     struct span s = span_of(message, n);
     uint8_t type = span_u8(&s);
     uint32_t length = span_u24(&s);
 
-    if (s.failed || type != HS13_NEW_SESSION_TICKET || length != span_left(&s))
+    if (row == 0 || s.failed || type != HS13_NEW_SESSION_TICKET || length != span_left(&s))
         return WEIR_EINVAL;
     uint32_t lifetime_s = span_u32(&s), age_add = span_u32(&s);
     uint8_t nonce_bytes = span_u8(&s);
@@ -147,9 +146,10 @@ int hs13_ticket_parse(struct hs13_core *core, const struct hs13_result *of, cons
         nonce_bytes > TLS_SECRET_MAX || lifetime_s > 604800) /* a week at most, RFC 8446 section 4.6.1 */
         return WEIR_EINVAL;
 
+    const struct hs13_hash *hash = hs13_hash_of(core, &tls_suites[row - 1]);
     core->crypto_failed = false;
     *ticket = (struct hs13_ticket){
-        .suite = suite->id,
+        .suite = of->agreed.suite,
         .bytes = ticket_bytes,
         .psk_bytes = (uint8_t)hash->bytes,
         .age_add = age_add,

@@ -314,6 +314,8 @@ Test(hs13, tickets_are_parsed) {
         cr_expect_eq(hs13_ticket_parse(core, &of, m, n, 5, &t), WEIR_EINVAL, "byte %u is %u", bad[i].at, bad[i].to);
         m[bad[i].at] = was;
     }
+    struct hs13_result none = {0};
+    cr_expect_eq(hs13_ticket_parse(core, &none, m, n, 5, &t), WEIR_EINVAL, "of no connection");
     /* A ticket of 513 bytes is one too long. */
     w = span_writer_of(m, sizeof(m));
     span_put_u32(&w, 0x04000000 | (4 + 4 + 1 + 8 + 2 + HS13_TICKET_MAX + 1 + 2));
