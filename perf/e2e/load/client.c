@@ -159,11 +159,11 @@ static int dial(struct load *l, struct client *c) {
     return 0;
 }
 
-/* Connections that may be begun now. Until ARP knows the way, no more than it keeps: the others' SYNs would be lost,
- * and come again a second later. */
+/* Connections that may be begun now. Until the first CONNACK no more than ARP keeps packets for, here, in the target
+ * and at the brokers: the others' would be lost, and come again a second later. */
 static uint32_t dials_due(struct load *l) {
     uint32_t window = l->config.connect_window;
-    if (l->ports[0].hop_be == 0)
+    if (!l->ways_known)
         window = weir_min_u32(window, ARP_WAITING_PACKETS / 2);
     uint32_t room = weir_min_u32(window - weir_min_u32(l->stats.connecting, window), DIALS_A_TURN);
     if (l->config.connect_rate == 0)
@@ -274,6 +274,7 @@ void client_ticket_in(void *ctx, uint32_t user, const uint8_t *message, uint32_t
 static void accepted(struct load *l, struct client *c) {
     uint64_t took_ns = l->now_ns - c->begun_ns;
     l->stats.mqtt_accepted++;
+    l->ways_known = true;
     histogram_add(&l->stats.connect_ns, took_ns);
     enter(l, c, CLIENT_OPEN);
     c->deadline_ms = 0;

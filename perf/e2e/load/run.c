@@ -49,11 +49,10 @@ struct window {
 
 void run_clock_init(struct run_clock *c) {
     c->mult = (uint64_t)(((unsigned __int128)NANO << 32) / rte_get_tsc_hz());
-    c->start_tsc = rte_rdtsc();
 }
 
 uint64_t run_clock_ns(const struct run_clock *c, uint64_t tsc) {
-    return (uint64_t)((unsigned __int128)(tsc - c->start_tsc) * c->mult >> 32) + 1;
+    return (uint64_t)((unsigned __int128)tsc * c->mult >> 32);
 }
 
 static void fail(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -313,7 +312,7 @@ static void churn(struct run *run) {
     struct run_result *r = run->r;
     r->connected = r->traffic_done = true;
     connect_result(run, s, seconds_since(run, start_ns));
-    r->connect.wanted = s->connects_begun;
+    r->connect.wanted = r->connect.connected + r->connect.failed;
     r->traffic = (struct run_traffic){
         .seconds = r->connect.seconds, .per_s = r->connect.per_s, .resets = s->resets, .ns = r->connect.ns};
     r->generator = generator(s);

@@ -81,14 +81,14 @@ struct run_result {
     char failures[RUN_MAX_FAILURES][160]; /* what was asked and did not happen */
 };
 
+/* Nanoseconds of the TSC itself, not since start: the TCP timestamps and sequence numbers of a run go on where those of
+ * the last one stopped, so that a target in TIME-WAIT takes its SYNs (RFC 6191). */
 struct run_clock {
-    uint64_t start_tsc;
-    uint64_t mult; /* ns = ((tsc - start) * mult) >> 32 */
+    uint64_t mult; /* ns = (tsc * mult) >> 32 */
 };
 
 /* Needs EAL's TSC rate. */
 void run_clock_init(struct run_clock *c);
-/* Nanoseconds since then, never 0. */
 uint64_t run_clock_ns(const struct run_clock *c, uint64_t tsc);
 
 /* Run all phases that the options ask for on a load just made with that clock; lines of progress go to `out`. *stop
