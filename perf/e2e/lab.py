@@ -192,8 +192,10 @@ class Weir:
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
+            except BaseException as error:
                 self.kill()
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
                 raise Failure(f"weir did not end within {STOP_S} s of SIGTERM:\n{self.log()}") from None
         if self.process.returncode != 0:
             raise Failure(f"weir ended with {self.process.returncode}:\n{self.log()}")
@@ -234,7 +236,8 @@ class Lab:
 
     def close(self):
         for run in self.weir_runs:
-            run.kill()
+            with contextlib.suppress(Failure):
+                run.stop()  # a killed one would not give its huge pages back
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
