@@ -205,6 +205,22 @@ def fuzz(tally, depth):
         tally.fail("fuzzers", step.why())
 
 
+def guard(tally, folder):
+    """Instruction counts against the kept ones; one test a figure."""
+    step = Step("instructions of hot functions and messages", [os.path.join(ROOT, "perf", "guard", "run"), "--build", folder],
+                600)
+    step.run()
+    text = read(step.log)
+    found = COUNT_LINE.findall(text)
+    if not found:
+        tally.fail("perf/guard/run", step.why())
+        return
+    passed, failed, skipped = map(int, found[-1])
+    tally.add(passed, max(0, failed - 1), skipped)
+    if failed:
+        tally.fail("perf/guard/run", "\n".join(line for line in text.splitlines() if line.startswith(("FAIL", "    "))))
+
+
 def live(tally, folder, depth, sanitized, timeout_s, only):
     """pytest over tests/live against the weir of `folder`; counts from its junit report."""
     tests = os.path.join(ROOT, "tests", "live")
@@ -317,7 +333,7 @@ def arguments():
     depth = parser.add_mutually_exclusive_group()
     depth.add_argument("--quick", dest="depth", action="store_const", const="quick", help="no sanitizers, less depth; under 5 minutes")
     depth.add_argument("--nightly", dest="depth", action="store_const", const="nightly", help="full depth, hours")
-    parser.add_argument("--only", action="append", choices=["layers", "unit", "asan", "fuzz", "live", "live-asan", "demo"],
+    parser.add_argument("--only", action="append", choices=["layers", "unit", "guard", "asan", "fuzz", "live", "live-asan", "demo"],
                         help="only these parts (may be given several times)")
     parser.add_argument("-k", dest="select", metavar="EXPRESSION", help="only the live tests that match, as pytest -k")
     parser.set_defaults(depth="plain")
@@ -327,7 +343,7 @@ def arguments():
 def run(options, tally):
     depth = options.depth
     level = DEPTHS.index(depth)
-    quick, thorough = ["layers", "unit", "fuzz", "live", "demo"], ["asan", "live-asan"]
+    quick, thorough = ["layers", "unit", "guard", "fuzz", "live", "demo"], ["asan", "live-asan"]
     wanted = set(options.only or (quick if depth == "quick" else quick + thorough))
     if "layers" in wanted:
         layers(tally)
@@ -338,6 +354,8 @@ def run(options, tally):
         build(tally, TESTS, ["--buildtype=release", "-Db_lto=false", "-Dwerror=true", "-Dtests=true",
                              f"-Dbenchmarks={'false' if depth == 'quick' else 'true'}"], 900)
         meson_tests(tally, TESTS, False, (300, 600, 7200)[level], depth)
+    if "guard" in wanted:  # builds what it counts where that is not done yet
+        guard(tally, TESTS)
     if wanted & {"asan", "live-asan"}:
         build(tally, SANITIZED, ["--buildtype=debugoptimized", "-Db_lto=false", "-Dwerror=true", "-Dtests=true",
                                  "-Db_sanitize=address,undefined"], 1200)

@@ -4,23 +4,25 @@
  * and through its L4 forwarding. A frame's size counts its FCS, as testers do. Cycles of the turns alone; what reading
  * the TSC takes is taken off both.
  *
- *   path_floor [--quick] [--csv] [--software-checksums] [--only echo_64B_burst32] [--perf SECONDS] */
+ *   path_floor [--only forward_64B_burst32] and the other options of options.h */
 #include "forward.h"
 #include "host.h"
+#include "options.h"
 #include "report.h"
 
-#include <getopt.h>
 #include <netinet/in.h>
 #include <rte_cycles.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FLOWS     1024u
-#define BURST_MAX 32u
-#define ROUNDS    64u /* of a sample */
-#define FIRST_SPT 10000u
-#define FRAME_MAX 1518u
+#define FLOWS         1024u
+#define BURST_MAX     32u
+#define ROUNDS        64u /* of a sample */
+#define SAMPLES       1000u
+#define SAMPLES_QUICK 200u
+#define FIRST_SPT     10000u
+#define FRAME_MAX     1518u
 
 enum path { PATH_SWAP_BACK, PATH_ECHO, PATH_SWAP_ACROSS, PATH_UDP, PATH_COUNT };
 
@@ -34,13 +36,6 @@ static const struct scenario scenarios[] = {{"swap", PATH_SWAP_BACK, PATH_SWAP_B
                                             {"echo", PATH_ECHO, PATH_SWAP_BACK},
                                             {"swap_across", PATH_SWAP_ACROSS, PATH_SWAP_ACROSS},
                                             {"forward", PATH_UDP, PATH_SWAP_ACROSS}};
-
-struct options {
-    const char *only;
-    uint32_t samples, perf_s;
-    struct rig_options rig;
-    bool csv;
-};
 
 struct floor {
     struct rig rig;
@@ -79,7 +74,7 @@ static void frame_make(struct floor *f, uint16_t dport) {
 static void fill(struct floor *f, uint32_t n) {
     struct rte_mbuf *m[BURST_MAX];
     uint32_t len = f->frame_bytes - 4;
-    bool good = !f->options.rig.software_checksums;
+    bool good = !f->options.software_checksums;
     if (rte_pktmbuf_alloc_bulk(f->rig.pool[RIG_FRONT], m, n) != 0)
         rig_fail("out of mbufs");
     for (uint32_t i = 0; i < n; i++) {
@@ -157,8 +152,10 @@ static void introduce(struct floor *f, enum path path) {
 
 /* --- a sample --- */
 
-static void sample(struct floor *f, enum path path) {
-    uint64_t preemptions = report_preemptions(), sent = 0, came = 0;
+/* Returns the packets. */
+static uint32_t sample(struct floor *f, enum path path) {
+    uint64_t preemptions = report_preemptions();
+    uint32_t sent = 0, came = 0;
     f->rig.meter = (struct meter){0};
     for (uint32_t i = 0, n = f->burst_min; i < ROUNDS; i++) {
         fill(f, n);
@@ -170,7 +167,8 @@ static void sample(struct floor *f, enum path path) {
     if (sent != came)
         rig_fail("frames were lost");
     if (report_preemptions() == preemptions)
-        report_add(&f->report, (double)(f->rig.meter.ticks - ROUNDS * f->empty_ticks) / (double)sent);
+        report_add(&f->report, (double)(f->rig.meter.ticks - ROUNDS * f->empty_ticks) / sent);
+    return sent;
 }
 
 static void meter_calibrate(struct floor *f) {
@@ -191,7 +189,7 @@ static void measure(struct floor *f, const struct scenario *s, const char *name)
         introduce(f, s->path);
     do {
         report_begin(&f->report);
-        for (uint32_t i = 0; i < f->options.samples; i++)
+        for (uint32_t i = 0; i < (f->options.quick ? SAMPLES_QUICK : SAMPLES); i++)
             sample(f, s->path);
     } while (f->options.perf_s != 0 && rte_rdtsc() < until);
     f->least[s->path] = report_end(&f->report, name, "cycles/packet", false);
@@ -202,13 +200,21 @@ static void measure(struct floor *f, const struct scenario *s, const char *name)
            (double)rte_get_tsc_hz() / 1e6 / f->least[s->floor]);
 }
 
-static uint32_t run(struct floor *f) {
+static void count(struct floor *f, const struct scenario *s, const char *name) {
+    frame_make(f, s->path == PATH_ECHO ? RIG_ECHO : RIG_UDP);
+    if (s->path != s->floor)
+        introduce(f, s->path);
+    sample(f, s->path);
+    meter_count_begin();
+    meter_count_end(name, sample(f, s->path));
+}
+
+static void run(struct floor *f) {
     static const uint32_t sizes[] = {64, 512};
     static const struct {
         const char *name;
         uint32_t min, max;
     } bursts[] = {{"burst32", 32, 32}, {"burst1to4", 1, 4}};
-    uint32_t ran = 0;
     for (size_t size = 0; size < WEIR_ARRAY_LEN(sizes); size++) {
         for (size_t b = 0; b < WEIR_ARRAY_LEN(bursts); b++) {
             f->frame_bytes = sizes[size];
@@ -217,44 +223,9 @@ static uint32_t run(struct floor *f) {
             for (size_t s = 0; s < WEIR_ARRAY_LEN(scenarios); s++) {
                 char name[48];
                 snprintf(name, sizeof(name), "%s_%uB_%s", scenarios[s].name, sizes[size], bursts[b].name);
-                if (f->options.only != NULL && strcmp(f->options.only, name) != 0)
-                    continue;
-                measure(f, &scenarios[s], name);
-                ran++;
+                if (options_want(&f->options, name))
+                    (f->options.count ? count : measure)(f, &scenarios[s], name);
             }
-        }
-    }
-    return ran;
-}
-
-static void options_read(struct options *o, int argc, char **argv) {
-    static const struct option known[] = {{"only", required_argument, NULL, 'o'},
-                                          {"perf", required_argument, NULL, 'p'},
-                                          {"quick", no_argument, NULL, 'q'},
-                                          {"csv", no_argument, NULL, 'c'},
-                                          {"software-checksums", no_argument, NULL, 's'},
-                                          {0}};
-    *o = (struct options){.samples = 1000, .rig.connections = 1000};
-    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-        switch (c) {
-        case 'o':
-            o->only = optarg;
-            break;
-        case 'p':
-            o->perf_s = (uint32_t)strtoul(optarg, NULL, 10);
-            break;
-        case 'q':
-            o->samples = 200;
-            break;
-        case 'c':
-            o->csv = true;
-            break;
-        case 's':
-            o->rig.software_checksums = true;
-            break;
-        default:
-            fprintf(stderr, "path_floor [--quick] [--csv] [--software-checksums] [--only NAME] [--perf SECONDS]\n");
-            exit(2);
         }
     }
 }
@@ -264,17 +235,20 @@ static void nobody_ready(struct host *h, tcp_id id, uint8_t events) {
     tcp_conn_release(h->tcp, id);
 }
 
+static void list(void) {
+    fprintf(stderr, " {swap,echo,swap_across,forward}_{64,512}B_{burst32,burst1to4}");
+}
+
 int main(int argc, char **argv) {
     static struct floor f;
-    options_read(&f.options, argc, argv);
+    options_read(&f.options, argc, argv, list);
     f.report.csv = f.options.csv;
-    rig_open(&f.rig, &f.options.rig);
+    rig_open(&f.rig, &(struct rig_options){FLOWS, f.options.software_checksums});
     host_open(&f.host[RIG_FRONT], &f.rig, RIG_FRONT, RIG_CLIENT, 64);
     host_open(&f.host[RIG_BACK], &f.rig, RIG_BACK, RIG_BROKER, 64);
     f.host[RIG_FRONT].ready = f.host[RIG_BACK].ready = nobody_ready;
     meter_calibrate(&f);
-    if (run(&f) == 0)
-        rig_fail("no scenario has that name");
+    run(&f);
     host_close(&f.host[RIG_FRONT]);
     host_close(&f.host[RIG_BACK]);
     rig_close(&f.rig);

@@ -3,21 +3,24 @@
  * worker_turn over all turns of a repetition, divided by the messages that have arrived.
  *
  *   path_message                            all variants
- *   path_message --only qos0_tls_32         one; --quick: fewer repetitions; --csv: for programs
+ *   path_message --only qos0_tls_32         one; options.h has the other options
  *   path_message --only qos0_tls_32 --perf 10    10 seconds of it, for `perf record -e cpu-clock -- ...`
- *   path_message --software-checksums       as on ports without offload */
+ * beside what IPsec-MB alone takes for bulk's records. */
 #include "ends.h"
+#include "options.h"
+#include "raw.h"
 #include "report.h"
 
-#include <getopt.h>
 #include <rte_cycles.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_CLIENTS 1024u
-#define WARM_UP     4u     /* repetitions that do not count */
-#define IDLE_MAX    10000u /* empty steps in a row: nothing more comes */
+#define MAX_CLIENTS       1024u
+#define REPETITIONS       101u
+#define REPETITIONS_QUICK 21u
+#define WARM_UP           4u     /* repetitions that do not count */
+#define IDLE_MAX          10000u /* empty steps in a row: nothing more comes */
 
 struct variant {
     const char *name;
@@ -41,13 +44,6 @@ static const struct variant variants[] = {
     {"echo_tcp_1", ENDS_ECHO, false, 1, 1, 64, 64, 16},
     {"bulk_tls_16KB", ENDS_BULK, true, 1, 1, TLS_RECORD_MAX, 64, 8},
     {"bulk_plain_16KB", ENDS_BULK, false, 1, 1, TLS_RECORD_MAX, 64, 8},
-};
-
-struct options {
-    const char *only;
-    uint32_t repetitions, perf_s;
-    struct rig_options rig;
-    bool csv;
 };
 
 /* --- one repetition --- */
@@ -127,7 +123,7 @@ static void measure(struct ends *e, const struct variant *v, const struct option
     for (uint32_t i = 0; i < WARM_UP; i++) /* congestion windows, caches */
         repetition(e, v, &s);
     report_begin(&s.report);
-    for (uint32_t i = 0; i < o->repetitions; i++)
+    for (uint32_t i = 0; i < (o->quick ? REPETITIONS_QUICK : REPETITIONS); i++)
         repetition(e, v, &s);
     report_end(&s.report, v->name, s.bulk ? "MB/s" : "cycles", s.bulk);
 }
@@ -139,71 +135,44 @@ static void loop_for(struct ends *e, const struct variant *v, uint32_t seconds) 
         repetition(e, v, &s);
 }
 
+/* The second repetition, so that windows are open and pools have their caches. */
+static void count(struct ends *e, const struct variant *v) {
+    static struct sampler s;
+    repetition(e, v, &s);
+    meter_count_begin();
+    repetition(e, v, &s);
+    meter_count_end(v->name, v->rounds * v->batch);
+}
+
 static void run(struct ends *e, const struct variant *v, const struct options *o) {
     ends_connect(e, v->kind, v->tls, v->clients, v->bytes);
-    if (o->perf_s != 0)
+    if (o->count)
+        count(e, v);
+    else if (o->perf_s != 0)
         loop_for(e, v, o->perf_s);
     else
         measure(e, v, o);
     ends_disconnect(e);
 }
 
-static void usage(void) {
-    fprintf(stderr,
-            "path_message [--only VARIANT] [--perf SECONDS] [--quick] [--csv] [--software-checksums]\nvariants:");
+static void list(void) {
     for (size_t i = 0; i < WEIR_ARRAY_LEN(variants); i++)
         fprintf(stderr, " %s", variants[i].name);
-    fprintf(stderr, "\n");
-    exit(2);
-}
-
-static void options_read(struct options *o, int argc, char **argv) {
-    static const struct option known[] = {{"only", required_argument, NULL, 'o'},
-                                          {"perf", required_argument, NULL, 'p'},
-                                          {"quick", no_argument, NULL, 'q'},
-                                          {"csv", no_argument, NULL, 'c'},
-                                          {"software-checksums", no_argument, NULL, 's'},
-                                          {0}};
-    *o = (struct options){.repetitions = 101, .rig.connections = MAX_CLIENTS};
-    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-        switch (c) {
-        case 'o':
-            o->only = optarg;
-            break;
-        case 'p':
-            o->perf_s = (uint32_t)strtoul(optarg, NULL, 10);
-            break;
-        case 'q':
-            o->repetitions = 21;
-            break;
-        case 'c':
-            o->csv = true;
-            break;
-        case 's':
-            o->rig.software_checksums = true;
-            break;
-        default:
-            usage();
-        }
-    }
+    fprintf(stderr, " ipsec_mb_16KB");
 }
 
 int main(int argc, char **argv) {
     static struct rig rig;
     static struct ends ends;
     struct options o;
-    uint32_t ran = 0;
-    options_read(&o, argc, argv);
-    rig_open(&rig, &o.rig);
+    options_read(&o, argc, argv, list);
+    rig_open(&rig, &(struct rig_options){MAX_CLIENTS, o.software_checksums});
     ends_open(&ends, &rig, MAX_CLIENTS);
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(variants); i++) {
-        if (o.only != NULL && strcmp(o.only, variants[i].name) != 0)
-            continue;
-        run(&ends, &variants[i], &o);
-        ran++;
-    }
-    if (ran == 0)
-        usage();
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(variants); i++)
+        if (options_want(&o, variants[i].name))
+            run(&ends, &variants[i], &o);
+    if (options_want(&o, "ipsec_mb_16KB") && !o.count)
+        raw_measure("ipsec_mb_16KB", TLS_RECORD_MAX, &o);
     ends_close(&ends);
     rig_close(&rig);
     return 0;
