@@ -30,7 +30,7 @@
 #define MEMORY_ROPE_MAX          65536u
 #define MEMORY_HANDSHAKES_MIN    64u /* SSL objects at once, a worker: an 8th of its pairs within these bounds */
 #define MEMORY_HANDSHAKES_MAX    4096u
-#define MEMORY_KEY_CACHE_ENTRIES 512u
+#define MEMORY_KEY_CACHE_ENTRIES 2048u
 #define MEMORY_UDP_FLOWS_MIN     1024u
 
 struct memory_sizes {         /* bytes */

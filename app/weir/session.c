@@ -3,7 +3,11 @@
 
 #include "health.h"
 
+#include <rte_prefetch.h>
+
 #define READY_BATCH    256u /* flows visited a turn */
+#define FETCH_GROUP    16u  /* of which so many are fetched ahead at a time, */
+#define FETCH_SESSIONS 256u /* where more sessions than these are there: fewer are in the caches anyway */
 #define TLS_BATCH      64u  /* handshake completions taken a turn */
 #define TLS_INLINE     2u   /* handshake messages an inline engine serves a turn: each may cost half a millisecond */
 #define TIMER_BATCH    64u
@@ -249,10 +253,48 @@ static void session_visit(struct worker *w, tcp_id id) {
         session_server_news(w, s, events);
 }
 
+/* The session a READY flow belongs to; NULL: none yet, or it is a probe's. */
+static struct session *session_of(const struct worker *w, tcp_id id) {
+    uint32_t user = tcp_conn_user(&w->tcp, id);
+    return user >> 2 == 0 || (user & 3) == SIDE_PROBE ? NULL : pool_get(&w->sessions, user >> 2);
+}
+
+/* With thousands of sessions most of what a visit needs is not in the caches, one thing naming the next: session, then
+ * its other flow and its TLS state, then the key. Fetched for a group of READY flows step by step, the waits overlap.
+ */
+static void session_fetch(const struct worker *w) {
+    tcp_id ids[FETCH_GROUP];
+    struct session *s[FETCH_GROUP];
+    uint32_t n = tcp_ready_peek(&w->tcp, ids, FETCH_GROUP);
+    for (uint32_t i = 0; i < n; i++) {
+        s[i] = session_of(w, ids[i]);
+        if (s[i] != NULL) {
+            rte_prefetch0(s[i]);
+            rte_prefetch0((const uint8_t *)s[i] + WEIR_CACHE_LINE);
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (s[i] == NULL)
+            continue;
+        tcp_id other = s[i]->client == ids[i] ? s[i]->server : s[i]->client;
+        if (other != 0)
+            tcp_conn_fetch(&w->tcp, other);
+        if (s[i]->tls != 0)
+            tls_fetch(&w->tls, s[i]->tls);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (s[i] != NULL && s[i]->tls != 0 && s[i]->client == ids[i])
+            tls_fetch_key(&w->tls, s[i]->tls);
+}
+
 uint32_t session_run(struct worker *w) {
     uint32_t visits = 0, ready = weir_min_u32(tcp_ready_count(&w->tcp), READY_BATCH); /* flows put back wait a turn */
     tcp_id id;
-    while (visits < ready && (id = tcp_ready_next(&w->tcp)) != 0) {
+    while (visits < ready) {
+        if (visits % FETCH_GROUP == 0 && ready - visits > 1 && w->sessions.used > FETCH_SESSIONS)
+            session_fetch(w);
+        if ((id = tcp_ready_next(&w->tcp)) == 0)
+            break;
         session_visit(w, id);
         visits++;
     }

@@ -209,6 +209,11 @@ bool tcp_busy(const struct tcp_core *core);
 tcp_id tcp_ready_next(struct tcp_core *core);
 /* How many are READY now: an owner that visits so many does not meet those again that it puts back. */
 uint32_t tcp_ready_count(const struct tcp_core *core);
+/* The first READY flows, at most `max`, which stay on the list: an owner that knows whom it will visit can fetch ahead what
+ * they need. Returns how many. */
+uint32_t tcp_ready_peek(const struct tcp_core *core, tcp_id *ids, uint32_t max);
+/* A hint: this flow will be used soon. */
+void tcp_conn_fetch(const struct tcp_core *core, tcp_id id);
 /* Put a flow on the READY list again with these events (the owner wants another visit next turn). */
 void tcp_conn_again(struct tcp_core *core, tcp_id id, uint8_t events);
 /* Events since the last call, cleared. */

@@ -13,6 +13,17 @@ uint32_t tcp_ready_count(const struct tcp_core *core) {
     return core->ready.count;
 }
 
+uint32_t tcp_ready_peek(const struct tcp_core *core, tcp_id *ids, uint32_t max) {
+    uint32_t n = 0;
+    for (tcp_id id = core->ready.head; id && n < max; id = tcp_conn_of(core, id)->link[TCP_LIST_READY].next)
+        ids[n++] = id;
+    return n;
+}
+
+void tcp_conn_fetch(const struct tcp_core *core, tcp_id id) {
+    tcp_conn_prefetch(core, id);
+}
+
 void tcp_conn_again(struct tcp_core *core, tcp_id id, uint8_t events) {
     tcp_conn_raise(core, tcp_conn_of(core, id), events);
 }
@@ -98,7 +109,8 @@ static uint32_t send_room(const struct tcp_core *core, const struct tcp_conn *c,
     uint64_t limit = (uint64_t)weir_min_u32(c->cwnd, c->snd_wnd) + extra;
     if (limit > core->cfg.snd_buf_bytes)
         limit = core->cfg.snd_buf_bytes;
-    /* Peers that do not read must not hold all mbufs. One that holds none goes on; to the others their ACKs give room. */
+    /* Peers that do not read must not hold all mbufs. One that holds none goes on; to the others their ACKs give room.
+     */
     if (core->stats.tx_mbufs >= core->cfg.tx_budget_mbufs)
         limit = c->tx.len_bytes ? 0 : weir_min_u32((uint32_t)limit, 2u * c->mss);
     return limit > c->tx.len_bytes ? (uint32_t)limit - c->tx.len_bytes : 0;

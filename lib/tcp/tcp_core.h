@@ -122,6 +122,7 @@ struct tcp_core {
     const struct tcp_cc *cc;
     struct tcp_list ready, time_wait;
     struct tcp_list pending[TCP_MAX_PORTS]; /* by the port they leave through, so that a full port costs nothing */
+    uint32_t pending_ports;                 /* bit i: pending[i] may not be empty */
     uint32_t quantum_left[TCP_MAX_PORTS];   /* of the flow at the head: a flow cut short by the port goes on with it */
     struct tcp_reply replies[TCP_REPLIES];
     uint32_t reply_head, reply_tail;
@@ -132,7 +133,7 @@ struct tcp_core {
     uint32_t half_open;   /* passive flows in SYN_RECEIVED */
     uint32_t table_epoch; /* changes with every entry made or removed: a burst's bulk lookup may have gone stale */
     uint16_t ip_id;
-    uint8_t next_port; /* tcp_output begins with it */
+    uint8_t next_port; /* tcp_output begins with it, or the next one that has something */
     uint8_t rcv_wscale;
     struct tcp_stats stats;
 };

@@ -243,6 +243,12 @@ static inline uint8_t tcp_snd_wscale(const struct tcp_conn *c) {
 static inline uint8_t tcp_rcv_wscale(const struct tcp_conn *c) {
     return c->wscales >> 4;
 }
+/* A segment touches all four lines of a flow: rope, lists, estimators, timers. */
+static inline void tcp_conn_prefetch(const struct tcp_core *core, tcp_id id) {
+    const uint8_t *c = (const uint8_t *)tcp_conn_of(core, id);
+    for (unsigned line = 0; line < sizeof(struct tcp_conn); line += WEIR_CACHE_LINE)
+        rte_prefetch0(c + line);
+}
 /* One beyond the last byte on the send rope. */
 static inline uint32_t tcp_snd_end(const struct tcp_conn *c) {
     return c->snd_una + !(c->flags & TCP_F_SYN_ACKED) + c->tx.len_bytes;

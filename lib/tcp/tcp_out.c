@@ -17,6 +17,7 @@ enum out_result { OUT_DONE, OUT_BLOCKED, OUT_SPENT }; /* nothing left; no room o
 
 void tcp_pending(struct tcp_core *core, struct tcp_conn *c) {
     tcp_list_push(core, &core->pending[c->port], TCP_LIST_PENDING, c);
+    core->pending_ports |= 1u << c->port;
 }
 
 void tcp_reset(struct tcp_core *core, const struct flow_key *key, uint8_t port, uint32_t seq, uint32_t ack,
@@ -308,14 +309,20 @@ static void out_port(struct out *o, uint8_t port) {
         if (r == OUT_SPENT)
             tcp_list_push(core, l, TCP_LIST_PENDING, c);
     }
+    if (l->count == 0)
+        core->pending_ports &= ~(1u << port);
 }
 
 uint16_t tcp_output(struct tcp_core *core, struct rte_mbuf **to, uint16_t max, uint64_t now_us) {
     struct out o = {.core = core, .to = to, .max = max};
     core->now_us = now_us;
-    out_replies(&o);
-    for (uint8_t i = 0; i < TCP_MAX_PORTS; i++)
-        out_port(&o, (uint8_t)((core->next_port + i) % TCP_MAX_PORTS));
+    if (core->reply_tail != core->reply_head)
+        out_replies(&o);
+    uint32_t upper = core->pending_ports & ~0u << core->next_port; /* from next_port on, then from 0 */
+    for (uint32_t left = upper; left; left &= left - 1)
+        out_port(&o, (uint8_t)__builtin_ctz(left));
+    for (uint32_t left = core->pending_ports & ~(~0u << core->next_port) & ~upper; left; left &= left - 1)
+        out_port(&o, (uint8_t)__builtin_ctz(left));
     core->next_port = (uint8_t)((core->next_port + 1) % TCP_MAX_PORTS);
     return o.n;
 }

@@ -3,6 +3,7 @@
 #include "tls_msg.h"
 
 #include <intel-ipsec-mb.h>
+#include <rte_prefetch.h>
 #include <rte_ring.h>
 #include <stdlib.h>
 
@@ -162,6 +163,20 @@ void tls_conn_op(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_
         aead->expand(core->mgr, tls_conn_key(core, c, dir), expanded);
     }
     op->key = expanded;
+}
+
+void tls_fetch(const struct tls_core *core, tls_id id) {
+    const uint8_t *c = pool_get(&core->conns, id);
+
+    rte_prefetch0(c);
+    rte_prefetch0(c + WEIR_CACHE_LINE);
+}
+
+void tls_fetch_key(const struct tls_core *core, tls_id id) {
+    const struct tls_conn *c = tls_conn_get(core, id);
+
+    if (c->phase == TLS_PHASE_OPEN && tls_conn_suite(c)->aead->expand)
+        tls_keycache_fetch(core->cache, tls_keycache_name(id, TLS_READ, c->epoch[TLS_READ]));
 }
 
 int tls_conn_rekey(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir) {

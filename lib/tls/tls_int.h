@@ -234,6 +234,8 @@ void tls_keycache_free(struct tls_keycache *cache);
  * call. */
 struct gcm_key_data *tls_keycache_get(struct tls_keycache *cache, uint64_t name, bool *hit);
 void tls_keycache_evict(struct tls_keycache *cache, uint64_t name);
+/* Fetch ahead what tls_keycache_get of that name will look at, and of the key what a small record needs. */
+void tls_keycache_fetch(const struct tls_keycache *cache, uint64_t name);
 
 /* --- tls_record.c --- */
 struct tls_frame { /* the record at the front of a rope */

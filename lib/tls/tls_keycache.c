@@ -6,6 +6,7 @@
 #include "tls_int.h"
 
 #include <intel-ipsec-mb.h>
+#include <rte_prefetch.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -103,6 +104,22 @@ struct gcm_key_data *tls_keycache_get(struct tls_keycache *cache, uint64_t name,
     if (*hit) /* not at once: connections that come once would push out those that come often */
         s->used |= (uint8_t)(1u << way);
     return &cache->slot[index * WAYS + (uint32_t)way].key;
+}
+
+void tls_keycache_fetch(const struct tls_keycache *cache, uint64_t name) {
+    uint32_t index = set_of(cache, name);
+    const struct set *s = &cache->set[index];
+    int way = way_of(s, name);
+
+    if (way < 0)
+        return;
+    /* Round keys come first; of the powers of H the AVX-512 code has the low ones, which small records use, at the end.
+     */
+    const uint8_t *key = (const uint8_t *)&cache->slot[index * WAYS + (uint32_t)way].key;
+    for (uint32_t line = 0; line < 3; line++)
+        rte_prefetch0(key + line * WEIR_CACHE_LINE);
+    for (uint32_t line = 1; line <= 2; line++)
+        rte_prefetch0(key + sizeof(struct slot) - line * WEIR_CACHE_LINE);
 }
 
 void tls_keycache_evict(struct tls_keycache *cache, uint64_t name) {

@@ -33,7 +33,7 @@ Test(memory_plan, counts_and_bytes) {
     memory_plan_make(&config, NULL, &p);
     cr_expect(p.n_workers == 2 && p.pairs_per_worker == 62500, "100,000 / 2 x 1.25");
     cr_expect(p.flows_per_worker == 125000 && p.sessions_per_worker == 62500);
-    cr_expect(p.udp_flows_per_worker == 0 && p.handshakes_per_worker == 4096 && p.key_cache_entries == 512);
+    cr_expect(p.udp_flows_per_worker == 0 && p.handshakes_per_worker == 4096 && p.key_cache_entries == 2048);
     cr_expect(p.rope_mbufs == 4096);
     cr_expect(p.mbufs[1] == 1024 + 1024 + 256 + WEIR_RING_SIZE + 4096 + 512);
     cr_expect(p.mbufs[0] == p.mbufs[1] + 2048, "AF_XDP's fill queue");
