@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where a worker's cycles go: the time of a turn by stage, measured in about one turn of 64.
+/* Where a worker's cycles go: the time of a turn by stage, measured in about one turn of 128.
  *
- *   cycles_turn_begin   may choose the turn: the next one is drawn at random, so that it keeps step with nothing
- * periodic cycles_stage        from here on the time belongs to another stage; returns the one before, to go back to
+ *   cycles_turn_begin   may choose the turn; which ones is drawn at random, in step with nothing periodic
+ *   cycles_stage        from here on the time is another stage's; returns the one before, to go back to
  *   cycles_turn_end     adds the turn to the sums of busy turns or of empty ones
  *
  * A turn that is not measured pays one predictable branch a stage. In a measured one each change reads the time-stamp
@@ -49,8 +49,8 @@ enum cycles_stage {
 
 static_assert(CYCLES_IDLE == CYCLES_STAGE_COUNT - 1, "the last, for it belongs to empty turns alone");
 
-#define CYCLES_PERIOD  64u /* turns between two measured ones, on average; 32 to 96 each time */
-#define CYCLES_LENGTHS 40u /* powers of two: 2^40 ticks are some minutes */
+#define CYCLES_PERIOD  128u /* turns from one measured turn to the next, on average; 64 to 192, each as likely */
+#define CYCLES_LENGTHS 40u  /* powers of two: 2^40 ticks are some minutes */
 
 /* Sums over measured turns. */
 struct cycles_sum {

@@ -83,10 +83,10 @@ def test_every_stage_is_measured_and_they_add_up(driven, lab):
             assert before.get(metric, **of) - 1e-6 <= seconds <= after.get(metric, **of) + 1e-6, (name, worker)
 
 
-def test_about_one_turn_in_64(driven, lab):
+def test_about_one_turn_in_128(driven, lab):
     for worker in report(lab)["workers"]:
         measured = worker["measured_busy_turns"] + worker["measured_empty_turns"]
-        assert worker["turns"] / 96 - 1 <= measured <= worker["turns"] / 32 + 1, worker
+        assert worker["turns"] / 192 - 1 <= measured <= worker["turns"] / 64 + 1, worker
 
 
 def test_costs_are_spread_over_what_happened(driven, lab):

@@ -150,21 +150,23 @@ static void distances(uint32_t turns, uint32_t *counts, uint32_t max, uint32_t *
     }
 }
 
-Test(cycles, one_turn_in_64_at_random) {
-    uint32_t counts[97] = {0}, measured;
-    distances(6400000, counts, 96, &measured);
-    cr_expect(measured > 99000 && measured < 101000, "%u of 6,400,000 turns", measured);
-    for (unsigned d = 0; d < 32; d++)
+Test(cycles, distances_are_random_around_the_period) {
+    enum { LEAST = CYCLES_PERIOD / 2, MOST = LEAST * 3, SAMPLES = 100000 };
+    uint32_t counts[MOST + 1] = {0}, measured, each = SAMPLES / (MOST - LEAST + 1);
+    distances(SAMPLES * CYCLES_PERIOD, counts, MOST, &measured);
+    cr_expect(measured > SAMPLES * 0.99 && measured < SAMPLES * 1.01, "%u of %u turns", measured,
+              SAMPLES * CYCLES_PERIOD);
+    for (unsigned d = 0; d < LEAST; d++)
         cr_expect_eq(counts[d], 0, "distance %u", d);
-    for (unsigned d = 32; d <= 96; d++) /* 100,000 / 65 each, by chance some 40 more or less */
-        cr_expect(counts[d] > 1300 && counts[d] < 1800, "distance %u: %u times", d, counts[d]);
+    for (unsigned d = LEAST; d <= MOST; d++) /* each as often as the others, but for chance: some 30 more or less */
+        cr_expect(counts[d] > each * 0.75 && counts[d] < each * 1.25, "distance %u: %u times", d, counts[d]);
 }
 
-/* What happens every 64th turn is in as many samples as anything else. */
+/* What happens every n-th turn is in one sample of n. */
 Test(cycles, in_step_with_nothing_periodic) {
-    for (uint32_t period = 2; period <= 128; period *= 2) {
+    for (uint32_t period = 2; period <= 2 * CYCLES_PERIOD; period *= 2) {
         uint32_t hits = 0, measured = 0;
-        for (uint32_t turn = 0; turn < 64 * 10000; turn++) {
+        for (uint32_t turn = 0; turn < CYCLES_PERIOD * 10000u; turn++) {
             cycles_turn_begin(&c, turn);
             if (!c.measuring)
                 continue;
@@ -181,7 +183,7 @@ Test(cycles, workers_measure_different_turns) {
     struct cycles other;
     unsigned both = 0;
     cycles_init(&other, 2);
-    for (uint32_t turn = 0; turn < 64000; turn++) {
+    for (uint32_t turn = 0; turn < 1000 * CYCLES_PERIOD; turn++) {
         cycles_turn_begin(&c, turn);
         cycles_turn_begin(&other, turn);
         both += c.measuring && other.measuring;
@@ -212,7 +214,8 @@ Test(cycles, other_periods_and_none) {
 Test(cycles, any_seed_works) {
     for (uint32_t seed = 0; seed < 64; seed++) {
         cycles_init(&c, seed);
-        cr_expect(c.random != 0 && c.countdown >= 32 && c.countdown <= 96, "seed %u: %u", seed, c.countdown);
+        cr_expect(c.random != 0 && c.countdown >= CYCLES_PERIOD / 2 && c.countdown <= CYCLES_PERIOD * 3 / 2,
+                  "seed %u: %u", seed, c.countdown);
     }
 }
 
