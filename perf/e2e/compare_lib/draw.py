@@ -37,7 +37,7 @@ class Bars:
 
     def script(self):
         if not self.groups:
-            return f'set title "{self.title}: not measured"\nunset tics\nunset border\nplot [0:1] [0:1] 1/0\nset tics\nset border\n'
+            return f'set title "{self.title}: not measured"\nunset logscale y\nunset tics\nunset border\nplot [0:1] [0:1] 1/0\nset tics\nset border\n'
         step = len(self.series) + 0.8
         data, tics = [], []
         for g, (label, values) in enumerate(self.groups):
@@ -71,11 +71,12 @@ def _labels(series, y):
     return "\n".join(out)
 
 
-def draw(path, title, charts, columns, width=1200, height=760, series=SYSTEMS):
-    """All charts in one picture of so many columns."""
+def draw(path, title, charts, columns, width=1200, height=760, series=SYSTEMS, note=""):
+    """All charts in one picture of so many columns; note: a line at its foot."""
     rows = -(-len(charts) // columns)
     script = [f'set terminal svg size {width},{height} font "DejaVu Sans,12" background rgb "#ffffff"', f'set output "{path}"',
-              HEAD, f'set multiplot layout {rows},{columns} title "{title}\\n" font ",15" noenhanced', _labels(series, 1 - 22 / height)]
+              HEAD, f'set multiplot layout {rows},{columns} title "{title}\\n" font ",15" noenhanced', _labels(series, 1 - 22 / height),
+              f'set label "{note}" at screen 0.012,{14 / height:g} left noenhanced font ",10" textcolor rgb "#444444"']
     for number, chart in enumerate(charts):
         script.append(chart.script())
         if number == 0:

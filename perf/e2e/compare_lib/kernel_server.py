@@ -17,6 +17,7 @@ class KernelServer:
     """One running server. Subclasses say how it is configured and started."""
 
     name = title = ""
+    on_kernel = True
 
     def __init__(self, lab, certificate, connections):
         """Started and accepting. certificate: ecdsa or rsa; connections: as many as it must be able to hold."""
@@ -84,6 +85,12 @@ class KernelServer:
 
     def cpu_seconds(self):
         return sum(cpus.run_seconds(pid) for pid in self.pids())
+
+    @staticmethod
+    def cpu_share(used):
+        """Of its CPU: all that was not idle, so the process and soft interrupts, wherever they struck. Where that is more than
+        the process's time and the soft interrupts together (which overlap), somebody else was there."""
+        return min(used["at"] - used["idle"], used["server"] + used["softirq"]) / used["at"]
 
     def memory(self):
         """{"pss", "huge"} in bytes over all its processes."""

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One run: a server started, loaded, watched, ended; and the figures it gave."""
 import collections
-import os
 import re
 import time
 
 import cpus
 import lab as laboratory
 import memory
-from scenarios import CONNECTS, ROUND_TRIPS
+from scenarios import CAPACITY, CONNECTS, ROUND_TRIPS
 
 Timing = collections.namedtuple("Timing", "warmup_s duration_s hold_s")
-FULL = Timing(1.0, 4.0, 4.0)
-QUICK = Timing(0.5, 2.0, 3.0)
+FULL = Timing(0.7, 3.0, 4.0)
+QUICK = Timing(0.3, 2.0, 2.0)
 MEBI, GIBI = 2**20, 2**30
 SMALL = 100           # connections of the set-up that memory is compared with
 LOAD_TIMEOUT_S = 300  # beyond what a run should take
@@ -22,19 +21,26 @@ _MEASURING = re.compile(r"^\s*(publishing|holding|connect)", re.MULTILINE)
 
 
 class Place:
-    """The laboratory with its four interfaces' receive work put where it belongs."""
+    """The laboratory with the balancer's receive work on its own CPU, as its kind needs it; on_sender leaves it with the
+    generator's."""
 
-    def __init__(self, lab):
-        self.lab = lab
-        server, load = laboratory.SERVER_CPU, laboratory.LOAD_CPU
-        self.threads = cpus.thread_receive({(lab.weir_ns, "front"): server, (lab.weir_ns, "back"): server,
-                                            (lab.load_ns, "clients"): load, (lab.load_ns, "brokers"): load})
-        self.meter = cpus.Meter(self.threads, server, load)
+    def __init__(self, lab, system, on_sender=False):
+        self.lab, self.threads = lab, []
+        ends = (lab.weir_ns, ["front", "back"], laboratory.SERVER_CPU)
+        if on_sender:
+            for interface in ends[1]:
+                lab.weir_ns.run("ethtool", "-K", interface, "gro", "on")
+        elif system.on_kernel:
+            cpus.steer_receive(*ends)
+        else:
+            self.threads = cpus.thread_receive(*ends)
+
+    def reading(self, server, load):
+        return cpus.reading(server, laboratory.SERVER_CPU, laboratory.LOAD_CPU, self.threads, [load.process.pid])
 
 
 def load_arguments(scenario, timing, rate):
     words = [rate if word is None else word for word in scenario.load]
-    words += ["--tls", "aes128"]
     if scenario.is_memory:
         return [*words, "--hold", timing.hold_s]
     return [*words, "--warmup", timing.warmup_s, "--duration", timing.duration_s]
@@ -60,41 +66,30 @@ def traffic(place, system, scenario, timing, rate=None):
     """{metric: value} of one run. Metrics beside those of FIGURES: generator_share, foreign_share (CPU that went to
     processes which have no part in this), failed (1 where not all that was asked happened)."""
     lab = place.lab
-    server = system(lab, scenario.certificate, scenario.connections)
+    server = system(lab, scenario.certificate, CAPACITY)
     try:
         with lab.load(*load_arguments(scenario, timing, rate), quiet=True) as load:
             churn = "churn" in scenario.load
             _wait_measuring(load, 60 + timing.warmup_s, "connect" if churn else "publishing")
-            begin = _reading(place, server, load)
+            begin = place.reading(server, load)
             time.sleep(max(0.5, timing.duration_s - 1.3))
-            end = _reading(place, server, load)
+            end = place.reading(server, load)
             result = load.result(LOAD_TIMEOUT_S)
         server.check()
     finally:
         server.stop()
-    return _figures(scenario, result, cpus.difference(begin, end))
+    return _figures(scenario, system, result, cpus.difference(begin, end))
 
 
-def _reading(place, server, load):
-    """The meter's, and what of the two CPUs' time went to processes that have no part in this."""
-    cpus_of_ours = {laboratory.SERVER_CPU, laboratory.LOAD_CPU}
-    ours = [*server.pids(), load.process.pid, os.getpid(), *place.threads]
-    busy = sum(cpus.cpu_times(cpu)[0] for cpu in cpus_of_ours) - sum(cpus.run_seconds(pid) for pid in ours)
-    return place.meter.read(server) | {"foreign": busy / len(cpus_of_ours)}
-
-
-def _figures(scenario, result, used):
-    seconds = used["at"]
-    share = min(1.0, (used["server"] + used["receive"] + used["softirq"]) / seconds)
+def _figures(scenario, system, result, used):
+    share = system.cpu_share(used)
     found = result["traffic"]
     per_s = found["per_s"]
     if not per_s:
         raise laboratory.Failure(f"{scenario.name}: nothing came through; weir-load says: {_failures(result)}")
     latency = found["latency_us"]
-    figures = {"generator_share": min(1.0, result["generator"]["busy_share"] + used["load_receive"] / seconds),
-               "server_share": share, "receive_share": used["receive"] / seconds,
-               "foreign_share": max(0.0, used["foreign"] + used["stolen"] / 2) / seconds,
-               "failed": float(result["exit_status"] != 0)}
+    figures = {"generator_share": result["generator"]["busy_share"], "server_share": share,
+               "foreign_share": cpus.foreign_share(used), "failed": float(result["exit_status"] != 0)}
     if scenario.figures is CONNECTS:
         figures |= {"connects_per_s": per_s, "connect_p50": latency["p50"], "connect_p99": latency["p99"],
                     "cpu_per_connect": share / per_s * 1e6}
@@ -129,16 +124,10 @@ def idle(place, system, scenario, timing):
         server.stop()
     if result["exit_status"] != 0:
         raise laboratory.Failure(f"{scenario.name}: {_failures(result)}")
-    each = memory.growth(small, held, count)
-    return {"bytes_per_connection": each["total"], "connections_per_gb": GIBI / each["total"],
-            "memory_at_start": _own(start) / MEBI, "memory_held": (_own(held) + _kernel(held) - _kernel(small)) / MEBI,
-            "process_bytes_per_connection": each["pss"] + each["huge"],
-            "kernel_bytes_per_connection": each["slab"] + each["buffers"]}
-
-
-def _own(reading):
-    return reading["pss"] + reading["huge"]
-
-
-def _kernel(reading):
-    return reading["slab"] + reading["buffers"]
+    grown = memory.growth(small, held, count)
+    own, kernel = grown["pss"] + grown["huge"], grown["slab"] + grown["buffers"]
+    each = (own + kernel) / count
+    return {"bytes_per_connection": each, "connections_per_gb": GIBI / each,
+            "memory_at_start": (start["pss"] + start["huge"]) / MEBI,
+            "memory_held": (held["pss"] + held["huge"] + kernel) / MEBI,
+            "process_bytes_per_connection": own / count, "kernel_bytes_per_connection": kernel / count}

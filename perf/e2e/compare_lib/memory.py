@@ -6,31 +6,37 @@ The generator has no kernel socket, so whatever sockets the machine gains while 
 import os
 import re
 
-# Slab memory that follows files and the page cache, not sockets. All else counts: the kernel merges caches of equal size, so
-# what a socket takes (its file, its places in epoll and in the port tables) cannot be told apart by name.
-NOT_SOCKETS = re.compile(r"(?<!sock)_inode_cache$|^inode_cache$|buffer_head|radix_tree_node|^(btrfs|xfs|ext4|fuse|nfs|jbd2)")
+# A slab cache counts where it grew by at least so many objects a connection: what a socket takes (its file, its places in epoll
+# and in the port tables) cannot be told by name, since the kernel merges caches of equal size; what else a machine does meanwhile
+# stays below.
+LEAST_OBJECTS = 0.5
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def kernel_sockets(namespace):
-    """{"slab", "buffers"} in bytes."""
-    slab = 0
+def _slab():
+    """{cache: (objects in use, bytes each)}"""
+    caches = {}
     with open("/proc/slabinfo", encoding="ascii") as file:
         for line in file:
             words = line.split()
-            if words[1].isdigit() and not NOT_SOCKETS.search(words[0]):
-                slab += int(words[1]) * int(words[3])
-    stat = namespace.run("cat", "/proc/net/sockstat").stdout
-    pages = re.search(r"^TCP:.* mem (\d+)", stat, re.MULTILINE)
-    return {"slab": slab, "buffers": int(pages[1]) * PAGE}
+            if words[1].isdigit():
+                caches[words[0]] = int(words[1]), int(words[3])
+    return caches
 
 
 def reading(namespace, server):
-    """Bytes by kind."""
-    return server.memory() | kernel_sockets(namespace)
+    """What there is now, for growth()."""
+    stat = namespace.run("cat", "/proc/net/sockstat").stdout
+    pages = re.search(r"^TCP:.* mem (\d+)", stat, re.MULTILINE)
+    return server.memory() | {"buffers": int(pages[1]) * PAGE, "slab": _slab()}
 
 
 def growth(before, after, connections):
-    """{kind: bytes a connection} and "total". A kind that shrank counts as it is: noise must not only add."""
-    each = {kind: (after[kind] - before[kind]) / connections for kind in after}
-    return each | {"total": sum(each.values())}
+    """{kind: bytes}: pss, huge, buffers and slab. One that shrank counts as it is: noise must not only add."""
+    grown = {kind: after[kind] - before[kind] for kind in ("pss", "huge", "buffers")}
+    slab = 0
+    for cache, (objects, size) in after["slab"].items():
+        more = objects - before["slab"].get(cache, (0, 0))[0]
+        if more >= LEAST_OBJECTS * connections:
+            slab += more * size
+    return grown | {"slab": slab}

@@ -7,6 +7,7 @@ from draw import SYSTEMS, Bars, draw
 CONNECTS = [("handshakes-ecdsa", "full, ECDSA"), ("handshakes-rsa", "full, RSA"), ("resumed", "resumed")]
 TRIPS = [("qos1-50", "QoS 1\\n50 conns"), ("qos1-1000", "QoS 1\\n1,000 conns")]
 ONE_WAY = [("qos0-64", "QoS 0\\n64 B"), ("qos0-1024", "QoS 0\\n1,024 B")]
+EACH = [("qos0-common", "QoS 0\\none rate"), ("qos1-common", "QoS 1\\none rate"), *TRIPS]
 QUANTILES = [("latency_p50", "p50"), ("latency_p99", "p99"), ("latency_p999", "p99.9")]
 
 
@@ -27,7 +28,7 @@ def _latency(results, scenario):
 def overview(results):
     return [
         Bars("Messages a second", "1/s", _by_scenario(results, ONE_WAY + TRIPS, "messages_per_s")),
-        Bars("CPU a message", "microseconds", _by_scenario(results, ONE_WAY + TRIPS, "cpu_per_message")),
+        Bars("CPU a message", "microseconds", _by_scenario(results, EACH, "cpu_per_message")),
         Bars("QoS 1 round trip, one rate for all", "microseconds", _latency(results, "qos1-common"), log=True),
         Bars("TLS handshakes + CONNECT a second", "1/s", _by_scenario(results, CONNECTS, "connects_per_s")),
         Bars("Bulk, 16 KB records", "Gbit/s", [("payload", _values(results, "bulk", "bytes_per_s", 8e-3))]),
@@ -54,13 +55,14 @@ def draw_all(results, versions, folder):
         return os.path.join(folder, f"compare-{name}.svg")
 
     who = f"weir, HAProxy {versions['haproxy']} and NGINX {versions['nginx']} stream, one core each, over veth"
+    note = ""
     if any(results.limited(name, system) for name, system, metric in results.values if metric == "generator_share"):
-        who += "   (* the generator was the limit)"
-    draw(path("overview"), who, overview(results), 3)
-    draw(path("ratios"), who, [times_better(results)], 1, height=420, series=("haproxy", "nginx"))
+        note = "* the generator was busy enough to be the limit"
+    draw(path("overview"), who, overview(results), 3, note=note)
+    draw(path("ratios"), who, [times_better(results)], 1, height=420, series=("haproxy", "nginx"), note=note)
     draw(path("latency"), who, [Bars(title, "microseconds", _latency(results, name), log=True) for name, title in (
         ("qos1-common", "QoS 1, 1,000 connections, one rate for all"), ("qos1-50", "QoS 1, 50 connections, closed loop"),
-        ("qos1-1000", "QoS 1, 1,000 connections, closed loop"))], 3, height=420)
+        ("qos1-1000", "QoS 1, 1,000 connections, closed loop"))], 3, height=420, note=note)
     draw(path("memory"), who, [
         Bars("Memory an idle TLS connection", "bytes", [("", _values(results, "idle", "bytes_per_connection"))], log=True),
         Bars("Idle TLS connections a GB", "connections", [("", _values(results, "idle", "connections_per_gb"))], log=True)],

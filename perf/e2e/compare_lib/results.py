@@ -46,7 +46,7 @@ class Results:
     def better(self, scenario, metric, over):
         """How many times better weir is: the ratio, turned round where less is better."""
         ratio = self.ratio(scenario, metric, over)
-        if ratio is None or ratio.median == 0:
+        if ratio is None or ratio.median <= 0:
             return None
         return ratio.median if FIGURES[metric].more_is_better else 1 / ratio.median
 

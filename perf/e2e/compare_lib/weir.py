@@ -5,6 +5,7 @@
 class Weir:
     name = "weir"
     title = "weir"
+    on_kernel = False
 
     def __init__(self, lab, certificate, connections):
         self.lab = lab
@@ -25,6 +26,12 @@ class Weir:
     def cpu_seconds(self):
         """Turns that found work: the rest is polling, which yields to nobody but costs nothing that anybody else wants."""
         return self.run.metrics().get("weir_worker_busy_seconds_total")
+
+    @staticmethod
+    def cpu_share(used):
+        """Of its CPU: turns that found work, receive threads and soft interrupts. Those interrupt turns and so count twice:
+        it is an upper bound."""
+        return min(1.0, (used["server"] + used["receive"] + used["softirq"]) / used["at"])
 
     def memory(self):
         return self.run.memory()
