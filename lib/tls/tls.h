@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* lib/tls: TLS 1.2 and 1.3, server role. libssl shakes hands, IPsec-MB carries the records. Bytes in (ropes), bytes out
- * (ropes); knows nothing of TCP, packets or sessions.
+/* lib/tls: TLS 1.2 and 1.3, in both roles. libssl shakes hands, IPsec-MB carries the records. Bytes in (ropes), bytes
+ * out (ropes); knows nothing of TCP, packets or sessions of MQTT.
+ *
+ *   server: tls_ctx_new, tls_conn_new         begins with the peer's ClientHello
+ *   client: tls_client_ctx_new, tls_client_new   begins with the first tls_input, which needs no bytes (tls_client.c)
+ *   either: tls_conn_adopt (tls_adopt.c)      the handshake was made elsewhere
  *
  *   before:  tls_input frames whole records off the `wire` rope and posts them, one outstanding at a time, as messages
  *            (tls_msg.h) to a handshake engine (tls_engine.c: owns the SSL objects); tls_poll runs the inline engine a
  *            bounded number of times a turn, or drains the completions of a handshake core
  *   handover (tls_handover.c): application secrets come from the keylog callback (1.3) or master secret and randoms
- *            (1.2); the write sequence number is learned by opening libssl's own last output records; keys and sequence
- *            numbers come back in the completion and the SSL object is freed
- *   after:   tls_record.c opens, tls_seal.c seals; suites are a vtable over IPsec-MB (tls_aead.c); raw keys lie in the
- *            flow's state (160 B; with 256-bit keys or SHA-384 64 B more), expanded GCM keys in a per-core cache
- *            (tls_keycache.c)
- *   or:      a suite that IPsec-MB does not carry (CBC, CCM; only if configured) stays with libssl: its records go
- *            through the engine, and the connection keeps its place among the SSL objects
+ *            (1.2); a server's write sequence number is learned by opening libssl's own last output records, a client's
+ *            is 0 in 1.3, as its Finished goes out under handshake keys; keys and sequence numbers come back in the
+ *            completion and the SSL object is freed
+ *   tickets: a client of 1.3 gets its NewSessionTickets afterwards (tls_ticket.c), and only libssl can make sessions of
+ *            them. So its SSL object lingers (tls_linger.c), until the first application record or for a second:
+ * records with tickets go to it too, as they came. In 1.2 the session is there with the end of the handshake after:
+ * tls_record.c opens, tls_seal.c seals; suites are a vtable over IPsec-MB (tls_aead.c); raw keys lie in the flow's
+ * state (160 B; with 256-bit keys or SHA-384 64 B more), expanded GCM keys in a per-core cache (tls_keycache.c) or: a
+ * suite that IPsec-MB does not carry (CBC, CCM; only if configured) stays with libssl: its records go through the
+ * engine, and the connection keeps its place among the SSL objects
  *
  * RFC 8446 (TLS 1.3; 5.1 records, 5.5 limits, 4.6.3 KeyUpdate, 6.1 close_notify), RFC 5246 and 5288, 7905 (TLS 1.2
  * AEAD), RFC 8448 test vectors.
@@ -21,9 +28,11 @@
  * place (header and tag trimmed off), the others into fresh mbufs. No plaintext of a record is released before its tag
  * is verified.
  *
- * Memory: state objects from POOL_SECRET pools; no SSL object before the first full record has arrived; ropes only
- * while data waits. Limits: record <= 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning
- * alerts, 32 KeyUpdates in a row; a KeyUpdate must fill a record of its own; renegotiation refused.
+ * Memory: state objects from POOL_SECRET pools; a server's SSL object not before the first full record has arrived; a
+ * client some 350 bytes more until its session is taken or given up; ropes only while data waits. Limits: record <=
+ * 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32 KeyUpdates or tickets in a
+ * row; a KeyUpdate must fill a record of its own or follow tickets; a ticket
+ * <= 16,384 bytes, in however many records; renegotiation refused.
  *
  * Threading: a tls_core belongs to one worker. struct tls_ctx is immutable and may be shared. */
 #ifndef WEIR_TLS_H
@@ -38,7 +47,7 @@ typedef uint32_t tls_id; /* 0: none */
 #define TLS_RECORD_MAX        16384u /* plaintext bytes */
 #define TLS_WIRE_OVERHEAD_MAX 64u    /* header, explicit nonce, tag, type: at most */
 
-/* --- contexts: certificate and policy of a listener; made by control, used by workers --- */
+/* --- contexts: certificate and policy of a listener, or how to meet servers; made by control, used by workers --- */
 struct tls_ctx;
 struct tls_ctx_config {
     const char *name;
@@ -50,7 +59,19 @@ struct tls_ctx_config {
 };
 /* NULL on failure; then `error` (NUL-terminated) says what is wrong with which file and what to do. */
 struct tls_ctx *tls_ctx_new(const struct tls_ctx_config *config, char *error, size_t error_bytes);
-/* Seconds until its certificate expires; negative: it has. */
+/* How a client meets its servers. */
+struct tls_client_ctx_config {
+    const char *name;
+    bool verify_off;              /* any server will do; else its chain and name must be right */
+    const char *ca_file;          /* PEM, whom to trust; NULL: the system's list */
+    const char *certificate_file; /* own PEM chain and key, for servers that ask; NULL: none */
+    const char *key_file;
+    uint16_t min_version; /* these as above */
+    const char *ciphers;
+    const char *ciphersuites;
+};
+struct tls_ctx *tls_client_ctx_new(const struct tls_client_ctx_config *config, char *error, size_t error_bytes);
+/* Seconds until its certificate expires; negative: it has; INT64_MAX: it has none. */
 int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx);
 void tls_ctx_ref(struct tls_ctx *ctx); /* atomic */
 void tls_ctx_unref(struct tls_ctx *ctx);
@@ -134,14 +155,36 @@ int tls_core_attach(struct tls_core *core, struct tls_engine *engine, bool run_i
 uint32_t tls_engine_run(struct tls_engine *engine, uint32_t max);
 
 /* One call a turn: run the inline engine for at most `max_inline` messages, take completions. `news` gets the `user`
- * values of connections that tls_input should be called for again (at most max). Returns how many. */
+ * values of connections that tls_input should be called for again, and of clients that have a session to take (at most
+ * max). Returns how many. */
 uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, uint32_t max);
 
-/* A connection in server role. `user`: the owner's number, given back by tls_poll. Returns its id, or 0 (pool empty).
+/* A connection in server role. `user`: the owner's number, given back by tls_poll. Returns its id, or 0 (pool empty, or
+ * a context for clients).
  * Takes a reference on ctx while the handshake runs. */
 tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user);
 /* Zero the keys and free; cancels a handshake under way. */
 void tls_conn_free(struct tls_core *core, tls_id id);
+
+/* --- clients --- */
+#define TLS_NAME_MAX 253u                  /* of a server */
+typedef struct ssl_session_st tls_session; /* what a later handshake resumes; immutable, opaque, reference-counted */
+tls_session *tls_session_ref(tls_session *session); /* atomic; returns it */
+void tls_session_unref(tls_session *session);       /* NULL is allowed */
+
+/* A connection in client role, to a server of that DNS name or IP address: it is sent (names only), and verified unless
+ * the context is not to. NULL is allowed for a context that does not verify. `session`, or NULL: resume it if it was
+ * made under the same context and name, else it is ignored; the connection takes a reference of its own. Call tls_input
+ * at once and with no bytes: it says TLS_BUSY, and when tls_poll names the connection gives the ClientHello. Returns
+ * its id, or 0 (pool empty, name too long or missing, a context for listeners). */
+tls_id tls_client_new(struct tls_core *core, struct tls_ctx *ctx, const char *server_name, tls_session *session,
+                      uint32_t user);
+/* The session made last, or NULL: none since. The reference is the caller's. tls_poll names the connection when one may
+ * be had; until it is taken, and while more may come, the client keeps some memory. */
+tls_session *tls_client_session_take(struct tls_core *core, tls_id id);
+/* Let SSL objects go that have lingered for tickets for a second, at most `max` of them. Once a turn, or at least every
+ * 100 ms: the time told last is what new ones count from. */
+void tls_client_sweep(struct tls_core *core, uint64_t now_us, uint32_t max);
 
 /* --- what a handshake made elsewhere agreed on (TLS 1.3): the record layer takes over from there --- */
 struct tls_agreed {
@@ -199,7 +242,7 @@ struct tls_info {
 };
 void tls_conn_info(const struct tls_core *core, tls_id id, struct tls_info *info);
 
-/* Bytes of a connection's state after the handshake: 160 or 224. */
+/* Bytes of a connection's state after the handshake: 160 or 224, and what a client keeps. */
 uint32_t tls_conn_bytes(const struct tls_core *core, tls_id id);
 const struct tls_stats *tls_core_stats(const struct tls_core *core);
 

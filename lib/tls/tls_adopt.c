@@ -24,6 +24,6 @@ tls_id tls_conn_adopt(struct tls_core *core, const struct tls_agreed *agreed, ui
         tls_conn_free(core, id);
         return 0;
     }
-    tls_conn_get(core, id)->client = agreed->client;
+    tls_conn_get(core, id)->is_client = agreed->client;
     return id;
 }

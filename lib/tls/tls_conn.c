@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A connection's phases and what each does with the next record:
  *
- *   NEW         no whole record yet, or no place free     tls_step_new        (tls_handshake.c)
+ *   NEW         no whole record yet (server), or no place   tls_step_new        (tls_handshake.c)
  *   HANDSHAKE   records go to the engine one by one       tls_step_handshake  (tls_handshake.c)
  *   OPEN        our keys                                  step_open           (here)
  *   LIBSSL      libssl's keys                             tls_step_libssl     (tls_handshake.c)
  *   DEAD        dropped; says why again                   step_dead           (here)
  */
-#include "tls_int.h"
+#include "tls_msg.h"
 
 tls_id tls_conn_alloc(struct tls_core *core, uint32_t user) {
     tls_id id = pool_alloc(&core->conns);
@@ -16,14 +16,13 @@ tls_id tls_conn_alloc(struct tls_core *core, uint32_t user) {
         return 0;
     core->alive[id / 64] |= 1ull << id % 64;
     struct tls_conn *c = tls_conn_get(core, id);
-    c->generation = ++core->generation;
     c->user = user;
     core->stats.conns = core->conns.used;
     return id;
 }
 
 tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user) {
-    tls_id id = tls_conn_alloc(core, user);
+    tls_id id = ctx->client ? 0 : tls_conn_alloc(core, user);
 
     if (id == 0)
         return 0;
@@ -40,6 +39,7 @@ static void conn_release(struct tls_core *core, struct tls_conn *c, tls_id id) {
     } else if (c->phase != TLS_PHASE_DEAD) {
         tls_handshake_leave(core, c, id);
     }
+    tls_client_leave(core, c);
     c->phase = TLS_PHASE_DEAD;
 }
 
@@ -122,17 +122,22 @@ static int handshake_in(struct tls_turn *t, struct rope *content) {
     struct tls_conn *c = t->c;
     uint8_t body[KEY_UPDATE_BYTES + 1]; /* the parser sees one byte too many of what is longer */
 
-    if (c->client && tls_conn_suite(c)->version == TLS_V13) {
+    if (c->is_client && tls_conn_suite(c)->version == TLS_V13) {
         int rc = tls_tickets_take(t, content);
-        if (rc < 0 || content->len_bytes == 0)
-            return rc < 0 ? rc : TLS_STEP_AGAIN;
+        if (rc < 0)
+            return rc;
+        if (content->len_bytes == 0) {
+            tls_linger_feed(t->core, c);
+            return TLS_STEP_AGAIN;
+        }
     }
+    tls_linger_end(t->core, c);
     struct span s = span_of(body, rope_copy(content, 0, body, sizeof(body)));
     uint8_t type = span_u8(&s);
     uint32_t length = span_u24(&s);
     uint8_t request = span_u8(&s);
 
-    if (type == (c->client ? HELLO_REQUEST : CLIENT_HELLO))
+    if (type == (c->is_client ? HELLO_REQUEST : CLIENT_HELLO))
         return -TLS_DROP_RENEGOTIATION;
     if (tls_conn_suite(c)->version != TLS_V13 || type != KEY_UPDATE)
         return -TLS_DROP_UNEXPECTED_HANDSHAKE;
@@ -156,6 +161,8 @@ static int content_in(struct tls_turn *t, uint8_t type, struct rope *content) {
 
     if (n > tls_conn_record_max(t->c))
         return -TLS_DROP_RECORD_OVERFLOW;
+    if (WEIR_UNLIKELY(t->c->lingers) && type != TLS_CT_HANDSHAKE)
+        tls_linger_end(t->core, t->c);
     if (type == TLS_CT_DATA)
         return data_in(t, content);
     if (n == 0)
@@ -220,6 +227,8 @@ static int step_open(struct tls_turn *t) {
     t->spent_bytes += f.body_bytes;
     if ((rc = frame_check(c, &f)) < 0 || (rc = read_limit_check(t)) < 0)
         return rc;
+    if (WEIR_UNLIKELY(c->lingers))
+        tls_linger_note(t->core, c, t->wire_in, TLS_HEADER_BYTES + f.body_bytes);
     rc = tls_record_open(t->core, c, t->id, &f, t->wire_in, &content);
     if (rc == TLS_NO_MBUF) {
         t->core->stats.no_mbuf++;
@@ -273,5 +282,6 @@ bool tls_established(const struct tls_core *core, tls_id id) {
 uint32_t tls_conn_bytes(const struct tls_core *core, tls_id id) {
     const struct tls_conn *c = tls_conn_get(core, id);
 
-    return TLS_CONN_BYTES + (c->phase == TLS_PHASE_OPEN && c->ext ? TLS_EXT_BYTES : 0);
+    return TLS_CONN_BYTES + (c->phase == TLS_PHASE_OPEN && c->ext ? TLS_EXT_BYTES : 0) +
+           (c->client ? (uint32_t)sizeof(struct tls_client) : 0);
 }

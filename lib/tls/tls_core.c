@@ -27,6 +27,7 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
     if (pool_init(&core->conns, "tls_conn", sizeof(struct tls_conn), config->max_conns, POOL_SECRET) < 0 ||
         pool_init(&core->exts, "tls_ext", sizeof(struct tls_ext), config->max_conns, POOL_SECRET) < 0 ||
         pool_init(&core->places, "tls_handshake", sizeof(struct tls_msg), max_handshakes, POOL_SECRET) < 0 ||
+        pool_init(&core->clients, "tls_client", sizeof(struct tls_client), config->max_conns, 0) < 0 ||
         pool_init(&core->tickets, "tls_ticket", sizeof(struct rope), TLS_TICKETS_PARTIAL, 0) < 0)
         goto fail;
     core->mgr = alloc_mb_mgr(0);
@@ -71,6 +72,7 @@ void tls_core_fini(struct tls_core *core) {
     if (core->mgr)
         free_mb_mgr(core->mgr);
     pool_fini(&core->tickets);
+    pool_fini(&core->clients);
     pool_fini(&core->places);
     pool_fini(&core->exts);
     pool_fini(&core->conns);

@@ -23,14 +23,17 @@ struct tls_core {
     struct IMB_MGR *mgr;
     struct tls_keycache *cache; /* expanded GCM keys */
     struct tls_kdf *kdf;        /* for KeyUpdate */
+    struct pool clients;        /* struct tls_client: what clients have beside */
     struct pool tickets;        /* struct rope: NewSessionTickets that came in part */
     void (*ticket)(void *ctx, uint32_t user, const uint8_t *message, uint32_t n); /* struct tls_config says what for */
     void *ticket_ctx;
     struct rte_mempool *pool;
     uint32_t mbuf_room;     /* payload bytes of a fresh mbuf of `pool` */
-    uint32_t generation;    /* of the connection made last; tells messages of a freed one from its successor's */
     uint32_t waiting_first; /* connections that wait for a place, first come first served */
     uint32_t waiting_last;
+    tls_id lingering_first; /* clients whose SSL objects wait for tickets, the oldest first */
+    tls_id lingering_last;
+    uint64_t swept_us;         /* the time as tls_client_sweep was told last */
     uint64_t gcm_record_limit; /* records under one GCM key (RFC 8446 section 5.5) */
     uint64_t *alive;           /* a bit a connection: which ids are in use */
     uint32_t max_places;       /* this core's share of the engine's SSL objects */

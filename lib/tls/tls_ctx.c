@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Contexts: certificate, key and policy of a listener, as an SSL_CTX. */
+/* Contexts: certificate, key and policy of a listener, as an SSL_CTX; and what clients' have in common with it. */
 #include "tls_msg.h"
 
 #include <openssl/err.h>
@@ -18,9 +18,10 @@ static uint8_t hex_digit(char c) {
 /* Lines of the NSS key log, "LABEL client_random secret" in hex: how libssl tells the application secrets of TLS 1.3.
  * They go to the message that owns the SSL object and nowhere else. */
 static void keylog(const SSL *ssl, const char *line) {
-    static const char *const labels[2] = {
-        [TLS_READ] = "CLIENT_TRAFFIC_SECRET_0 ",
-        [TLS_WRITE] = "SERVER_TRAFFIC_SECRET_0 ",
+    static const char *const clients = "CLIENT_TRAFFIC_SECRET_0 ", *const servers = "SERVER_TRAFFIC_SECRET_0 ";
+    const char *const labels[2] = {
+        [TLS_READ] = SSL_is_server(ssl) ? clients : servers,
+        [TLS_WRITE] = SSL_is_server(ssl) ? servers : clients,
     };
     struct tls_msg *msg = SSL_get_app_data(ssl);
 
@@ -46,51 +47,55 @@ static int no_passphrase(char *buffer, int bytes, int writing, void *user) {
     return -1;
 }
 
-/* Why the last call failed; an error of the file system rather than what followed from it. */
-static const char *reason(void) {
+/* An error of the file system rather than what followed from it. */
+const char *tls_ctx_reason(void) {
     unsigned long first = ERR_peek_error();
     const char *text = ERR_SYSTEM_ERROR(first) ? strerror(ERR_GET_REASON(first)) : ERR_reason_error_string(first);
 
     return text ? text : "unknown reason";
 }
 
-static bool load_files(SSL_CTX *ssl, const struct tls_ctx_config *config, char *error, size_t error_bytes) {
+bool tls_ctx_load_pair(SSL_CTX *ssl, const char *certificate_file, const char *key_file, char *error,
+                       size_t error_bytes) {
     bool encrypted = false;
 
     SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
     SSL_CTX_set_default_passwd_cb_userdata(ssl, &encrypted);
-    if (SSL_CTX_use_certificate_chain_file(ssl, config->certificate_file) != 1) {
+    if (SSL_CTX_use_certificate_chain_file(ssl, certificate_file) != 1) {
         snprintf(error, error_bytes, "certificate %s: %s; it must be a readable PEM file, own certificate first",
-                 config->certificate_file, reason());
+                 certificate_file, tls_ctx_reason());
         return false;
     }
     ERR_clear_error();
-    if (SSL_CTX_use_PrivateKey_file(ssl, config->key_file, SSL_FILETYPE_PEM) != 1) {
+    if (SSL_CTX_use_PrivateKey_file(ssl, key_file, SSL_FILETYPE_PEM) != 1) {
         if (encrypted)
             snprintf(error, error_bytes, "key %s: encrypted; store it without a passphrase, readable by weir alone",
-                     config->key_file);
+                     key_file);
         else if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH)
-            snprintf(error, error_bytes, "key %s does not belong to certificate %s; give a matching pair",
-                     config->key_file, config->certificate_file);
+            snprintf(error, error_bytes, "key %s does not belong to certificate %s; give a matching pair", key_file,
+                     certificate_file);
         else
-            snprintf(error, error_bytes, "key %s: %s; it must be a readable PEM file with one private key",
-                     config->key_file, reason());
+            snprintf(error, error_bytes, "key %s: %s; it must be a readable PEM file with one private key", key_file,
+                     tls_ctx_reason());
         return false;
     }
     SSL_CTX_set_default_passwd_cb_userdata(ssl, NULL);
     if (SSL_CTX_check_private_key(ssl) != 1) {
-        snprintf(error, error_bytes, "key %s does not belong to certificate %s; give a matching pair", config->key_file,
-                 config->certificate_file);
+        snprintf(error, error_bytes, "key %s does not belong to certificate %s; give a matching pair", key_file,
+                 certificate_file);
         return false;
     }
     return true;
 }
 
-static bool set_policy(SSL_CTX *ssl, const struct tls_ctx_config *config, char *error, size_t error_bytes) {
-    const char *ciphers = config->ciphers ? config->ciphers : DEFAULT_CIPHERS;
-    const char *suites = config->ciphersuites ? config->ciphersuites : DEFAULT_CIPHERSUITES;
-    uint16_t min_version = config->min_version ? config->min_version : TLS_V12;
-
+bool tls_ctx_set_policy(SSL_CTX *ssl, uint16_t min_version, const char *ciphers, const char *suites, char *error,
+                        size_t error_bytes) {
+    if (ciphers == NULL)
+        ciphers = DEFAULT_CIPHERS;
+    if (suites == NULL)
+        suites = DEFAULT_CIPHERSUITES;
+    if (min_version == 0)
+        min_version = TLS_V12;
     if (min_version != TLS_V12 && min_version != TLS_V13) {
         snprintf(error, error_bytes, "min_version 0x%04x: only TLS 1.2 (0x0303) and 1.3 (0x0304) are spoken",
                  min_version);
@@ -108,33 +113,45 @@ static bool set_policy(SSL_CTX *ssl, const struct tls_ctx_config *config, char *
     SSL_CTX_set_min_proto_version(ssl, min_version);
     SSL_CTX_set_max_proto_version(ssl, TLS_V13);
     SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF); /* tickets carry the sessions */
-    SSL_CTX_set_max_early_data(ssl, 0);
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_keylog_callback(ssl, keylog);
+    return true;
+}
+
+static void set_tickets(SSL_CTX *ssl, const struct tls_ctx_config *config) {
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF); /* tickets carry the sessions */
+    SSL_CTX_set_max_early_data(ssl, 0);
     /* A ticket is for the listener that sealed it. */
     size_t name_bytes = config->name ? strlen(config->name) : 0;
     SSL_CTX_set_session_id_context(
         ssl, (const unsigned char *)config->name,
         (unsigned)(name_bytes < SSL_MAX_SID_CTX_LENGTH ? name_bytes : SSL_MAX_SID_CTX_LENGTH));
-    return true;
+}
+
+struct tls_ctx *tls_ctx_wrap(SSL_CTX *ssl) {
+    struct tls_ctx *ctx = calloc(1, sizeof(*ctx));
+
+    if (ctx == NULL)
+        return NULL;
+    ctx->ssl = ssl;
+    atomic_init(&ctx->references, 1);
+    return ctx;
 }
 
 struct tls_ctx *tls_ctx_new(const struct tls_ctx_config *config, char *error, size_t error_bytes) {
-    struct tls_ctx *ctx = calloc(1, sizeof(*ctx));
-    SSL_CTX *ssl = ctx ? SSL_CTX_new(TLS_server_method()) : NULL;
+    SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
+    struct tls_ctx *ctx = NULL;
 
     ERR_clear_error();
-    if (ssl == NULL)
-        snprintf(error, error_bytes, "out of memory");
-    if (ssl == NULL || !load_files(ssl, config, error, error_bytes) || !set_policy(ssl, config, error, error_bytes)) {
-        ERR_clear_error();
-        SSL_CTX_free(ssl);
-        free(ctx);
-        return NULL;
+    snprintf(error, error_bytes, "out of memory");
+    if (ssl && tls_ctx_load_pair(ssl, config->certificate_file, config->key_file, error, error_bytes) &&
+        tls_ctx_set_policy(ssl, config->min_version, config->ciphers, config->ciphersuites, error, error_bytes)) {
+        set_tickets(ssl, config);
+        ctx = tls_ctx_wrap(ssl);
     }
-    ctx->ssl = ssl;
-    atomic_init(&ctx->references, 1);
+    ERR_clear_error();
+    if (ctx == NULL)
+        SSL_CTX_free(ssl);
     return ctx;
 }
 
@@ -142,6 +159,8 @@ int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx) {
     int days = 0, seconds = 0;
     const X509 *certificate = SSL_CTX_get0_certificate(ctx->ssl);
 
+    if (certificate == NULL)
+        return INT64_MAX;
     ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate));
     return (int64_t)days * 86400 + seconds;
 }
@@ -168,7 +187,12 @@ SSL *tls_ctx_ssl_new(struct tls_ctx *ctx, struct tls_msg *msg) {
         return NULL;
     }
     SSL_set_bio(ssl, in, out);
-    SSL_set_accept_state(ssl);
     SSL_set_app_data(ssl, msg);
+    if (!ctx->client) {
+        SSL_set_accept_state(ssl);
+    } else if (!tls_client_ssl_set(ssl, msg)) {
+        SSL_free(ssl);
+        return NULL;
+    }
     return ssl;
 }

@@ -157,9 +157,11 @@ static bool output_take(struct tls_msg *msg) {
 }
 
 /* Why libssl gave up, in our words. */
-static enum tls_drop failure(void) {
+static enum tls_drop failure(const SSL *ssl) {
     int reason = ERR_GET_REASON(ERR_peek_error());
 
+    if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED) /* behind what led to it */
+        return tls_client_verify_drop(ssl);
     if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
         return TLS_DROP_HS_PEER_ALERT;
     switch (reason) {
@@ -199,7 +201,9 @@ static void complete(struct tls_engine *engine, struct tls_msg *msg) {
         msg_drop(msg, drop);
         return;
     }
-    if (ours)
+    if (ours && !SSL_is_server(msg->ssl) && msg->version == TLS_V13)
+        explicit_bzero(msg->secret, sizeof(msg->secret)); /* the SSL object lingers for tickets */
+    else if (ours)
         ssl_end(msg);
     msg->result = ours ? TLS_RES_OPEN : TLS_RES_LIBSSL;
 }
@@ -224,7 +228,7 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
         complete(engine, msg);
         return;
     }
-    enum tls_drop drop = error == SSL_ERROR_WANT_READ ? TLS_DROP_NONE : failure();
+    enum tls_drop drop = error == SSL_ERROR_WANT_READ ? TLS_DROP_NONE : failure(msg->ssl);
     if (!output_take(msg)) /* in failure: the alert */
         drop = TLS_DROP_NO_MEMORY;
     if (drop == TLS_DROP_NONE)
@@ -275,6 +279,22 @@ static void plain_out(struct tls_engine *engine, struct tls_msg *msg) {
     ERR_clear_error();
 }
 
+/* Records with NewSessionTickets for an SSL object that lingers: it tells by new_session. */
+static void tickets_in(struct tls_engine *engine, struct tls_msg *msg) {
+    bool fed = feed(msg);
+    int n;
+
+    ERR_clear_error();
+    do {
+        n = fed ? SSL_read(msg->ssl, engine->scratch, TLS_RECORD_MAX) : 0;
+    } while (n > 0);
+    (void)BIO_reset(SSL_get_wbio(msg->ssl)); /* nothing of it may be sent any more */
+    msg->result = TLS_RES_OPEN;
+    if (!fed || SSL_get_error(msg->ssl, n) != SSL_ERROR_WANT_READ)
+        msg_drop(msg, TLS_DROP_LIBSSL);
+    ERR_clear_error();
+}
+
 static void close_out(struct tls_msg *msg) {
     (void)SSL_shutdown(msg->ssl);
     msg->result = TLS_RES_LIBSSL;
@@ -293,6 +313,8 @@ void tls_engine_serve(struct tls_engine *engine, struct tls_msg *msg) {
         plain_out(engine, msg);
     else if (msg->request == TLS_REQ_CLOSE)
         close_out(msg);
+    else if (msg->request == TLS_REQ_TICKET)
+        tickets_in(engine, msg);
     else if (msg->result == TLS_RES_LIBSSL || msg->result == TLS_RES_CLOSED)
         record_in(engine, msg);
     else

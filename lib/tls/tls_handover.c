@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* From libssl's record layer to ours. TLS 1.3: the application secrets of the keylog callback; the write sequence
- * number is how many of libssl's last records open with the key (session tickets). TLS 1.2: master secret and randoms
- * give the key block, both Finished used sequence number 0, and with GCM the explicit nonce goes on from that of ours.
- * Either way the keys are proven on what libssl sent itself, before anything is sealed with them. */
+/* From libssl's record layer to ours. TLS 1.3: the application secrets of the keylog callback; a server's write
+ * sequence number is how many of libssl's last records open with the key (session tickets). TLS 1.2: master secret and
+ * randoms give the key block, both Finished used sequence number 0, and with GCM the explicit nonce goes on from that
+ * of ours. Either way the keys are proven on what libssl sent itself, before anything is sealed with them; but for a
+ * client of 1.3, whose Finished goes out under other keys. */
 #include "tls_msg.h"
 
 #include <openssl/ssl.h>
@@ -68,6 +69,8 @@ static bool handover13(struct tls_engine *engine, struct tls_msg *msg, const str
         if (tls_keys_from_secret(engine->kdf, s, &msg->keys[dir]) < 0)
             return false;
     }
+    if (!SSL_is_server(msg->ssl)) /* libssl has sent nothing with these keys, and was fed nothing of the server's */
+        return true;
     while (record_next(&last, &type, &body, &whole)) {
         if (type != TLS_CT_DATA || !own_record_opens(engine, s, out, whole, (uint32_t)(body.end - whole)))
             return false;
@@ -84,6 +87,12 @@ static bool handover12(struct tls_engine *engine, struct tls_msg *msg, const str
     SSL_get_server_random(msg->ssl, server_random, sizeof(server_random));
     int rc = tls_keys_from_master(engine->kdf, s, master, (uint32_t)n, client_random, server_random, msg->keys);
     explicit_bzero(master, sizeof(master));
+    if (!SSL_is_server(msg->ssl)) { /* the client's come first in the key block */
+        struct tls_dir_keys client = msg->keys[TLS_READ];
+        msg->keys[TLS_READ] = msg->keys[TLS_WRITE];
+        msg->keys[TLS_WRITE] = client;
+        explicit_bzero(&client, sizeof(client));
+    }
     if (rc < 0 || msg->encrypted_sent != 1 || msg->finished_bytes < TLS_HEADER_BYTES + s->explicit_bytes)
         return false;
 

@@ -18,40 +18,42 @@ static void place_recycle(struct tls_core *core, struct tls_msg *msg) {
     rope_clear(&msg->plain);
     if (msg->ctx)
         tls_ctx_unref(msg->ctx);
+    tls_session_unref(msg->offer);
+    tls_session_unref(msg->session);
     pool_free(&core->places, pool_index(&core->places, msg));
     core->stats.ssl_objects = core->places.used;
 }
 
-static void msg_post(struct tls_core *core, struct tls_msg *msg) {
+void tls_msg_post(struct tls_core *core, struct tls_msg *msg) {
     int rc = rte_ring_sp_enqueue(core->requests, msg);
 
     assert(rc == 0); /* the ring has room for all places */
     (void)rc;
 }
 
-static void msg_cancel(struct tls_msg *msg) {
-    __atomic_store_n(&msg->cancelled, true, __ATOMIC_RELAXED);
-}
-
-/* A message at home whose connection needs it no more. */
-static void msg_dismiss(struct tls_core *core, struct tls_msg *msg) {
+void tls_msg_dismiss(struct tls_core *core, struct tls_msg *msg) {
     if (msg->ssl == NULL) {
         place_recycle(core, msg);
         return;
     }
-    msg_cancel(msg);
-    msg_post(core, msg);
+    tls_msg_cancel(msg);
+    tls_msg_post(core, msg);
 }
 
 static void place_take(struct tls_core *core, struct tls_conn *c, tls_id id) {
     struct tls_msg *msg = msg_of(core, c);
 
     msg->conn = id;
-    msg->generation = c->generation;
     msg->pool = core->pool;
     msg->ctx = c->hs.ctx; /* the reference moves along */
     c->hs.ctx = NULL;
     c->phase = TLS_PHASE_HANDSHAKE;
+    if (c->is_client) {
+        struct tls_client *cl = tls_client_of(core, c);
+        memcpy(msg->server_name, cl->server_name, sizeof(msg->server_name));
+        msg->offer = cl->offer;
+        cl->offer = NULL;
+    }
     core->stats.handshakes_started++;
 }
 
@@ -100,9 +102,9 @@ void tls_handshake_leave(struct tls_core *core, struct tls_conn *c, tls_id id) {
     if (c->place == POOL_NONE)
         return;
     if (c->flags & TLS_F_IN_FLIGHT)
-        msg_cancel(msg_of(core, c)); /* it comes home to no connection and is dismissed then */
+        tls_msg_cancel(msg_of(core, c)); /* it comes home to no connection and is dismissed then */
     else
-        msg_dismiss(core, msg_of(core, c));
+        tls_msg_dismiss(core, msg_of(core, c));
     c->place = POOL_NONE;
 }
 
@@ -120,7 +122,7 @@ static bool request(struct tls_core *core, struct tls_conn *c, enum tls_request 
         return true;
     }
     c->flags |= TLS_F_IN_FLIGHT;
-    msg_post(core, msg);
+    tls_msg_post(core, msg);
     return false;
 }
 
@@ -159,18 +161,23 @@ static void output_take(struct tls_turn *t, struct tls_msg *msg) {
     msg->unread = false;
 }
 
-/* The keys are ours: unpack them and let the place go. */
+/* The keys are ours: unpack them, and let the place go or linger. */
 static int keys_take(struct tls_turn *t, struct tls_msg *msg) {
     if (tls_conn_open(t->core, t->c, msg->suite, msg->keys) < 0)
         return -TLS_DROP_NO_MEMORY;
     t->c->fragment_code = msg->fragment_code & 7;
-    msg_dismiss(t->core, msg);
+    if (msg->ssl)
+        tls_linger_begin(t->core, t->c, t->id, msg);
+    else
+        tls_msg_dismiss(t->core, msg);
+    tls_client_tidy(t->core, t->c);
     return TLS_STEP_AGAIN;
 }
 
 static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
     bool resumed = msg->resumed;
 
+    tls_client_session_keep(t->core, t->c, msg);
     if (msg->result == TLS_RES_OPEN) {
         int rc = keys_take(t, msg);
         if (rc < 0)
@@ -187,28 +194,38 @@ static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
     return TLS_STEP_AGAIN;
 }
 
+/* A server waits for the first record before it spends an SSL object. Nothing but a ClientHello can come first. */
+static int first_record_check(const struct tls_turn *t) {
+    struct tls_frame f;
+    int rc = tls_frame_peek(t->wire_in, TLS_RECORD_WIRE_MAX, &f);
+
+    if (rc < 0)
+        return rc;
+    if (t->wire_in->len_bytes >= TLS_HEADER_BYTES && f.type != TLS_CT_HANDSHAKE)
+        return -TLS_DROP_BAD_TYPE;
+    return rc == 0 ? TLS_STEP_STOP : TLS_STEP_AGAIN;
+}
+
 int tls_step_new(struct tls_turn *t) {
     struct tls_core *core = t->core;
     struct tls_conn *c = t->c;
-    struct tls_frame f;
+    int rc = c->is_client ? TLS_STEP_AGAIN : first_record_check(t);
 
-    int rc = tls_frame_peek(t->wire_in, TLS_RECORD_WIRE_MAX, &f);
-    if (rc < 0)
+    if (rc != TLS_STEP_AGAIN)
         return rc;
-    /* Nothing but a ClientHello can come first; anything else is not worth an SSL object. */
-    if (t->wire_in->len_bytes >= TLS_HEADER_BYTES && f.type != TLS_CT_HANDSHAKE)
-        return -TLS_DROP_BAD_TYPE;
-    if (rc == 0)
-        return TLS_STEP_STOP;
     if (c->place == POOL_NONE && core->waiting_first == 0)
         c->place = place_get(core);
     if (c->place == POOL_NONE) {
-        if (!(c->flags & TLS_F_WAITING))
+        if (!(c->flags & TLS_F_WAITING)) {
             waiting_join(core, c, t->id);
+            tls_linger_yield(core);
+        }
         t->verdict |= TLS_BUSY;
         return TLS_STEP_STOP;
     }
     place_take(core, c, t->id);
+    if (c->is_client)
+        request(core, c, TLS_REQ_HELLO);
     return TLS_STEP_AGAIN;
 }
 
@@ -243,6 +260,7 @@ int tls_step_libssl(struct tls_turn *t) {
     struct tls_msg *msg = msg_of(t->core, c);
     if (msg->unread) {
         output_take(t, msg);
+        tls_client_session_keep(t->core, c, msg);
         if (msg->result == TLS_RES_DROPPED)
             return -(int)msg->drop;
         if (msg->result == TLS_RES_CLOSED && !(c->flags & TLS_F_READ_CLOSED)) {
@@ -320,12 +338,33 @@ int tls_libssl_close(struct tls_core *core, struct tls_conn *c, struct rope *wir
 
 /* --- once a turn --- */
 
-/* The connection a message belongs to; NULL: gone. */
+/* The connection a message belongs to; NULL: gone. A successor with the same id has another place, or none. */
 static struct tls_conn *conn_of(struct tls_core *core, const struct tls_msg *msg) {
+    uint32_t place = pool_index(&core->places, msg);
+
     if (!tls_conn_alive(core, msg->conn))
         return NULL;
     struct tls_conn *c = tls_conn_get(core, msg->conn);
-    return c->generation == msg->generation && c->phase != TLS_PHASE_DEAD ? c : NULL;
+    if (c->phase == TLS_PHASE_HANDSHAKE || c->phase == TLS_PHASE_LIBSSL)
+        return c->place == place ? c : NULL;
+    if (c->phase == TLS_PHASE_OPEN && c->client != POOL_NONE)
+        return tls_client_of(core, c)->place == place ? c : NULL;
+    return NULL;
+}
+
+/* The engine is done with a message. Returns whether the owner of its connection should be told. */
+static bool msg_home(struct tls_core *core, struct tls_msg *msg) {
+    struct tls_conn *c = conn_of(core, msg);
+
+    if (c == NULL) {
+        tls_msg_dismiss(core, msg);
+        return false;
+    }
+    if (c->phase == TLS_PHASE_OPEN)
+        return tls_linger_home(core, c, msg);
+    c->flags &= (uint8_t)~TLS_F_IN_FLIGHT;
+    msg->unread = true;
+    return true;
 }
 
 uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, uint32_t max) {
@@ -338,14 +377,9 @@ uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, ui
         tls_engine_run(core->engine, max_inline);
     while (n < max && rte_ring_sc_dequeue(core->completions, &object) == 0) {
         struct tls_msg *msg = object;
-        struct tls_conn *c = conn_of(core, msg);
-        if (c == NULL) {
-            msg_dismiss(core, msg);
-            continue;
-        }
-        c->flags &= (uint8_t)~TLS_F_IN_FLIGHT;
-        msg->unread = true;
-        news[n++] = c->user;
+        tls_id id = msg->conn;
+        if (msg_home(core, msg))
+            news[n++] = tls_conn_get(core, id)->user;
     }
     while (n < max && core->waiting_first) {
         uint32_t place = place_get(core);

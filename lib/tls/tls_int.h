@@ -132,8 +132,8 @@ struct tls_hs_state { /* a connection before it has keys */
 
 /* With a cached expanded key a record touches the first line alone. */
 struct tls_conn {
-    uint32_t generation;
     uint32_t user;
+    uint32_t client; /* index in core->clients, 0: none, or none any more */
     union {
         uint32_t place; /* HANDSHAKE, LIBSSL: index in core->places, 0: none */
         uint32_t ext;   /* OPEN: index in core->exts, 0: none */
@@ -148,7 +148,8 @@ struct tls_conn {
     };
     uint8_t empty_run, warning_run, update_run;
     uint8_t fragment_code : 3; /* max_fragment_length as negotiated (RFC 6066 section 4); 0: TLS_RECORD_MAX */
-    uint8_t client : 1;        /* our side's role */
+    uint8_t is_client : 1;     /* our side's role */
+    uint8_t lingers : 1;       /* OPEN: its SSL object waits for tickets (tls_linger.c) */
     uint64_t seq[2];
     uint8_t iv[2][TLS_NONCE_BYTES];
     uint8_t key[TLS_KEY_MAX]; /* 128-bit keys: both; else the read key, and the write key in the ext */
@@ -197,6 +198,37 @@ struct tls_turn { /* arguments of one tls_input */
 };
 /* A zeroed connection in phase NEW, without a context. Returns its id, or 0 (pool empty). */
 tls_id tls_conn_alloc(struct tls_core *core, uint32_t user);
+
+/* --- tls_client.c --- */
+struct tls_client { /* what a client's connection has beside, until its session is taken or given up */
+    char server_name[TLS_NAME_MAX + 1]; /* "": none */
+    tls_session *offer;                 /* to be resumed; until the handshake begins */
+    tls_session *session;               /* made, and not taken yet */
+    /* OPEN: the SSL object that lingers */
+    uint32_t place; /* index in core->places, 0: none (any more) */
+    bool in_flight; /* it is with the engine */
+    tls_id prev, next;
+    uint64_t since_us;
+    struct rope note;  /* the record just taken, as it came */
+    struct rope queue; /* records with tickets, for when the engine is done with those before */
+};
+static inline struct tls_client *tls_client_of(const struct tls_core *core, const struct tls_conn *c) {
+    return pool_get(&core->clients, c->client);
+}
+/* Give back what is kept for nothing: no session, and none to come. */
+void tls_client_tidy(struct tls_core *core, struct tls_conn *c);
+/* The connection ends. */
+void tls_client_leave(struct tls_core *core, struct tls_conn *c);
+
+/* --- tls_linger.c --- */
+/* Remember the record of n bytes in front of `wire`, before it is decrypted where it lies. */
+void tls_linger_note(struct tls_core *core, struct tls_conn *c, const struct rope *wire, uint32_t n);
+/* It held tickets, whole or in part, and nothing else: libssl shall have it. */
+void tls_linger_feed(struct tls_core *core, struct tls_conn *c);
+/* No more of them; what the engine has is awaited. Nothing happens where nothing lingers. */
+void tls_linger_end(struct tls_core *core, struct tls_conn *c);
+/* Somebody needs a place: the one that lingers longest makes room. */
+void tls_linger_yield(struct tls_core *core);
 
 /* --- tls_ticket.c --- */
 /* Take NewSessionTickets off the front of a handshake record's content; what is left begins with another message.
@@ -334,7 +366,5 @@ int tls_libssl_seal(struct tls_core *core, struct tls_conn *c, struct rope *plai
 int tls_libssl_close(struct tls_core *core, struct tls_conn *c, struct rope *wire);
 /* Leave the list of those that wait, give back or cancel the place, drop the reference on the context. */
 void tls_handshake_leave(struct tls_core *core, struct tls_conn *c, tls_id id);
-/* Hand a message back to its pool, or to the engine where an SSL object must die first. */
-void tls_place_release(struct tls_core *core, uint32_t place);
 
 #endif

@@ -7,8 +7,8 @@
  * fails.
  *
  * The exception is `cancelled`: the worker may set it while the engine holds the message, so that the engine does not
- * work for a connection that is gone. When a message comes home whose connection is gone (its generation differs) and
- * which still has an SSL object, the worker sends it back, cancelled, for the engine to free. */
+ * work for a connection that is gone. When a message comes home whose connection is gone (no connection's place is this
+ * one) and which still has an SSL object, the worker sends it back, cancelled, for the engine to free. */
 #ifndef WEIR_TLS_MSG_H
 #define WEIR_TLS_MSG_H
 
@@ -20,14 +20,16 @@ typedef struct ssl_st SSL;
 typedef struct ssl_ctx_st SSL_CTX;
 
 enum tls_request {
+    TLS_REQ_HELLO,  /* a client begins; there is no `in` */
     TLS_REQ_RECORD, /* `in` is one whole record for libssl */
+    TLS_REQ_TICKET, /* `in` is records with NewSessionTickets for libssl */
     TLS_REQ_SEAL,   /* `in` is plaintext for libssl to send */
     TLS_REQ_CLOSE,  /* send close_notify */
 };
 
 enum tls_result {
     TLS_RES_MORE,    /* the handshake goes on */
-    TLS_RES_OPEN,    /* complete, `keys` are ours to use, the SSL object is gone */
+    TLS_RES_OPEN,    /* complete, `keys` are ours to use, the SSL object is gone or lingers for tickets */
     TLS_RES_LIBSSL,  /* complete, libssl carries the records */
     TLS_RES_CLOSED,  /* as LIBSSL, and the peer's close_notify came */
     TLS_RES_DROPPED, /* `drop` says why, the SSL object is gone */
@@ -35,8 +37,10 @@ enum tls_result {
 
 struct tls_msg {
     /* the worker's part */
-    uint32_t conn, generation;
-    struct tls_ctx *ctx; /* one reference */
+    tls_id conn;
+    char server_name[TLS_NAME_MAX + 1]; /* clients: "" none */
+    tls_session *offer;                 /* clients: to be resumed, or NULL */
+    struct tls_ctx *ctx;                /* one reference */
     struct rte_mempool *pool;
     struct rope in;
     enum tls_request request;
@@ -54,6 +58,7 @@ struct tls_msg {
     uint16_t version;
     const char *suite_name; /* static */
     struct tls_dir_keys keys[2];
+    tls_session *session; /* clients: one that can be resumed, or NULL */
 
     /* the engine's part */
     SSL *ssl;
@@ -90,9 +95,42 @@ bool tls_handover(struct tls_engine *engine, struct tls_msg *msg, const uint8_t 
 /* --- tls_ctx.c --- */
 struct tls_ctx {
     atomic_uint references;
+    bool client, verify;
+    uint8_t mark[16]; /* clients: random, so that sessions are resumed under the context that made them alone */
     SSL_CTX *ssl;
 };
-/* An SSL object over memory BIOs, accepting, whose secrets are noted in `msg`. NULL: out of memory. */
+/* An SSL object over memory BIOs whose secrets are noted in `msg`. NULL: out of memory. */
 SSL *tls_ctx_ssl_new(struct tls_ctx *ctx, struct tls_msg *msg);
+/* Set-up that both roles share; false: `error` says why. */
+bool tls_ctx_load_pair(SSL_CTX *ssl, const char *certificate_file, const char *key_file, char *error,
+                       size_t error_bytes);
+bool tls_ctx_set_policy(SSL_CTX *ssl, uint16_t min_version, const char *ciphers, const char *suites, char *error,
+                        size_t error_bytes);
+struct tls_ctx *tls_ctx_wrap(SSL_CTX *ssl); /* NULL: out of memory */
+const char *tls_ctx_reason(void);           /* why libssl's last call failed */
+
+/* --- tls_client_ctx.c --- */
+/* Whom to meet and what to resume. Returns false: out of memory. */
+bool tls_client_ssl_set(SSL *ssl, const struct tls_msg *msg);
+/* Why libssl refused the server. */
+enum tls_drop tls_client_verify_drop(const SSL *ssl);
+
+/* --- tls_handshake.c: the worker's side of messages --- */
+void tls_msg_post(struct tls_core *core, struct tls_msg *msg);
+/* At home, and its connection needs it no more. */
+void tls_msg_dismiss(struct tls_core *core, struct tls_msg *msg);
+static inline void tls_msg_cancel(struct tls_msg *msg) {
+    __atomic_store_n(&msg->cancelled, true, __ATOMIC_RELAXED);
+}
+
+/* --- tls_client.c --- */
+/* Keep the session that came with a message. Returns whether one did. */
+bool tls_client_session_keep(struct tls_core *core, struct tls_conn *c, struct tls_msg *msg);
+
+/* --- tls_linger.c --- */
+/* The handshake is complete, and the SSL object of `msg` stays with the connection. */
+void tls_linger_begin(struct tls_core *core, struct tls_conn *c, tls_id id, struct tls_msg *msg);
+/* The engine is done with what it was fed. Returns whether there is a session to take. */
+bool tls_linger_home(struct tls_core *core, struct tls_conn *c, struct tls_msg *msg);
 
 #endif

@@ -4,7 +4,7 @@
 #include <openssl/ec.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
-#include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <rte_eal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,23 +46,64 @@ static void write_pem(char path[64], EVP_PKEY *key, X509 *certificate) {
     fclose(f);
 }
 
-void harness_files(enum key_kind kind, char certificate[64], char key[64]) {
-    EVP_PKEY *pair = kind == KEY_EC ? EVP_EC_gen("P-256") : EVP_RSA_gen(2048);
+static void extension_add(X509 *x, int nid, const char *value) {
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+
+    cr_assert_not_null(extension, "%s", value);
+    X509_add_ext(x, extension, -1);
+    X509_EXTENSION_free(extension);
+}
+
+static FILE *file_open(const char *path) {
+    FILE *f = fopen(path, "r");
+
+    cr_assert_not_null(f, "%s", path);
+    return f;
+}
+
+static void issue(X509 *x, const struct harness_certificate *what, EVP_PKEY *own) {
+    if (what->issuer_certificate == NULL) {
+        extension_add(x, NID_basic_constraints, "critical,CA:TRUE");
+        X509_set_issuer_name(x, X509_get_subject_name(x));
+        cr_assert_gt(X509_sign(x, own, EVP_sha256()), 0);
+        return;
+    }
+    FILE *f = file_open(what->issuer_certificate);
+    X509 *issuer = PEM_read_X509(f, NULL, NULL, NULL);
+    fclose(f);
+    f = file_open(what->issuer_key);
+    EVP_PKEY *key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
+    fclose(f);
+    X509_set_issuer_name(x, X509_get_subject_name(issuer));
+    cr_assert_gt(X509_sign(x, key, EVP_sha256()), 0);
+    X509_free(issuer);
+    EVP_PKEY_free(key);
+}
+
+void harness_certificate(const struct harness_certificate *what, char certificate[64], char key[64]) {
+    EVP_PKEY *pair = what->kind == KEY_EC ? EVP_EC_gen("P-256") : EVP_RSA_gen(2048);
     X509 *x = X509_new();
-    X509_NAME *name = X509_get_subject_name(x);
+    bool usual = what->begins_s == 0 && what->expires_s == 0;
+    const char *common_name = what->issuer_certificate ? "weir leaf" : "weir.test"; /* an issuer has another name */
 
     X509_set_version(x, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-    X509_gmtime_adj(X509_getm_notBefore(x), -60);
-    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"weir.test", -1, -1, 0);
-    X509_set_issuer_name(x, name);
+    X509_gmtime_adj(X509_getm_notBefore(x), usual ? -60 : what->begins_s);
+    X509_gmtime_adj(X509_getm_notAfter(x), usual ? 3600 : what->expires_s);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)common_name, -1, -1,
+                               0);
     X509_set_pubkey(x, pair);
-    cr_assert_gt(X509_sign(x, pair, EVP_sha256()), 0);
+    if (what->alt_names)
+        extension_add(x, NID_subject_alt_name, what->alt_names);
+    issue(x, what, pair);
     write_pem(certificate, pair, x);
     write_pem(key, pair, NULL);
     X509_free(x);
     EVP_PKEY_free(pair);
+}
+
+void harness_files(enum key_kind kind, char certificate[64], char key[64]) {
+    harness_certificate(&(struct harness_certificate){.kind = kind}, certificate, key);
 }
 
 void harness_files_remove(const char *certificate, const char *key) {

@@ -13,7 +13,15 @@ enum key_kind { KEY_EC, KEY_RSA };
 
 struct rte_mempool *harness_pool(void); /* EAL and one pool of 2 KB mbufs, made at the first call */
 uint32_t harness_mbufs_out(void);       /* mbufs not in the pool */
-/* A fresh key and self-signed certificate, written to files that harness_files_remove deletes. */
+/* A fresh key and certificate, written to files that harness_files_remove deletes. */
+struct harness_certificate {
+    enum key_kind kind;
+    const char *alt_names;                       /* "DNS:..,IP:.."; NULL: none */
+    long begins_s, expires_s;                    /* from now; 0, 0: since a minute, for an hour */
+    const char *issuer_certificate, *issuer_key; /* files; NULL: self-signed, and a CA */
+};
+void harness_certificate(const struct harness_certificate *what, char certificate[64], char key[64]);
+/* A self-signed one for weir.test. */
 void harness_files(enum key_kind kind, char certificate[64], char key[64]);
 void harness_files_remove(const char *certificate, const char *key);
 struct tls_ctx *harness_ctx(enum key_kind kind, uint16_t min_version, const char *ciphers, const char *suites);

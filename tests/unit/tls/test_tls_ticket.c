@@ -27,7 +27,7 @@ static void pair_of_client(struct pair *p, struct heard *heard) {
     p->core.ticket = hear;
     p->core.ticket_ctx = heard;
     struct tls_conn *c = tls_conn_get(&p->core, p->server);
-    c->client = 1;
+    c->is_client = 1;
     c->user = 1234;
 }
 
@@ -193,7 +193,7 @@ Test(tls_ticket, a_server_gets_none) {
     uint8_t message[64];
 
     pair_of_client(&p, &heard);
-    tls_conn_get(&p.core, p.server)->client = 0;
+    tls_conn_get(&p.core, p.server)->is_client = 0;
     pair_seal(&p, TLS_CT_HANDSHAKE, message, ticket(message, 60, 1), &wire);
     cr_assert_eq(input(&p, &wire), -TLS_DROP_UNEXPECTED_HANDSHAKE);
     cr_assert_eq(heard.count, 0);

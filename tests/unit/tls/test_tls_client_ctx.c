@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is wrong with a client's context is said with the name of the file. */
+#include "client_harness.h"
+
+static char certificate[64], key[64], other_certificate[64], other_key[64], error[256];
+
+static void files(void) {
+    harness_pool();
+    harness_files(KEY_EC, certificate, key);
+    harness_files(KEY_EC, other_certificate, other_key);
+}
+
+static void files_gone(void) {
+    harness_files_remove(certificate, key);
+    harness_files_remove(other_certificate, other_key);
+}
+
+TestSuite(tls_client_ctx, .init = files, .fini = files_gone);
+
+static void refused(const struct tls_client_ctx_config *config, const char *about, const char *what) {
+    error[0] = 0;
+    cr_assert_null(tls_client_ctx_new(config, error, sizeof(error)));
+    cr_assert_not_null(strstr(error, about), "%s", error);
+    cr_assert_not_null(strstr(error, what), "%s", error);
+}
+
+Test(tls_client_ctx, good_ones) {
+    struct tls_client_ctx_config config = {.name = "brokers", .ca_file = certificate};
+    struct tls_ctx *ctx = tls_client_ctx_new(&config, error, sizeof(error));
+
+    cr_assert_not_null(ctx, "%s", error);
+    cr_assert_eq(tls_ctx_expires_in_s(ctx), INT64_MAX, "no certificate");
+    tls_ctx_ref(ctx);
+    tls_ctx_unref(ctx);
+    tls_ctx_unref(ctx);
+    config.certificate_file = certificate;
+    config.key_file = key;
+    ctx = tls_client_ctx_new(&config, error, sizeof(error));
+    cr_assert_not_null(ctx, "%s", error);
+    cr_assert_gt(tls_ctx_expires_in_s(ctx), 3500);
+    tls_ctx_unref(ctx);
+}
+
+Test(tls_client_ctx, bad_ones) {
+    refused(&(struct tls_client_ctx_config){.ca_file = "/nowhere/ca.pem"}, "/nowhere/ca.pem", "No such file");
+    refused(&(struct tls_client_ctx_config){.ca_file = key}, key, "CA certificates");
+    refused(&(struct tls_client_ctx_config){.certificate_file = certificate}, certificate, "neither");
+    refused(&(struct tls_client_ctx_config){.key_file = key}, key, "neither");
+    refused(&(struct tls_client_ctx_config){.certificate_file = certificate, .key_file = other_key}, other_key,
+            "does not belong to");
+    refused(&(struct tls_client_ctx_config){.ciphers = "NONSENSE"}, "NONSENSE", "ciphers");
+    refused(&(struct tls_client_ctx_config){.ciphersuites = "TLS_NONSENSE"}, "TLS_NONSENSE", "ciphersuites");
+    refused(&(struct tls_client_ctx_config){.min_version = 0x0302}, "0x0302", "min_version");
+}
