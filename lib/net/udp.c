@@ -62,7 +62,7 @@ static uint16_t carry_on(uint16_t checksum_be, const struct wire_ip4 *ip, const 
     sum = (sum & 0xffffffff) + (sum >> 32);
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
-    uint16_t now = (uint16_t)~((sum & 0xffff) + (sum >> 16));
+    uint16_t now = (uint16_t) ~((sum & 0xffff) + (sum >> 16));
     return now == 0 ? 0xffff : now;
 }
 
@@ -71,14 +71,15 @@ bool udp_readdress(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uin
     struct wire_ip4 *ip = net_ip4(m);
     struct wire_udp *udp = rte_pktmbuf_mtod_offset(m, struct wire_udp *, m->l2_len + m->l3_len);
 
-    if (m->nb_segs != 1 || m->l3_len != sizeof(*ip) || udp->checksum_be == 0 ||
+    bool none = udp->checksum_be == 0; /* the sender made none: nor do we, who cannot vouch for the bytes */
+    if (m->nb_segs != 1 || m->l3_len != sizeof(*ip) ||
         (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE)
         return false;
     m->ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
-    if (hw_udp) {
+    if (hw_udp && !none) {
         m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
         udp->checksum_be = checksum_pseudo(saddr_be, daddr_be, IPPROTO_UDP, rte_be_to_cpu_16(udp->len_be));
-    } else {
+    } else if (!none) {
         udp->checksum_be = carry_on(udp->checksum_be, ip, udp, saddr_be, daddr_be, sport_be, dport_be);
     }
     udp->sport_be = sport_be;

@@ -154,17 +154,27 @@ Test(udp, new_addresses_hide_no_damage) {
     expect(m, -NET_DROP_UDP_CHECKSUM);
 }
 
-Test(udp, no_checksum_to_carry_on) {
+Test(udp, no_checksum_stays_none) {
     uint16_t ip_id = 7;
-    struct rte_mbuf *none = datagram(33), *unfinished = datagram(33);
 
-    ((struct wire_udp *)frame_l4(none))->checksum_be = 0;
-    unfinished->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
-    cr_expect_eq(udp_input(none), NET_TO_UDP);
-    cr_expect_eq(udp_input(unfinished), NET_TO_UDP);
-    cr_expect_not(udp_readdress(none, PEER_ADDR, OUR_ADDR, 1, 2, &ip_id, false, false));
-    cr_expect_not(udp_readdress(unfinished, PEER_ADDR, OUR_ADDR, 1, 2, &ip_id, false, false));
+    for (int hw = 0; hw < 2; hw++) {
+        struct rte_mbuf *m = datagram(33);
+        ((struct wire_udp *)frame_l4(m))->checksum_be = 0;
+        cr_assert_eq(udp_input(m), NET_TO_UDP);
+        cr_assert(udp_readdress(m, PEER_ADDR, OUR_ADDR, 1, 2, &ip_id, hw, hw));
+        cr_expect_eq(((struct wire_udp *)frame_l4(m))->checksum_be, 0);
+        cr_expect_eq(m->ol_flags & RTE_MBUF_F_TX_L4_MASK, 0);
+        rte_pktmbuf_free(m);
+    }
+}
+
+Test(udp, no_checksum_to_carry_on_yet) {
+    uint16_t ip_id = 7;
+    struct rte_mbuf *m = datagram(33);
+
+    m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+    cr_expect_eq(udp_input(m), NET_TO_UDP);
+    cr_expect_not(udp_readdress(m, PEER_ADDR, OUR_ADDR, 1, 2, &ip_id, false, false));
     cr_expect_eq(ip_id, 7);
-    rte_pktmbuf_free(none);
-    rte_pktmbuf_free(unfinished);
+    rte_pktmbuf_free(m);
 }
