@@ -2,15 +2,14 @@
 /* The worker, made as main.c makes it but for devices, secrets and the clock. */
 #include "rig.h"
 
+#include "eal.h"
 #include "weir/mbuf_pools.h"
 
 #include <arpa/inet.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
-#include <rte_eal.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
-#include <rte_random.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,13 +52,6 @@ static void must(bool ok, const char *what) {
 }
 
 /* --- devices --- */
-
-static void eal_begin(void) {
-    char *argv[] = {"perf", "--no-huge", "--no-pci",          "--no-shconf", "--no-telemetry",
-                    "-m",   "512",       "--log-level=error", "-l",          "0"};
-    must(rte_eal_init((int)WEIR_ARRAY_LEN(argv), argv) >= 0, "rte_eal_init");
-    rte_srand(1);
-}
 
 static void device_make(struct rig *r, unsigned port) {
     static const struct rte_eth_conf conf; /* nothing asked of it */
@@ -172,7 +164,7 @@ void rig_open(struct rig *r, const struct rig_options *options) {
     memset(r, 0, sizeof(*r));
     r->options = *options;
     r->now_us = 1000000;
-    eal_begin();
+    eal_begin(512, NULL, 0);
     for (unsigned i = 0; i < RIG_PORTS; i++)
         device_make(r, i);
     config_make(r);

@@ -6,11 +6,11 @@
  *   meter.h    what a turn costs: TSC ticks, or instructions under callgrind
  *   host.c     a host at the far end, on lib/net and lib/tcp
  *   ends.c     clients (libssl) and brokers on two such hosts, and messages between them
+ *   eal.c, options.c   start, command line
  *   report.c   repetitions, least and median, a table's line and a CSV line
  *
- *   floor.c    the same frames through testpmd-like forwarding and through weir
- *   message.c  MQTT messages, bulk and echo through a worker
- *   record.c   the record layer beside IPsec-MB over the same fragments
+ *   floor.c    the same frames through testpmd-like forwarding (forward.c) and through weir
+ *   message.c  MQTT messages, bulk and echo through a worker; raw.c: IPsec-MB alone
  *   memif.c    frames over a pair of memif ports: what the link alone takes
  *
  * As behind a NIC: a frame is given to the worker in one fresh mbuf of its own port's pool, checksums marked good (or
