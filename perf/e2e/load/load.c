@@ -13,7 +13,7 @@
 #define TIME_WAIT_MS    2000u /* RFC 9293 says minutes; here the link is short and ports are dear */
 #define TIME_WAIT_LEAST 16384u
 #define WINDOW_MAX      4096u
-#define BULK_BYTES      (TLS_RECORD_MAX - 24u) /* with the PUBLISH around it a record is full, but never two */
+#define BULK_BYTES      (TLS_RECORD_MAX - PAYLOAD_AROUND) /* with the PUBLISH around it a record is full, but never two */
 #define KEYS_MAX        16384u
 #define SEVEN_DIGITS    10000000u
 

@@ -5,7 +5,8 @@
  *
  *   load.c       set-up, one turn, phases
  *   node.c       a packet's life: bursts, eth, arp, ip4, icmp, tcp, and back
- *   client.c     a client's life: connect, TLS, CONNECT, publishes, round trips
+ *   client.c     a client's life: connect, TLS, CONNECT, goodbye
+ *   publish.c    messages: when, whose, and their round trips
  *   broker.c     a broker's life: CONNACK, PUBACK, what arrived and how late
  *   payload.c    what a message carries: a sequence number and the time it was due
  *   schedule.c   when the next message is due and how large it is
@@ -17,7 +18,8 @@
  * that judges it (coordinated omission). Closed loops have no due time: they are counted from when they left.
  *
  * Memory: client objects from one pool, a few hundred bytes each; nothing is allocated after load_new but SSL-less
- * handshake states (bounded by connect_window). Threading: one core. Time is an argument; nothing here reads a clock. */
+ * handshake states (bounded by connect_window). Threading: one core. Time is an argument; nothing here reads a clock.
+ */
 #ifndef WEIR_LOAD_H
 #define WEIR_LOAD_H
 
@@ -39,51 +41,58 @@ struct load_port {
 };
 
 enum load_traffic {
-    LOAD_IDLE,    /* connect, CONNECT/CONNACK, then silence */
-    LOAD_CHURN,   /* connect, CONNECT/CONNACK, DISCONNECT, close, again: counts handshakes */
-    LOAD_QOS0,    /* PUBLISH QoS 0 towards the brokers; latency one way, both ends read the same clock */
-    LOAD_QOS1,    /* PUBLISH QoS 1, round trip to PUBACK */
-    LOAD_BULK,    /* plain bytes in 16 KB records as fast as windows allow (weir listener in mode tcp or mqtt: PUBLISHes
-                     of 16 KB at QoS 0) */
+    LOAD_IDLE,  /* connect, CONNECT/CONNACK, then silence */
+    LOAD_CHURN, /* connect, CONNECT/CONNACK, DISCONNECT, close, again: counts handshakes */
+    LOAD_QOS0,  /* PUBLISH QoS 0 towards the brokers; latency one way, both ends read the same clock */
+    LOAD_QOS1,  /* PUBLISH QoS 1, round trip to PUBACK */
+    LOAD_BULK,  /* PUBLISH QoS 0 that fill records of 16 KB, whatever the schedule's sizes (weir listener in mode tcp or
+                   mqtt) */
 };
 
 struct load_config {
     struct load_port client_port, broker_port; /* the same eth_port and queue in both: one arm */
     uint32_t target_addr_be;                   /* weir's listener */
     uint16_t target_port_be;
-    uint32_t n_brokers;                        /* brokers listen on broker_port's first n addresses */
-    uint16_t broker_port_be;                   /* TCP port of all of them */
+    uint32_t n_brokers;      /* brokers listen on broker_port's first n addresses */
+    uint16_t broker_port_be; /* TCP port of all of them */
     bool tls;
-    uint16_t suite;                            /* 0x1301 TLS_AES_128_GCM_SHA256 (default where 0), 0x1302, 0x1303 */
-    bool resume;                               /* use tickets where one has been received */
-    uint32_t connections;                      /* clients in all; each has an index, a client-id "load-<index>" */
-    uint32_t connect_rate;                     /* per second; 0: as fast as connect_window allows */
-    uint32_t connect_window;                   /* handshakes in flight at most; 0: 64 */
+    uint16_t suite;          /* 0x1301 TLS_AES_128_GCM_SHA256 (default where 0), 0x1302, 0x1303 */
+    bool resume;             /* use tickets where one has been received */
+    uint32_t connections;    /* clients in all; each has an index, a client-id "load-<index>" */
+    uint32_t connect_rate;   /* per second; 0: as fast as connect_window allows */
+    uint32_t connect_window; /* handshakes in flight at most; 0: 64 */
     enum load_traffic traffic;
-    struct schedule_config schedule;           /* rate over all clients, arrivals, sizes; rate 0: closed loop */
-    uint32_t window;                           /* messages in flight a client (QoS 1), or queued bytes / size (QoS 0, bulk) */
+    struct schedule_config schedule; /* rate over all clients, arrivals, sizes; rate 0: closed loop */
+    uint32_t window;                 /* QoS 1: messages in flight a client (default 1 where 0); QoS 0, bulk: messages
+                                        queued and not acknowledged by TCP (16), but some segments' worth always */
     uint64_t seed;
-    uint32_t mqtt_level;                       /* 4 (default where 0) or 5 */
-    uint32_t keepalive_s;                      /* as CONNECT says; PINGREQ is sent in time; 0: none */
+    uint32_t mqtt_level;  /* 4 (default where 0) or 5 */
+    uint32_t keepalive_s; /* as CONNECT says; PINGREQ is sent in time; 0: none */
 };
 
-/* Monotonic since load_new or load_stats_reset, but for the gauges. */
+/* Payloads begin with client index (4 B), sequence number (4 B) and due time in ns (8 B): as much of it as fits. Below
+ * 8 bytes loss is not seen, below 16 one-way latency is not. Then a pattern, looked at in a few places.
+ *
+ * A client whose connection fails or is ended by the other side comes again, 100 ms later.
+ *
+ * Monotonic since load_new or load_stats_reset, but for the gauges. */
 struct load_stats {
     uint64_t connects_begun, connected, tls_done, tls_resumed, mqtt_accepted; /* by stage */
     uint64_t connect_failed, tls_failed, mqtt_refused, resets, closed;        /* clients' side */
-    uint64_t messages_due, messages_sent, messages_acked;  /* due: by the schedule; acked: QoS 1 */
+    uint64_t messages_due;                                  /* by the schedule; in a closed loop as sent */
+    uint64_t messages_sent, messages_acked;                 /* acked: QoS 1 */
     uint64_t messages_received, bytes_sent, bytes_received; /* received: at the brokers; payload bytes */
-    uint64_t messages_lost;      /* gaps in a client's sequence numbers as its broker saw them */
-    uint64_t messages_corrupt;   /* payload or order that is not what was sent */
+    uint64_t messages_lost;    /* gaps in a client's sequence numbers as its broker saw them */
+    uint64_t messages_corrupt; /* payload or order that is not what was sent */
     uint64_t broker_connections, broker_resets;
     uint64_t packets_in, packets_out, drops;
     uint64_t turns, turns_busy, busy_tsc, idle_tsc; /* filled by whoever owns the loop (load_account) */
-    struct histogram latency_ns; /* QoS 1: round trip; QoS 0, bulk: one way; churn: SYN to CONNACK */
-    struct histogram connect_ns; /* SYN to CONNACK */
+    struct histogram latency_ns;                    /* QoS 1: round trip; QoS 0, bulk: one way; churn: SYN to CONNACK */
+    struct histogram connect_ns;                    /* SYN to CONNACK */
     /* gauges */
-    uint32_t open;               /* clients that have CONNACK */
+    uint32_t open; /* clients that have CONNACK */
     uint32_t connecting;
-    uint32_t backlog;            /* messages due that have not left */
+    uint32_t backlog; /* messages due that have not left */
 };
 
 struct load;

@@ -104,7 +104,6 @@ struct load {
     struct tls_core tls;
     uint16_t n_ports, broker_port; /* indices into ports[]; clients use 0 */
     struct node_port ports[2];
-    uint32_t packets_held; /* mbufs TCP may hold, from the pools' sizes */
 
     struct client *clients; /* [connections + 1] */
     struct list lists[LIST_COUNT];
@@ -122,7 +121,6 @@ struct load {
     uint32_t backlog_head, backlog_tail;
     uint64_t *left_ns;    /* QoS 1: when each message in flight was due; 1 << window_bits a client */
     uint32_t window_bits; /* of left_ns */
-    uint32_t wire_max;    /* bytes of the largest message on the wire */
 
     struct pool brokers;
     uint32_t *arrived; /* a client: the sequence number its broker expects next */
@@ -202,8 +200,8 @@ uint32_t payload_connect(const struct load *l, uint32_t index, uint8_t *buf);
 static inline uint16_t payload_packet_id(uint32_t seq) {
     return (uint16_t)(1 + seq % 65535);
 }
-/* Bytes of a PUBLISH around a payload of n: fixed header, topic, packet identifier, properties. */
-uint32_t payload_overhead(const struct load *l, uint32_t index, uint32_t n);
+/* Most bytes of a PUBLISH around its payload: fixed header 5, topic 2 + 12, packet identifier 2, properties 1. */
+#define PAYLOAD_AROUND 22u
 /* Append a whole PUBLISH of n payload bytes. 0, or WEIR_ENOMEM: nothing was appended. */
 int payload_publish(const struct load *l, uint32_t index, uint32_t seq, uint64_t due_ns, uint32_t n, struct rope *r);
 

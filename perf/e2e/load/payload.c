@@ -92,13 +92,6 @@ static void put_head(const struct load *l, uint32_t index, uint32_t seq, uint32_
         span_put_u8(w, 0);
 }
 
-uint32_t payload_overhead(const struct load *l, uint32_t index, uint32_t n) {
-    uint8_t head[LOAD_HEAD_MAX];
-    struct span_writer w = span_writer_of(head, sizeof(head));
-    put_head(l, index, 0, n, &w);
-    return (uint32_t)span_written(&w);
-}
-
 static const uint8_t *pattern_at(const struct load *l, uint32_t seq, uint32_t at) {
     return l->pattern + ((seq * 61 + at) & (PATTERN_PERIOD - 1));
 }

@@ -13,6 +13,7 @@
 #define SENT_A_TURN   256u
 #define SENT_A_VISIT  16u /* closed loop: of one client before the next has its turn */
 #define VISITS_A_TURN 512u
+#define QUEUED_LEAST  6000u /* QoS 0: bytes. With less than a few segments under way delayed ACKs would set the pace */
 
 void list_push(struct load *l, enum client_list which, struct client *c) {
     struct list *list = &l->lists[which];
@@ -54,9 +55,9 @@ void publish_forget_backlog(struct load *l) {
 
 /* --- one client --- */
 
-/* Bytes that a message of n takes on the way. */
-static uint32_t wire_bytes(const struct load *l, const struct client *c, uint32_t n) {
-    uint32_t bytes = n + payload_overhead(l, client_number(l, c) - 1, n);
+/* Most bytes that a message of n takes on the way. */
+static uint32_t wire_bytes(const struct load *l, uint32_t n) {
+    uint32_t bytes = n + PAYLOAD_AROUND;
     return l->config.tls ? bytes + (bytes / TLS_RECORD_MAX + 1) * TLS_WIRE_OVERHEAD_MAX : bytes;
 }
 
@@ -66,10 +67,10 @@ static bool may_take(struct load *l, const struct client *c, uint32_t n, uint32_
         return false;
     if (load_qos1(l) && c->sent_seq - c->acked_seq >= l->config.window)
         return false; /* until a PUBACK */
-    uint32_t wire = wire_bytes(l, c, n), waits = tcp_conn_unacked(&l->tcp, c->conn) + queued;
+    uint32_t wire = wire_bytes(l, n), waits = tcp_conn_unacked(&l->tcp, c->conn) + queued;
     if (waits == 0)
         return true;
-    if (!load_qos1(l) && waits + wire > (uint64_t)l->config.window * wire) {
+    if (!load_qos1(l) && waits >= QUEUED_LEAST && waits + wire > (uint64_t)l->config.window * wire) {
         (void)tcp_conn_room_for(&l->tcp, c->conn, UINT32_MAX, 0); /* asks for more than there is: an ACK is news */
         return false;
     }
