@@ -14,7 +14,6 @@
 #include "net/wire.h"
 
 #include <netinet/in.h>
-#include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,8 +151,9 @@ int main(int argc, char **argv) {
         if (options_want(&o, name))
             measure(&l, name, &o);
     }
-    for (unsigned e = 0; e < ENDS; e++)
-        rte_eth_dev_stop(l.port[e]);
-    rte_eal_cleanup();
+    for (unsigned e = 0; e < ENDS; e++) {
+        if (rte_eth_dev_stop(l.port[e]) != 0 || rte_eth_dev_close(l.port[e]) != 0)
+            fail("a memif port cannot be closed");
+    }
     return 0;
 }
