@@ -66,9 +66,16 @@ void cycles_begin(struct cycles *c, uint64_t tsc) {
     if (c->period == 0)
         return; /* the countdown starts anew at its largest */
     c->countdown = distance(c);
+    memset(&c->turn, 0, sizeof(c->turn));
     c->measuring = true;
     c->stage = CYCLES_CONTROL;
     c->since_tsc = tsc;
+}
+
+void cycles_ready(struct cycles *c, uint64_t tsc) {
+    cycles_change(c, CYCLES_CONTROL, tsc);
+    c->turn.own += c->turn.stages[CYCLES_CONTROL];
+    c->turn.stages[CYCLES_CONTROL] = 0;
 }
 
 /* Between two readings of the counter lies one change, half of it before and half behind: it is taken off here. */
@@ -90,6 +97,5 @@ void cycles_end(struct cycles *c, uint64_t tsc, bool busy) {
     sum->own += c->turn.own;
     for (unsigned i = 0; i < CYCLES_STAGE_COUNT; i++)
         sum->stages[i] += c->turn.stages[i];
-    memset(&c->turn, 0, sizeof(c->turn));
     c->measuring = false;
 }

@@ -81,13 +81,18 @@ const char *cycles_stage_text(enum cycles_stage stage);
 
 /* The parts that read no clock, for the functions below and for tests. */
 void cycles_begin(struct cycles *c, uint64_t tsc);
+/* What passed since cycles_begin went into fetching the code and the sums, cold by now: it is no stage's. */
+void cycles_ready(struct cycles *c, uint64_t tsc);
 enum cycles_stage cycles_change(struct cycles *c, enum cycles_stage stage, uint64_t tsc);
 void cycles_end(struct cycles *c, uint64_t tsc, bool busy);
 
 /* tsc: the moment the turn began, which is when the last one ended. */
 static inline void cycles_turn_begin(struct cycles *c, uint64_t tsc) {
-    if (WEIR_UNLIKELY(--c->countdown == 0))
-        cycles_begin(c, tsc);
+    if (WEIR_LIKELY(--c->countdown != 0))
+        return;
+    cycles_begin(c, tsc);
+    if (c->measuring)
+        cycles_ready(c, rte_rdtsc());
 }
 
 static inline enum cycles_stage cycles_stage(struct cycles *c, enum cycles_stage stage) {

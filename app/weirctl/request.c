@@ -26,14 +26,23 @@ static int connect_to(const char *path) {
     return -1;
 }
 
+/* A weir that goes down meanwhile is an error like others, no signal. */
+static bool send_all(int fd, const char *data, size_t len) {
+    for (size_t done = 0; done < len;) {
+        ssize_t n = send(fd, data + done, len - done, MSG_NOSIGNAL);
+        if (n < 0)
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
 /* The words, separated by tabs, and a newline. */
 static bool send_words(int fd, char *const *words, int n) {
-    FILE *out = fdopen(dup(fd), "w");
-    if (out == NULL)
-        return false;
-    for (int i = 0; i < n; i++)
-        fprintf(out, "%s%c", words[i], i + 1 < n ? '\t' : '\n');
-    return fclose(out) == 0;
+    bool sent = true;
+    for (int i = 0; i < n && sent; i++)
+        sent = send_all(fd, words[i], strlen(words[i])) && send_all(fd, i + 1 < n ? "\t" : "\n", 1);
+    return sent;
 }
 
 static json_t *receive(int fd) {

@@ -89,6 +89,18 @@ Test(cycles, what_measuring_takes_is_kept_apart) {
     cr_expect_eq(stages_sum(&c.busy) + c.busy.own, 325);
 }
 
+/* Getting ready is the measuring's own. */
+Test(cycles, ready_is_no_stage) {
+    c.change_cycles = 25;
+    cycles_begin(&c, 1000);
+    cycles_ready(&c, 1500);
+    cycles_change(&c, CYCLES_RX, 1600);
+    cycles_end(&c, 1700, true);
+    cr_expect_eq(c.busy.stages[CYCLES_CONTROL], 75);
+    cr_expect_eq(c.busy.stages[CYCLES_RX], 75);
+    cr_expect_eq(c.busy.own, 500 + 25 + 25);
+}
+
 Test(cycles, many_turns_add_up_exactly) {
     uint64_t tsc = 12345, begin = tsc;
     uint32_t random = 7;
