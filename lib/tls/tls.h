@@ -179,8 +179,9 @@ void tls_session_unref(tls_session *session);       /* NULL is allowed */
  * its id, or 0 (pool empty, name too long or missing, a context for listeners). */
 tls_id tls_client_new(struct tls_core *core, struct tls_ctx *ctx, const char *server_name, tls_session *session,
                       uint32_t user);
-/* The session made last, or NULL: none since. The reference is the caller's. tls_poll names the connection when one may
- * be had; until it is taken, and while more may come, the client keeps some memory. */
+/* The session made last, or NULL: none since. The reference is the caller's. In TLS 1.2 it is there with TLS_DONE (none
+ * where the one offered was resumed: that one stays good), in 1.3 when tls_poll names the connection. Until it is taken,
+ * and while more may come, the client keeps some memory. */
 tls_session *tls_client_session_take(struct tls_core *core, tls_id id);
 /* Let SSL objects go that have lingered for tickets for a second, at most `max` of them. Once a turn, or at least every
  * 100 ms: the time told last is what new ones count from. */

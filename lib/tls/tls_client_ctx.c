@@ -108,7 +108,8 @@ bool tls_client_ssl_set(SSL *ssl, const struct tls_msg *msg) {
         if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) != 1)
             return false;
     } else if (name[0] != 0) {
-        if (SSL_set1_host(ssl, name) != 1 || SSL_set_tlsext_host_name(ssl, name) != 1)
+        if (SSL_set1_host(ssl, name) != 1 ||
+            SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)name) != 1)
             return false;
     }
     return offer(ssl, msg);

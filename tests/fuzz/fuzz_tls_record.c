@@ -3,7 +3,7 @@
  * any type and content, of which bytes may be flipped, doubled or cut off; raw bytes come; a few bytes or all of it are
  * delivered, in segments of some size; the pool runs empty for a while. Whatever comes: plaintext is exactly what the
  * peer sealed as data, in order and before the first damage; what we answer opens with the peer's keys or is nothing;
- * no mbuf and no key is left behind. */
+ * no mbuf and no key is left behind. Where the first byte says so we are the client, who gets tickets too. */
 #include "tls/tls_msg.h"
 
 #include <rte_eal.h>
@@ -230,7 +230,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memset(&r, 0, offsetof(struct run, sent));
     r.sent_bytes = r.read_bytes = r.honest_bytes = 0;
     r.damaged = r.dead = false;
-    open_both(&r, (uint8_t)(1 + span_u8(&s) % tls_suites_count));
+    uint8_t first = span_u8(&s);
+    open_both(&r, (uint8_t)(1 + first % tls_suites_count));
+    tls_conn_get(&core, r.server)->is_client = first >> 7;
     for (int i = 0; i < 200 && span_left(&s) > 0 && !r.dead; i++) {
         step(&r, &s);
         if (!r.dead)
@@ -241,7 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rope_clear(&r.answer);
     tls_conn_free(&core, r.server);
     tls_conn_free(&core, r.client);
-    if (rte_mempool_in_use_count(mbufs) != 0 || core.conns.used != 0 || core.exts.used != 0)
+    if (rte_mempool_in_use_count(mbufs) != 0 || core.conns.used != 0 || core.exts.used != 0 || core.tickets.used != 0)
         abort();
     return 0;
 }
