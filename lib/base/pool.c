@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define HUGE_POOL_BYTES (8u << 20) /* from here on the TLB would miss for nearly every object */
+
 /* An object whose size is a multiple of a cache line begins on one, since the region does. */
 static uint32_t stride_of(uint32_t object_bytes) {
     return (object_bytes + 7) & ~7u;
@@ -24,6 +26,8 @@ int pool_init(struct pool *p, const char *name, uint32_t object_bytes, uint32_t 
     void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return WEIR_ENOMEM;
+    if (bytes >= HUGE_POOL_BYTES) /* objects are touched in order, so little of a huge page is wasted; a hint */
+        (void)madvise(base, bytes, MADV_HUGEPAGE);
     if (flags & POOL_SECRET) {
         /* On fault: locking at once would touch every page. Both are best effort, RLIMIT_MEMLOCK may be small. */
         (void)mlock2(base, bytes, MLOCK_ONFAULT);
