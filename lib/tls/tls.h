@@ -2,9 +2,9 @@
 /* lib/tls: TLS 1.2 and 1.3, in both roles. libssl shakes hands, IPsec-MB carries the records. Bytes in (ropes), bytes
  * out (ropes); knows nothing of TCP, packets or sessions of MQTT.
  *
- *   server: tls_ctx_new, tls_conn_new         begins with the peer's ClientHello
- *   client: tls_client_ctx_new, tls_client_new   begins with the first tls_input, which needs no bytes (tls_client.c)
- *   either: tls_conn_adopt (tls_adopt.c)      the handshake was made elsewhere
+ *   server:  tls_ctx_new, tls_conn_new           begins with the peer's ClientHello
+ *   client:  tls_client_ctx_new, tls_client_new  begins with the first tls_input, which needs no bytes (tls_client.c)
+ *   either:  tls_conn_adopt                      the handshake was made elsewhere (tls_adopt.c)
  *
  *   before:  tls_input frames whole records off the `wire` rope and posts them, one outstanding at a time, as messages
  *            (tls_msg.h) to a handshake engine (tls_engine.c: owns the SSL objects); tls_poll runs the inline engine a
@@ -13,13 +13,14 @@
  *            (1.2); a server's write sequence number is learned by opening libssl's own last output records, a client's
  *            is 0 in 1.3, as its Finished goes out under handshake keys; keys and sequence numbers come back in the
  *            completion and the SSL object is freed
- *   tickets: a client of 1.3 gets its NewSessionTickets afterwards (tls_ticket.c), and only libssl can make sessions of
- *            them. So its SSL object lingers (tls_linger.c), until the first application record or for a second:
- * records with tickets go to it too, as they came. In 1.2 the session is there with the end of the handshake after:
- * tls_record.c opens, tls_seal.c seals; suites are a vtable over IPsec-MB (tls_aead.c); raw keys lie in the flow's
- * state (160 B; with 256-bit keys or SHA-384 64 B more), expanded GCM keys in a per-core cache (tls_keycache.c) or: a
- * suite that IPsec-MB does not carry (CBC, CCM; only if configured) stays with libssl: its records go through the
- * engine, and the connection keeps its place among the SSL objects
+ *   tickets: a client of 1.3 gets NewSessionTickets afterwards (tls_ticket.c), and only libssl makes sessions of them.
+ *            So its SSL object lingers (tls_linger.c), until the first application record or for a second, and gets
+ *            records with tickets as well. In 1.2 the session is there with the end of the handshake
+ *   after:   tls_record.c opens, tls_seal.c seals; suites are a vtable over IPsec-MB (tls_aead.c); raw keys lie in the
+ *            flow's state (160 B; with 256-bit keys or SHA-384 64 B more), expanded GCM keys in a per-core cache
+ *            (tls_keycache.c)
+ *   or:      a suite that IPsec-MB does not carry (CBC, CCM; only if configured) stays with libssl: its records go
+ *            through the engine, and the connection keeps its place among the SSL objects
  *
  * RFC 8446 (TLS 1.3; 5.1 records, 5.5 limits, 4.6.3 KeyUpdate, 6.1 close_notify), RFC 5246 and 5288, 7905 (TLS 1.2
  * AEAD), RFC 8448 test vectors.
@@ -28,11 +29,12 @@
  * place (header and tag trimmed off), the others into fresh mbufs. No plaintext of a record is released before its tag
  * is verified.
  *
- * Memory: state objects from POOL_SECRET pools; a server's SSL object not before the first full record has arrived; a
- * client some 350 bytes more until its session is taken or given up; ropes only while data waits. Limits: record <=
- * 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32 KeyUpdates or tickets in a
- * row; a KeyUpdate must fill a record of its own or follow tickets; a ticket
- * <= 16,384 bytes, in however many records; renegotiation refused.
+ * Memory: state objects from POOL_SECRET pools; no SSL object of a server before the first full record has arrived;
+ * about 370 bytes more of a client until its session is taken or given up; ropes only while data waits.
+ *
+ * Limits: record of at most 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32
+ * KeyUpdates or tickets in a row; a KeyUpdate must fill a record of its own or follow tickets; a ticket of at most
+ * 16,384 bytes, in however many records; renegotiation refused.
  *
  * Threading: a tls_core belongs to one worker. struct tls_ctx is immutable and may be shared. */
 #ifndef WEIR_TLS_H
@@ -180,8 +182,8 @@ void tls_session_unref(tls_session *session);       /* NULL is allowed */
 tls_id tls_client_new(struct tls_core *core, struct tls_ctx *ctx, const char *server_name, tls_session *session,
                       uint32_t user);
 /* The session made last, or NULL: none since. The reference is the caller's. In TLS 1.2 it is there with TLS_DONE (none
- * where the one offered was resumed: that one stays good), in 1.3 when tls_poll names the connection. Until it is taken,
- * and while more may come, the client keeps some memory. */
+ * where the one offered was resumed: that one stays good), in 1.3 when tls_poll names the connection. Until it is
+ * taken, and while more may come, the client keeps some memory. */
 tls_session *tls_client_session_take(struct tls_core *core, tls_id id);
 /* Let SSL objects go that have lingered for tickets for a second, at most `max` of them. Once a turn, or at least every
  * 100 ms: the time told last is what new ones count from. */
