@@ -212,11 +212,12 @@ static bool connect_all(struct run *run) {
     connect_result(run, s, seconds);
     run->r->generator = generator(s);
     if (s->open < wanted && !stopped(run))
-        fail(run,
-             "%u of %u connections are open; %lu TCP, %lu TLS, %lu MQTT refusals; %lu resets: see the target's log and "
-             "limits",
-             s->open, wanted, (unsigned long)s->connect_failed, (unsigned long)s->tls_failed,
-             (unsigned long)s->mqtt_refused, (unsigned long)s->resets);
+        fail(
+            run,
+            "%u of %u connections are open: %lu attempts failed in TCP, %lu in TLS, %lu in MQTT, %lu were reset later; "
+            "see the target's log and limits",
+            s->open, wanted, (unsigned long)s->connect_failed, (unsigned long)s->tls_failed,
+            (unsigned long)s->mqtt_refused, (unsigned long)s->resets);
     return s->open >= wanted;
 }
 

@@ -78,7 +78,7 @@ struct run_result {
     bool connected, traffic_done, hold_done, ndr_done; /* which of them there are */
     bool interrupted;
     uint32_t n_failures;
-    char failures[RUN_MAX_FAILURES][160]; /* what was asked and did not happen */
+    char failures[RUN_MAX_FAILURES][240]; /* what was asked and did not happen */
 };
 
 /* Nanoseconds of the TSC itself, not since start: the TCP timestamps and sequence numbers of a run go on where those of
