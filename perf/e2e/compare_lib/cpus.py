@@ -1,28 +1,33 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Whose CPU handles a frame that crosses a veth pair, and how much of a CPU was used.
 
-A veth hands a frame to its peer by raising the peer's receive work on the CPU that SENT it. Left alone, the generator's core
-does the balancer's receive work: XDP redirect for weir, all of IP and TCP input and its wake-ups for the kernel's sockets. So
-receive work of the balancer's two interfaces is put on the balancer's CPU, each system by what is cheapest for it:
+A veth hands a frame to its peer by raising the peer's receive work on the CPU that SENT it. Left alone ("sender"), the
+generator's core does the balancer's receive work: XDP redirect for weir; all of IP and TCP input and its wake-ups for the
+kernel's sockets, which is more. The balancer's core in turn does the generator's XDP redirect for what it sends, alike for all,
+about what a NIC's driver would cost it.
+
+It can be put on the balancer's CPU ("own"), each system by what is cheapest for it:
 
   weir           threaded NAPI: a kernel thread a queue, pinned, at a real-time priority so that it preempts as an interrupt does
                  (at normal priority it waits behind a polling process for a scheduler slice, some 3 ms)
   kernel TCP     receive packet steering (rps_cpus), which raises a soft interrupt there; GRO stays where the frame comes from,
                  as if a NIC did it
 
-What the balancer sends raises the generator's receive work (XDP redirect) on the balancer's CPU: that is left so, alike for
-all, in place of the driver's share of sending that a NIC would cost.
+QoS 1 round trips of 64 B over 50 connections, thousands a second (Linux 6.18, a virtual machine with two CPUs, which were not
+quiet):
+                                                       weir   HAProxy   NGINX   weir/HAProxy
+    sender                                             211    65        -       3.2
+    own: weir by threads, the others by steering       134    33        32      4.1
+    own: threads for all                               123    27        26      4.5
+    own: threads for all, and at the generator's ends  114    21        -       5.4
+    own: timers (napi_defer_hard_irqs, 50 us)          99     30        -       3.3
 
-QoS 1 round trips of 64 B over 50 connections a second, when this was decided (Linux 6.18, a virtual machine, two CPUs):
-
-                                                   weir     HAProxy   NGINX     weir/HAProxy
-    receive work on the sender's CPU               196,000   62,000             3.2
-    ... on the balancer's: threaded NAPI           123,000   27,000    26,000   4.5
-    ... on the balancer's: packet steering            -      33,000    32,000   3.7 (against threaded weir)
-    all four ends threaded                         114,000   21,000             5.4
-
-Steering costs kernel TCP less than a thread does, so it gets that. Scenario qos1-50-sender measures the first line in every
-run, so that nobody has to take our word for it."""
+In a virtual machine each thread switch, interrupt between CPUs or timer costs 5 to 15 us, several times the work it moves: 17,000
+round trips a second took weir 16 us of CPU each with "sender" and 49 with "own". That is this machine's cost, not a balancer's.
+So handshakes and round trips are measured with "sender", the steadiest, and where it is unfair it is so to weir, whose
+competitors get more of their work done by the other core; qos1-50-own shows the other way beside it. Streams keep the receiver
+awake, so that moving the work costs little, while leaving it would make the generator the limit: they are measured with "own".
+`perf/e2e/compare --receive sender` (or own) measures everything one way."""
 import contextlib
 import glob
 import os

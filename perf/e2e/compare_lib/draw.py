@@ -25,7 +25,7 @@ class Bars:
         """groups: [(label, {series: value or None}), ...]; line: height of a dashed line. A key (series, "mark") that is
         true puts a * behind the value."""
         self.title, self.unit, self.series, self.log, self.line = title, unit, series, log, line
-        self.groups = [(label, values) for label, values in groups if any(values.get(s) for s in series)]
+        self.groups = [(label, values) for label, values in groups if any((values.get(s) or 0) > 0 for s in series)]
 
     @staticmethod
     def _short(value):
@@ -44,12 +44,12 @@ class Bars:
             tics.append(f'"{label}" {g * step + (len(self.series) - 1) / 2:g}')
             for i, series in enumerate(self.series):
                 value = values.get(series)
-                if value:
+                if value and value > 0:
                     colour = int(COLOURS[series][1:], 16)
                     mark = "*" * bool(values.get((series, "mark")))
                     data.append(f'{g * step + i:g} {value:g} {colour} "{self._short(value)}{mark}"')
-        top = max(v for _, values in self.groups for s in self.series if (v := values.get(s)))
-        low = min(v for _, values in self.groups for s in self.series if (v := values.get(s)))
+        top = max(v for _, values in self.groups for s in self.series if (v := values.get(s) or 0) > 0)
+        low = min(v for _, values in self.groups for s in self.series if (v := values.get(s) or 0) > 0)
         shown = "%g" if top < 1000 else "%.1s%c" if top < 5000 else "%.0s%c"
         span = f"[{low / 3:g}:{top * 3:g}]" if self.log else f"[0:{top * 1.18:g}]"
         line = f', {self.line:g} with lines dt 2 lc rgb "#444444"' if self.line else ""

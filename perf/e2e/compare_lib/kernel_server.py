@@ -28,8 +28,8 @@ class KernelServer:
         lab.kernel_addresses()
         # As weir's: NewReno. The kernel's default may be BBR, whose pacing costs timers; a namespace may not take CUBIC.
         lab.weir_ns.run("sysctl", "-q", "-w", "net.ipv4.tcp_congestion_control=reno", "net.ipv4.tcp_tw_reuse=1")
-        for interface in ("front", "back"):  # as a NIC would have it: segments are cut below TCP
-            lab.weir_ns.run("ethtool", "-K", interface, "gso", "on")
+        for interface in ("front", "back"):  # as a NIC would have it: segments are cut and joined below TCP
+            lab.weir_ns.run("ethtool", "-K", interface, "gso", "on", "gro", "on")
         with open(self.config_path, "w", encoding="utf-8") as file:
             file.write(self.configure())
         with open(self.path("log"), "w", encoding="utf-8") as log:
@@ -91,11 +91,6 @@ class KernelServer:
         """Of its CPU: all that was not idle, so the process and soft interrupts, wherever they struck. Where that is more than
         the process's time and the soft interrupts together (which overlap), somebody else was there."""
         return min(used["at"] - used["idle"], used["server"] + used["softirq"]) / used["at"]
-
-    def memory(self):
-        """{"pss", "huge"} in bytes over all its processes."""
-        parts = [laboratory.memory_of(pid) for pid in self.pids()]
-        return {key: sum(part[key] for part in parts) for key in parts[0]}
 
     def stop(self):
         """SIGTERM ends both at once, connections and all."""

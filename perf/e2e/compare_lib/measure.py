@@ -11,7 +11,7 @@ from scenarios import CAPACITY, CONNECTS, ROUND_TRIPS
 
 Timing = collections.namedtuple("Timing", "warmup_s duration_s hold_s")
 FULL = Timing(0.7, 3.0, 4.0)
-QUICK = Timing(0.3, 2.0, 2.0)
+QUICK = Timing(0.3, 1.7, 2.0)
 MEBI, GIBI = 2**20, 2**30
 SMALL = 100           # connections of the set-up that memory is compared with
 LOAD_TIMEOUT_S = 300  # beyond what a run should take
@@ -21,18 +21,14 @@ _MEASURING = re.compile(r"^\s*(publishing|holding|connect)", re.MULTILINE)
 
 
 class Place:
-    """The laboratory with the balancer's receive work on its own CPU, as its kind needs it; on_sender leaves it with the
-    generator's."""
+    """The laboratory; own_receive puts the balancer's receive work on its own CPU, as its kind needs it (cpus.py)."""
 
-    def __init__(self, lab, system, on_sender=False):
+    def __init__(self, lab, system, own_receive=False):
         self.lab, self.threads = lab, []
         ends = (lab.weir_ns, ["front", "back"], laboratory.SERVER_CPU)
-        if on_sender:
-            for interface in ends[1]:
-                lab.weir_ns.run("ethtool", "-K", interface, "gro", "on")
-        elif system.on_kernel:
+        if own_receive and system.on_kernel:
             cpus.steer_receive(*ends)
-        else:
+        elif own_receive:
             self.threads = cpus.thread_receive(*ends)
 
     def reading(self, server, load):

@@ -29,13 +29,9 @@ BULK = ("bytes_per_s", "cpu_per_mb")
 MEMORY = ("bytes_per_connection", "connections_per_gb", "memory_at_start", "memory_held")
 
 
-class Scenario(collections.namedtuple("Scenario", "name title certificate load figures")):
-    """load: arguments of weir-load; None stands for the common rate. figures: names, the first is what it is about."""
-
-    @property
-    def on_sender(self):
-        """The balancer's receive work stays on the generator's CPU (cpus.py)."""
-        return self.name.endswith("-sender")
+class Scenario(collections.namedtuple("Scenario", "name title certificate load figures own_receive")):
+    """load: arguments of weir-load; None stands for the common rate. figures: names, the first is what it is about.
+    own_receive: the balancer's receive work is put on its own CPU (cpus.py)."""
 
     @property
     def weir_alone(self):
@@ -62,21 +58,21 @@ CAPACITY = 8000  # connections that all are set up for; open files end near 20,0
 
 def _handshakes(name, title, certificate, *more):
     return Scenario(name, f"{title} + CONNECT", certificate,
-                    ("--traffic", "churn", "--connections", 200, "--connect-window", 32, *more), CONNECTS)
+                    ("--traffic", "churn", "--connections", 200, "--connect-window", 32, *more), CONNECTS, False)
 
 
-def _messages(name, title, traffic, connections, size, figures, *more):
+def _messages(name, title, traffic, connections, size, figures, *more, own=False):
     return Scenario(name, f"{title}, {size:,} B, {connections:,} connections", "ecdsa",
-                    ("--traffic", traffic, "--connections", connections, "--size", size, *more), figures)
+                    ("--traffic", traffic, "--connections", connections, "--size", size, *more), figures, own)
 
 
-def _round_trips(name, connections, title="QoS 1 round trips, closed loop"):
-    return _messages(name, title, "qos1", connections, 64, ROUND_TRIPS, "--window", 1)
+def _round_trips(name, connections, title="QoS 1 round trips, closed loop", own=False):
+    return _messages(name, title, "qos1", connections, 64, ROUND_TRIPS, "--window", 1, own=own)
 
 
 def _idle(name, connections):
     return Scenario(name, f"{connections:,} idle TLS connections", "ecdsa",
-                    ("--traffic", "idle", "--connections", connections), MEMORY)
+                    ("--traffic", "idle", "--connections", connections), MEMORY, False)
 
 
 def scenarios(quick):
@@ -86,13 +82,13 @@ def scenarios(quick):
         _handshakes("handshakes-rsa", "full handshakes, RSA-2048", "rsa"),
         _handshakes("resumed", "resumed handshakes", "ecdsa", "--resume"),
         _round_trips("qos1-50", 50),
-        _round_trips("qos1-50-sender", 50, "the same, receive work left on the generator's CPU"),
+        _round_trips("qos1-50-own", 50, "the same with receive work on the balancer's CPU", own=True),
         _round_trips(COMMON_RATE_OF, 1000),
         _messages("qos1-common", "QoS 1 round trips, one rate for all", "qos1", 1000, 64, ROUND_TRIPS, "--rate", None),
         _messages("qos0-common", "QoS 0 one way, one rate for all", "qos0", 1000, 64, ROUND_TRIPS, "--rate", None),
-        _messages("qos0-64", "QoS 0 as fast as it goes, a record each", "qos0", 100, 64, MESSAGES),
-        _messages("qos0-1024", "QoS 0 as fast as it goes, a record each", "qos0", 100, 1024, MESSAGES),
-        _messages("bulk", "bulk", "bulk", 16, 16384, BULK),
+        _messages("qos0-64", "QoS 0 as fast as it goes, a record each", "qos0", 100, 64, MESSAGES, own=True),
+        _messages("qos0-1024", "QoS 0 as fast as it goes, a record each", "qos0", 100, 1024, MESSAGES, own=True),
+        _messages("bulk", "bulk", "bulk", 16, 16384, BULK, own=True),
         _idle("idle", 2000 if quick else CAPACITY),
         *([] if quick else [_idle("idle-100000", 100000)]),
     ]

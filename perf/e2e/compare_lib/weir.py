@@ -33,8 +33,5 @@ class Weir:
         it is an upper bound."""
         return min(1.0, (used["server"] + used["receive"] + used["softirq"]) / used["at"])
 
-    def memory(self):
-        return self.run.memory()
-
     def stop(self):
         self.run.stop()
