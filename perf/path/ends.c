@@ -21,13 +21,15 @@ static void bytes_put(struct ends_bytes *b, const void *data, size_t n) {
         if (b->data == NULL)
             rig_fail("out of memory");
     }
-    memcpy(b->data + b->len, data, n);
+    if (n != 0)
+        memcpy(b->data + b->len, data, n);
     b->len += n;
 }
 
 static void bytes_skip(struct ends_bytes *b, size_t n) {
     b->len -= n;
-    memmove(b->data, b->data + n, b->len);
+    if (b->len != 0)
+        memmove(b->data, b->data + n, b->len);
 }
 
 static void bytes_free(struct ends_bytes *b) {

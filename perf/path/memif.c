@@ -151,9 +151,5 @@ int main(int argc, char **argv) {
         if (options_want(&o, name))
             measure(&l, name, &o);
     }
-    for (unsigned e = 0; e < ENDS; e++) {
-        if (rte_eth_dev_stop(l.port[e]) != 0 || rte_eth_dev_close(l.port[e]) != 0)
-            fail("a memif port cannot be closed");
-    }
-    return 0;
+    return 0; /* the link goes with the process: on being stopped, memif ports of DPDK 22.11 complain of memory */
 }

@@ -4,8 +4,10 @@
  *
  *   path_message                            all variants
  *   path_message --only qos0_tls_32         one; options.h has the other options
- *   path_message --only qos0_tls_32 --perf 10    10 seconds of it, for `perf record -e cpu-clock -- ...`
- * beside what IPsec-MB alone takes for bulk's records. */
+ *   perf record -e cpu-clock -F 5000 -g path_message --only qos0_tls_32 --perf 10
+ *   perf report --no-children --parent '^worker_turn$' --exclude-other --percentage relative --sort symbol
+ *
+ * Bulk is to be read beside ipsec_mb_16KB: what opening its records takes IPsec-MB alone. */
 #include "ends.h"
 #include "options.h"
 #include "raw.h"
