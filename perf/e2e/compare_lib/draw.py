@@ -50,7 +50,7 @@ class Bars:
                     data.append(f'{g * step + i:g} {value:g} {colour} "{self._short(value)}{mark}"')
         top = max(v for _, values in self.groups for s in self.series if (v := values.get(s) or 0) > 0)
         low = min(v for _, values in self.groups for s in self.series if (v := values.get(s) or 0) > 0)
-        shown = "%g" if top < 1000 else "%.1s%c" if top < 5000 else "%.0s%c"
+        shown = "%g" if top < 1000 else "%.1s%c" if top < 5000 or 1e6 < top < 5e6 else "%.0s%c"
         span = f"[{low / 3:g}:{top * 3:g}]" if self.log else f"[0:{top * 1.18:g}]"
         line = f', {self.line:g} with lines dt 2 lc rgb "#444444"' if self.line else ""
         return "\n".join([
@@ -72,11 +72,11 @@ def _labels(series, y):
 
 
 def draw(path, title, charts, columns, width=1200, height=760, series=SYSTEMS, note=""):
-    """All charts in one picture of so many columns; note: a line at its foot."""
+    """All charts in one picture of so many columns; note: a line in its upper left corner."""
     rows = -(-len(charts) // columns)
     script = [f'set terminal svg size {width},{height} font "DejaVu Sans,12" background rgb "#ffffff"', f'set output "{path}"',
               HEAD, f'set multiplot layout {rows},{columns} title "{title}\\n" font ",15" noenhanced', _labels(series, 1 - 22 / height),
-              f'set label "{note}" at screen 0.012,{14 / height:g} left noenhanced font ",10" textcolor rgb "#444444"']
+              f'set label "{note}" at screen 0.012,{1 - 22 / height:g} left noenhanced font ",10" textcolor rgb "#444444"']
     for number, chart in enumerate(charts):
         script.append(chart.script())
         if number == 0:

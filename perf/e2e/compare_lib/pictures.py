@@ -27,12 +27,14 @@ def _latency(results, scenario):
 
 def overview(results):
     return [
-        Bars("Messages a second", "1/s", _by_scenario(results, ONE_WAY + TRIPS, "messages_per_s")),
+        Bars("QoS 0 messages a second", "1/s", _by_scenario(results, ONE_WAY, "messages_per_s")),
+        Bars("QoS 1 round trips a second", "1/s", _by_scenario(results, TRIPS, "messages_per_s")),
         Bars("CPU a message", "microseconds", _by_scenario(results, EACH, "cpu_per_message")),
         Bars("QoS 1 round trip, one rate for all", "microseconds", _latency(results, "qos1-common"), log=True),
         Bars("TLS handshakes + CONNECT a second", "1/s", _by_scenario(results, CONNECTS, "connects_per_s")),
-        Bars("Bulk, 16 KB records", "Gbit/s", [("payload", _values(results, "bulk", "bytes_per_s", 8e-3))]),
-        Bars("Memory an idle TLS connection", "KB", [("all of it", _values(results, "idle", "bytes_per_connection", 1 / 1024))]),
+        Bars("Bulk, 16 KB records", "Gbit/s", [("", _values(results, "bulk", "bytes_per_s", 8e-3))]),
+        Bars("Memory an idle TLS connection", "KB", [("", _values(results, "idle", "bytes_per_connection", 1 / 1024))]),
+        Bars("Idle TLS connections a GB", "connections", [("", _values(results, "idle", "connections_per_gb"))]),
     ]
 
 
@@ -58,8 +60,8 @@ def draw_all(results, versions, folder):
     note = ""
     if any(results.limited(name, system) for name, system, metric in results.values if metric == "generator_share"):
         note = "* the generator was busy enough to be the limit"
-    draw(path("overview"), who, overview(results), 3, note=note)
-    draw(path("ratios"), who, [times_better(results)], 1, height=420, series=("haproxy", "nginx"), note=note)
+    draw(path("overview"), who, overview(results), 4, width=1480, note=note)
+    draw(path("ratios"), who, [times_better(results)], 1, height=440, series=("haproxy", "nginx"), note=note)
     draw(path("latency"), who, [Bars(title, "microseconds", _latency(results, name), log=True) for name, title in (
         ("qos1-common", "QoS 1, 1,000 connections, one rate for all"), ("qos1-50", "QoS 1, 50 connections, closed loop"),
         ("qos1-1000", "QoS 1, 1,000 connections, closed loop"))], 3, height=420, note=note)
