@@ -102,16 +102,13 @@ static inline void span_put_u8(struct span_writer *w, uint8_t v) {
 }
 
 static inline void span_put_u16(struct span_writer *w, uint16_t v) {
-    uint8_t *p = span_put(w, 2);
-    if (p) {
-        p[0] = (uint8_t)(v >> 8);
-        p[1] = (uint8_t)v;
-    }
+    uint16_t be = __builtin_bswap16(v); /* x86: one store, where bytes would be several */
+    span_put_bytes(w, &be, sizeof(be));
 }
 
 static inline void span_put_u32(struct span_writer *w, uint32_t v) {
-    span_put_u16(w, (uint16_t)(v >> 16));
-    span_put_u16(w, (uint16_t)v);
+    uint32_t be = __builtin_bswap32(v);
+    span_put_bytes(w, &be, sizeof(be));
 }
 
 #endif

@@ -58,10 +58,9 @@ static bool checksum_wrong(const struct rte_mbuf *m, uint32_t header_len) {
 }
 
 static int check_addresses(const struct net_if *ifc, const struct rte_mbuf *m, const struct wire_ip4 *ip) {
-    if (WEIR_UNLIKELY(net_if_owns(ifc, ip->saddr_be)))
-        return -NET_DROP_IP4_LAND;
-    if (WEIR_UNLIKELY(!net_addr_is_unicast(ip->saddr_be) || net_if_is_broadcast(ifc, ip->saddr_be)))
-        return -NET_DROP_IP4_SOURCE;
+    enum net_peer source = net_if_peer(ifc, ip->saddr_be);
+    if (WEIR_UNLIKELY(source >= NET_PEER_SELF))
+        return source == NET_PEER_SELF ? -NET_DROP_IP4_LAND : -NET_DROP_IP4_SOURCE;
     if (WEIR_UNLIKELY(!net_if_owns(ifc, ip->daddr_be)))
         return -NET_DROP_IP4_NOT_OURS;
     if (WEIR_UNLIKELY(net_mac_is_group(net_eth(m)->dst))) /* RFC 1122 3.3.6: unicast in a broadcast frame */

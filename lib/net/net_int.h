@@ -64,6 +64,15 @@ static inline void net_clear_offload(struct rte_mbuf *m) {
 /* The network or broadcast address of one of the interface's subnets (RFC 3021: a /31 has neither, nor has a /32). */
 bool net_if_is_broadcast(const struct net_if *ifc, uint32_t addr_be);
 
+/* Who has an address, seen from an interface. */
+enum net_peer {
+    NET_PEER_BEYOND,  /* behind the gateway */
+    NET_PEER_ON_LINK, /* in a subnet of the interface */
+    NET_PEER_SELF,
+    NET_PEER_NOBODY /* not one host's: group, loopback, network or broadcast address */
+};
+enum net_peer net_if_peer(const struct net_if *ifc, uint32_t addr_be);
+
 static inline bool net_mac_is_group(const uint8_t mac[6]) {
     return mac[0] & 1;
 }
