@@ -17,9 +17,12 @@
  * Latency is counted from the time a message was DUE, not from the time it left: a stalled server cannot slow the clock
  * that judges it (coordinated omission). Closed loops have no due time: they are counted from when they left.
  *
- * Memory: client objects from one pool, a few hundred bytes each; nothing is allocated after load_new but SSL-less
- * handshake states (bounded by connect_window). Threading: one core. Time is an argument; nothing here reads a clock.
- */
+ * Memory: 80 bytes a client and 24 a broker's connection, besides flows and keys (with `resume` 768 more); nothing is
+ * allocated after load_new but SSL-less handshake states (bounded by connect_window). Threading: one core. Time is an
+ * argument; nothing here reads a clock.
+ *
+ * Speed: it costs about what weir costs itself for the same messages, for it walks the same stack as often (one core
+ * each: whoever measures looks at the busy share). Its own part of that is small. */
 #ifndef WEIR_LOAD_H
 #define WEIR_LOAD_H
 
