@@ -83,7 +83,7 @@ int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64
     if (!rc)
         rc = pool_init(&core->conns, "tcp_conn", sizeof(struct tcp_conn), core->cfg.max_conns, 0);
     if (!rc) /* each record holds an mbuf of the budget; bare FINs take the few on top */
-        rc = pool_init(&core->reasm, "tcp_reasm", sizeof(struct tcp_reasm), core->cfg.rx_budget_mbufs + 64, 0);
+        rc = pool_init(&core->reasm, "tcp_reasm", sizeof(struct tcp_reasm), core->cfg.rx_budget_mbufs / 2 + 64, 0);
     if (!rc)
         rc = timer_wheel_init(&core->wheel, core->cfg.max_conns, clock_ms(now_us));
     if (!rc)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Out-of-order segments: a list of records in sequence order without overlaps, at most TCP_REASM_MAX a flow and
- * rx_budget_mbufs a core. The first copy of a byte wins; what a later segment repeats is cut off it (a segment that
- * reaches over a queued one keeps its front only: the peer sends the rest again). */
+ * half of rx_budget_mbufs a core: what closes the holes must find room, or nothing would ever be read again. The first
+ * copy of a byte wins; what a later segment repeats is cut off it (a segment that reaches over a queued one keeps its
+ * front only: the peer sends the rest again). */
 #include "tcp_int.h"
 
 static struct tcp_reasm *record_of(const struct tcp_core *core, uint32_t i) {
@@ -69,7 +70,8 @@ int tcp_reasm_insert(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
         core->stats.ooo_dropped++;
         return -TCP_DROP_OOO_LIMIT;
     }
-    uint32_t index = core->stats.rx_mbufs + mbufs > core->cfg.rx_budget_mbufs ? 0 : pool_alloc(&core->reasm);
+    bool room = core->stats.rx_mbufs + mbufs <= core->cfg.rx_budget_mbufs / 2;
+    uint32_t index = room ? pool_alloc(&core->reasm) : 0;
     if (!index) {
         core->stats.ooo_dropped++;
         return -TCP_DROP_RX_BUDGET;
