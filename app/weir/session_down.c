@@ -13,9 +13,10 @@ int session_to_client(struct worker *w, struct session *s, struct rope *plain) {
         enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_TLS_SEAL);
         int taken = tls_seal(&w->tls, s->tls, plain, &wire, n);
         cycles_stage(&w->cycles, before);
-        n = taken > 0 ? (uint32_t)taken : 0;
-        if (taken == WEIR_ENOMEM)
+        /* Cut short between two records, for want of an mbuf or of a key: there was room, so no ACK will say when. */
+        if (taken == WEIR_ENOMEM || (taken > 0 && (uint32_t)taken < n))
             tcp_conn_again(&w->tcp, s->client, TCP_EV_WRITABLE);
+        n = taken > 0 ? (uint32_t)taken : 0;
         dead = taken == WEIR_ESTATE;
     } else if (n == plain->len_bytes) {
         rope_splice(&wire, plain);
