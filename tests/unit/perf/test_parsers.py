@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""What perf's scripts read from other programs, on recorded output of the real ones: Pktgen 23.03 and dperf 1.9 against
+"""What perf's scripts read from other programs, on recorded output of the real ones: Pktgen 23.03 and dperf against
 weir, a callgrind 3.19 profile; and the CSV of figures."""
 import importlib.machinery
 import importlib.util
