@@ -185,10 +185,11 @@ static int ports_attach(struct worker *w) {
     return 0;
 }
 
-/* Do replies to this source port come back to this worker? */
+/* Do replies to this source port come back to this worker, and to no listener? */
 static bool port_is_ours(void *ctx, uint32_t saddr_be, uint16_t sport_be, uint32_t daddr_be, uint16_t dport_be) {
     const struct worker *w = ctx;
-    return handoff_owner(w, daddr_be, saddr_be, dport_be, sport_be) == w->index;
+    return listener_map_find(&w->udp.listeners, saddr_be, sport_be) < 0 &&
+           (w->weir->n_workers == 1 || handoff_owner(w, daddr_be, saddr_be, dport_be, sport_be) == w->index);
 }
 
 static int pools_build(struct worker *w) {
@@ -210,8 +211,7 @@ static int pools_build(struct worker *w) {
             server->server_id = cp->servers[s].id;
             server->port = cp->port;
         }
-        p->ports = lb_ports_new(cp->source_addresses_be, cp->n_sources, cp->n_servers,
-                                w->weir->n_workers > 1 ? port_is_ours : NULL, w);
+        p->ports = lb_ports_new(cp->source_addresses_be, cp->n_sources, cp->n_servers, port_is_ours, w);
         if (p->ports == NULL || lb_pool_build(p) != 0)
             return WEIR_ENOMEM;
     }

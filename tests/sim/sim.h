@@ -44,7 +44,16 @@
 #define SIM_CLIENT_ADDRS    8u
 #define SIM_SERVER_HOST     20u /* 198.18.1.20 .. */
 
-enum sim_port { SIM_MQTT = 1883, SIM_TCP = 9000, SIM_UDP = 9001, SIM_ECHO = 7, SIM_MQTTS = 8883, SIM_TCPS = 9443 };
+enum sim_port {
+    SIM_MQTT = 1883,
+    SIM_TCP = 9000,
+    SIM_UDP = 9001,
+    SIM_ECHO = 7,
+    SIM_ECHO_BACK = 7007,
+    SIM_MQTTS = 8883,
+    SIM_TCPS = 9443
+};
+#define SIM_POOL_DATAGRAMS 2 /* the third of the configuration */
 
 /* What a client is. */
 #define SIM_KINDS(X) X(MQTT) X(MQTTS) X(TCP) X(TCPS) X(ECHO) X(UDP) X(UDP_ECHO) X(GARBAGE) X(SILENT)

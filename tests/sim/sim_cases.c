@@ -194,6 +194,22 @@ static void datagrams(struct sim_setup *s) {
     s->kinds[SIM_KIND_UDP_ECHO] = 1;
 }
 
+/* All source ports in turn: none is the echo listener's at their side, which would take the servers' answers. */
+static void datagrams_check(struct sim *sim) {
+    for (uint16_t i = 0; i < sim->weir.n_workers; i++) {
+        struct lb_pool *p = &sim->weir.workers[i]->pools[SIM_POOL_DATAGRAMS];
+        uint32_t addr_be;
+        uint16_t port_be;
+        for (uint32_t n = 0; n < 2 * 65536; n++) {
+            if (lb_ports_take(p->ports, 0, p->servers[0].addr_be, p->servers[0].port_be, &addr_be, &port_be) != 0)
+                break;
+            lb_ports_give(p->ports, 0, addr_be, port_be);
+            if (addr_be == SIM_WEIR_BACK && port_be == RTE_BE16(SIM_ECHO_BACK))
+                sim_fail(sim, "worker %u would send from an echo listener's port", i);
+        }
+    }
+}
+
 /* A client whose last handshake message, data, close_notify and FIN come in one go, while the engine is still at work.
  */
 static void behind_handshake(struct sim_setup *s) {
@@ -314,7 +330,7 @@ const struct sim_case sim_cases[] = {
     {"client-early", client_early, NULL},
     {"client-hostile", client_hostile, client_hostile_check},
     {"bulk", bulk, all_in_order},
-    {"datagrams", datagrams, NULL},
+    {"datagrams", datagrams, datagrams_check},
     {"behind-handshake", behind_handshake, all_in_order},
     {"libssl-elsewhere", libssl_elsewhere, all_in_order},
     {"proxy-v1", proxy_v1, all_in_order},

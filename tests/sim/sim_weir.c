@@ -187,7 +187,8 @@ static void config_text(const struct sim_setup *s, char *text, size_t room) {
              "  - {name: tcp, address: \"198.18.0.1:9000\", mode: tcp, pool: bulk}\n"
              "  - {name: tcps, address: \"198.18.0.1:9443\", mode: tcp, tls: t, pool: bulk}\n"
              "  - {name: echo, address: \"198.18.0.1:7\", mode: echo}\n"
-             "  - {name: udp, address: \"198.18.0.1:9001\", mode: udp, pool: dgram}\n");
+             "  - {name: udp, address: \"198.18.0.1:9001\", mode: udp, pool: dgram}\n"
+             "  - {name: echo_back, address: \"198.18.1.1:7007\", mode: echo}\n");
 }
 
 static bool config_make(struct sim *sim) {
