@@ -178,7 +178,7 @@ void tls_session_unref(tls_session *session);       /* NULL is allowed */
  * the context is not to. NULL is allowed for a context that does not verify. `session`, or NULL: resume it if it was
  * made under the same context and name, else it is ignored; the connection takes a reference of its own. Call tls_input
  * at once and with no bytes: it says TLS_BUSY, and when tls_poll names the connection gives the ClientHello. Returns
- * its id, or 0 (pool empty, name too long or missing, a context for listeners). */
+ * its id, or 0 (pool empty, name too long, missing or with a dot in front, a context for listeners). */
 tls_id tls_client_new(struct tls_core *core, struct tls_ctx *ctx, const char *server_name, tls_session *session,
                       uint32_t user);
 /* The session made last, or NULL: none since. The reference is the caller's. In TLS 1.2 it is there with TLS_DONE (none

@@ -21,6 +21,8 @@ tls_id tls_client_new(struct tls_core *core, struct tls_ctx *ctx, const char *se
 
     if (!ctx->client || name_bytes > TLS_NAME_MAX || (ctx->verify && name_bytes == 0))
         return 0;
+    if (name_bytes > 0 && server_name[0] == '.') /* to libssl that is whatever lies below the domain */
+        return 0;
     tls_id id = tls_conn_alloc(core, user);
     if (id == 0)
         return 0;

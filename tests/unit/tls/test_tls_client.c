@@ -270,6 +270,7 @@ Test(tls_client, refused_at_once) {
     cr_assert_eq(tls_client_new(&c.core, c.ctx, name, NULL, 0), 0, "too long");
     cr_assert_eq(tls_client_new(&c.core, c.ctx, NULL, NULL, 0), 0, "nothing to verify");
     cr_assert_eq(tls_client_new(&c.core, c.ctx, "", NULL, 0), 0, "nothing to verify");
+    cr_assert_eq(tls_client_new(&c.core, c.ctx, ".weir.test", NULL, 0), 0, "libssl would take any name below it");
     cr_assert_eq(tls_conn_new(&c.core, c.ctx, 0), 0, "a client's context");
     struct tls_ctx *listener = harness_ctx(KEY_EC, 0, NULL, NULL);
     cr_assert_eq(tls_client_new(&c.core, listener, "weir.test", NULL, 0), 0, "a listener's context");
