@@ -2,6 +2,7 @@
 /* weir-load: the load generator (load.h) on ports of its own. From the command line to a running load, and back down.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,25 @@ static void plan_memory(struct program *p) {
 }
 
 /* --- up --- */
+
+/* What would fail later, after the measurement or in words of DPDK. */
+static int check_early(struct program *p) {
+    const struct load_options *o = &p->options;
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0 && !CPU_ISSET(o->cpu, &set)) {
+        snprintf(p->error, sizeof(p->error), "--cpu %u: this process may not use that CPU (see taskset -p)", o->cpu);
+        return fail(p->error, EXIT_USAGE);
+    }
+    if (o->json && strcmp(o->json, "-") != 0) {
+        FILE *json = fopen(o->json, "ae"); /* leaves what is there */
+        if (!json) {
+            snprintf(p->error, sizeof(p->error), "--json %s cannot be written: %s", o->json, strerror(errno));
+            return fail(p->error, EXIT_FAILURE);
+        }
+        fclose(json);
+    }
+    return 0;
+}
 
 static struct load_port load_port(const struct port *p) {
     return (struct load_port){
@@ -213,7 +233,9 @@ int main(int argc, char **argv) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    int status = program_up(&p);
+    int status = check_early(&p);
+    if (status == 0)
+        status = program_up(&p);
     if (status == 0)
         status = program_run(&p);
     program_down(&p);

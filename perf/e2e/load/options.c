@@ -254,7 +254,7 @@ static int take(const struct option *p, const char *value, struct load_options *
     if (p->kind == COUNT || p->kind == NUMBER)
         return fail(error, error_bytes, "--%s takes a number from %g to %g, not \"%.40s\"", p->name, p->min, p->max,
                     value);
-    return fail(error, error_bytes, "--%s %s: \"%.60s\" is none; %s", p->name, p->value, value, help_of(p));
+    return fail(error, error_bytes, "--%s takes %s, not \"%.60s\": %s", p->name, p->value, value, help_of(p));
 }
 
 /* argv[*i] and, where it needs one, its value: "--name value" or "--name=value". */

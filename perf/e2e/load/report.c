@@ -116,7 +116,8 @@ static void print_connect(FILE *out, const struct load_options *o, const struct 
         row(out, "", "%s failed", count(a, (double)c->failed));
     if (o->resume)
         row(out, "", "%s resumed", count(a, (double)c->resumed));
-    print_quantiles(out, "  to CONNACK", &c->ns);
+    if (c->connected)
+        print_quantiles(out, "  to CONNACK", &c->ns);
 }
 
 static void print_traffic(FILE *out, const struct load_options *o, const struct run_traffic *t) {
@@ -133,14 +134,16 @@ static void print_traffic(FILE *out, const struct load_options *o, const struct 
     print_quantiles(out, qos1 ? "  round trip" : "  one way", &t->ns);
 }
 
-static void print_ndr(FILE *out, const struct run_ndr *n) {
+static void print_ndr(FILE *out, const struct load_options *o, const struct run_ndr *n) {
     char a[COUNT_BYTES], b[COUNT_BYTES], c[COUNT_BYTES], d[COUNT_BYTES];
-    if (n->rate > 0)
+    if (n->rate > 0 && n->rate >= o->ndr.max && o->ndr.max > 0)
+        row(out, "without loss", "%s messages/s, and maybe more: --ndr-max ended the search", count(a, n->rate));
+    else if (n->rate > 0)
         row(out, "without loss", "%s messages/s at most, after %u trials", count(a, n->rate), n->n_trials);
     else
         row(out, "without loss", "no rate found in %u trials", n->n_trials);
     if (n->limited)
-        row(out, "", "the generator was busy all the time in trials that failed: it may be the limit");
+        row(out, "", "the generator was above 90% busy in a trial that failed: it may be the limit");
     for (uint32_t i = 0; i < n->n_latency; i++) {
         const struct run_latency *l = &n->latency[i];
         row(out, "", "at %3.0f%% (%s/s): p50 %s, p99 %s, p99.9 %s", 100 * l->share, count(a, l->rate),
@@ -157,7 +160,7 @@ void report_print(FILE *out, const struct load_options *o, const struct run_resu
         row(out, "hold", "%s open after %.0f s, %s resets", count(a, (double)r->hold.open_at_end), r->hold.seconds,
             count(b, (double)r->hold.resets));
     if (r->ndr_done)
-        print_ndr(out, &r->ndr);
+        print_ndr(out, o, &r->ndr);
     if (r->traffic_done && o->traffic != LOAD_CHURN)
         print_traffic(out, o, &r->traffic);
     row(out, "generator", "%.1f%% busy, %s packets in, %s out%s", 100 * r->generator.busy_share,

@@ -399,7 +399,7 @@ static void ndr(struct run *run) {
     search(run);
     if (r->rate <= 0)
         return;
-    fprintf(run->out, "highest rate without loss: %.0f messages/s; now round trips below it\n", r->rate);
+    fprintf(run->out, "highest rate without loss: %.0f messages/s; latency below it follows\n", r->rate);
     run->what = "latency";
     for (uint32_t i = 0; i < run->o->ndr.n_shares; i++) {
         struct window w;

@@ -63,7 +63,7 @@ struct run_latency {
 
 struct run_ndr {
     double rate;  /* 0: not found */
-    bool limited; /* the generator was busy all the time in trials that failed */
+    bool limited; /* the generator was above 90% busy in a trial that failed */
     uint32_t n_trials, n_latency;
     struct run_trial trials[RUN_MAX_TRIALS];
     struct run_latency latency[LOAD_MAX_SHARES];
