@@ -3,6 +3,7 @@
 newest figure of each (name, metric); measuring a part of them again leaves the others, with the commit they came from."""
 import csv
 import datetime
+import json
 import os
 import platform
 import subprocess
@@ -28,6 +29,14 @@ def origin(options):
     return {"commit": _git("rev-parse", "--short=12", "HEAD") or "unknown", "dirty": "yes" if changed else "no",
             "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "machine": machine(), "options": options}
+
+
+def built(folder):
+    """How the programs of a build directory were compiled."""
+    done = subprocess.run(["meson", "introspect", "--buildoptions", folder], capture_output=True, text=True, check=True)
+    options = {option["name"]: option["value"] for option in json.loads(done.stdout)}
+    compiler = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    return "; ".join([compiler, *(f"{name}={str(options[name]).lower()}" for name in ("buildtype", "b_lto", "b_ndebug"))])
 
 
 def read(path):

@@ -17,6 +17,7 @@ one (tests/live/netns.py)."""
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -53,6 +54,7 @@ class Failure(Exception):
 
 def build(folder="build-perf", targets=("app/weir/weir", "app/weirctl/weirctl", "perf/e2e/load/weir-load")):
     """The release build in `folder` (relative to the repository); its output only where it fails."""
+    need_programs("meson", "ninja", "cc")
     commands = [["ninja", "-C", folder, *targets]]
     if not os.path.exists(os.path.join(ROOT, folder, "meson-private", "coredata.dat")):
         commands.insert(0, ["meson", "setup", folder, "-Dbenchmarks=true"])
@@ -91,18 +93,54 @@ def write_json(path, result):
 
 def need_root():
     if os.geteuid() != 0:
-        raise Failure("network namespaces and AF_XDP need root")
+        raise Failure("run it as root: it makes network namespaces and AF_XDP ports")
+
+
+def need_writable(path):
+    """Raise where a result could not be written to path: better now than after the measurement."""
+    folder = os.path.dirname(os.path.abspath(path)) if path else None
+    if path and (os.path.isdir(path) or not os.access(path if os.path.exists(path) else folder, os.W_OK)):
+        raise Failure(f"{path} cannot be written")
+
+
+def need_programs(*programs, option=""):
+    missing = [name for name in programs if not shutil.which(name)]
+    if missing:
+        raise Failure(f"missing: {', '.join(missing)}; scripts/setup{option} installs what is needed")
+
+
+def need_files(count):
+    """So many open files for who is started here."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(count, hard)))
+        except (ValueError, OSError):
+            raise Failure(f"{count:,} open files are needed, since a kernel's proxy takes two a connection; "
+                          f"ulimit -Hn allows {hard:,}") from None
+
+
+def stop_once():
+    """INT and TERM raise KeyboardInterrupt, the first of them: another must not disturb the taking down."""
+    def stop(*_):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
 
 
 def program(run):
     """The frame of a command: run() returns the exit status; what the user has to know goes to stderr in one piece."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave every `with` on the way
+    stop_once()
     try:
         sys.exit(run())
     except KeyboardInterrupt:
-        sys.exit("interrupted; all is taken down")
+        print("\ninterrupted; all is taken down", file=sys.stderr)
+        sys.exit(130)
     except Failure as failure:
-        sys.exit(f"{os.path.basename(sys.argv[0])}: {failure}")
+        sys.exit(f"{os.path.relpath(os.path.realpath(sys.argv[0]), ROOT)}: {failure}")
 
 
 class _Plain(yaml.SafeDumper):
@@ -219,6 +257,8 @@ class Lab:
         self._load_runs = 0
 
     def __enter__(self):
+        if SERVER_CPU == LOAD_CPU:
+            raise Failure("two CPUs are needed: one for what is measured, one for the generator")
         netns.clean_dead()
         self.folder = netns.temporary_folder()
         try:

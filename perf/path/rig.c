@@ -121,8 +121,12 @@ static const char config_format[] =
 
 /* The certificate exists only while it is loaded. */
 static void config_make(struct rig *r) {
-    char folder[] = "/tmp/weir-perf-XXXXXX", crt[64], key[64], text[2048], line[1024];
+    char folder[96], crt[128], key[128], text[2048], line[1024];
+    const char *place = getenv("TMPDIR");
     struct config_error error;
+    must(snprintf(folder, sizeof(folder), "%s/weir-perf-XXXXXX", place && *place ? place : "/tmp") <
+             (int)sizeof(folder),
+         "TMPDIR is too long");
     must(mkdtemp(folder) != NULL, "mkdtemp");
     FILE *c = create(folder, "server.crt", crt, sizeof(crt)), *k = create(folder, "server.key", key, sizeof(key));
     certificate_write(c, k);

@@ -36,6 +36,7 @@ backend brokers
 class HAProxy(KernelServer):
     name = "haproxy"
     title = "HAProxy"
+    program = "/usr/sbin/haproxy"
 
     def configure(self):
         lab = self.lab
@@ -50,10 +51,10 @@ class HAProxy(KernelServer):
         return text
 
     def command(self):
-        return ["/usr/sbin/haproxy", "-db", "-f", self.config_path]
+        return [self.program, "-db", "-f", self.config_path]
 
     @staticmethod
     def version():
-        return KernelServer.first_match(["/usr/sbin/haproxy", "-v"], r"version (\d+\.\d+\.\d+)")
+        return KernelServer.first_match([HAProxy.program, "-v"], r"version (\d+\.\d+\.\d+)")
 
 

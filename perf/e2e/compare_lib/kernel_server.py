@@ -16,7 +16,7 @@ READY_S, STOP_S = 15, 10
 class KernelServer:
     """One running server. Subclasses say how it is configured and started."""
 
-    name = title = ""
+    name = title = program = ""
     on_kernel = True
 
     def __init__(self, lab, certificate, connections):
@@ -51,6 +51,8 @@ class KernelServer:
 
     @staticmethod
     def first_match(command, pattern):
+        if not os.path.exists(command[0]):
+            return "(absent)"
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         match = re.search(pattern, done.stdout + done.stderr)
         return match[1] if match else "?"

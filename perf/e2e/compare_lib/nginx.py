@@ -50,6 +50,7 @@ stream {{
 class Nginx(KernelServer):
     name = "nginx"
     title = "NGINX stream"
+    program = "/usr/sbin/nginx"
 
     def configure(self):
         servers = "".join(f"        server {broker} max_fails=0;\n" for broker in self.brokers)
@@ -58,8 +59,8 @@ class Nginx(KernelServer):
                              key=self.lab.certs.key(self.certificate), servers=servers, front=self.front, port=self.port)
 
     def command(self):
-        return ["/usr/sbin/nginx", "-p", self.lab.folder, "-c", self.config_path]
+        return [self.program, "-p", self.lab.folder, "-c", self.config_path]
 
     @staticmethod
     def version():
-        return KernelServer.first_match(["/usr/sbin/nginx", "-v"], r"nginx/(\d+\.\d+\.\d+)")
+        return KernelServer.first_match([Nginx.program, "-v"], r"nginx/(\d+\.\d+\.\d+)")
