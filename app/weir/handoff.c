@@ -39,7 +39,8 @@ void handoff_arp(struct worker *w, const struct rte_mbuf *m) {
 uint32_t handoff_receive(struct worker *w, struct rte_mbuf **out, uint32_t max) {
     uint32_t n = 0, n_workers = w->weir->n_workers;
     for (uint32_t i = 0; i < n_workers && n < max; i++) {
-        uint32_t from = (w->stats.turns + i) % n_workers; /* each ring comes first in turn: a full one starves no other */
+        uint32_t from =
+            (w->stats.turns + i) % n_workers; /* each ring comes first in turn: a full one starves no other */
         if (from != w->index)
             n += rte_ring_sc_dequeue_burst(w->weir->rx_rings[from][w->index], (void **)(out + n), max - n, NULL);
     }
@@ -48,8 +49,7 @@ uint32_t handoff_receive(struct worker *w, struct rte_mbuf **out, uint32_t max) 
 }
 
 uint16_t handoff_transmit(struct worker *w, uint16_t to, struct rte_mbuf **frames, uint16_t n) {
-    uint16_t taken =
-        (uint16_t)rte_ring_sp_enqueue_burst(w->weir->tx_rings[w->index][to], (void **)frames, n, NULL);
+    uint16_t taken = (uint16_t)rte_ring_sp_enqueue_burst(w->weir->tx_rings[w->index][to], (void **)frames, n, NULL);
     w->stats.return_out += taken;
     return taken;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Between workers: packets of flows another worker owns, copies of ARP replies, and frames that leave by another worker's
- * queue. SPSC rte_ring per ordered pair; a full ring is a counted drop, never a wait. */
+/* Between workers: packets of flows another worker owns, copies of ARP replies, and frames that leave by another
+ * worker's queue. SPSC rte_ring per ordered pair; a full ring is a counted drop, never a wait. */
 #ifndef WEIR_HANDOFF_H
 #define WEIR_HANDOFF_H
 

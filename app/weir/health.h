@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Probes of servers that are down, from the data path: a TCP connection of the worker's own, and for MQTT pools CONNECT and
- * CONNACK on it. Each worker probes for itself: its failures took the server out, its probes bring it back. */
+/* Probes of servers that are down, from the data path: a TCP connection of the worker's own, and for MQTT pools CONNECT
+ * and CONNACK on it. Each worker probes for itself: its failures took the server out, its probes bring it back. */
 #ifndef WEIR_HEALTH_H
 #define WEIR_HEALTH_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which datagram listener an address and port belong to: a small open-addressed table, made once from the configuration.
- * Two loads for a packet, however many listeners there are. */
+/* Which datagram listener an address and port belong to: a small open-addressed table, made once from the
+ * configuration. Two loads for a packet, however many listeners there are. */
 #ifndef WEIR_LISTENER_MAP_H
 #define WEIR_LISTENER_MAP_H
 

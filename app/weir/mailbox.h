@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What control asks of a worker: small messages over one SPSC ring a worker, a bounded number served a turn. Control waits
- * for `done` on its own side; a worker never waits. */
+/* What control asks of a worker: small messages over one SPSC ring a worker, a bounded number served a turn. Control
+ * waits for `done` on its own side; a worker never waits. */
 #ifndef WEIR_MAILBOX_H
 #define WEIR_MAILBOX_H
 
@@ -26,7 +26,7 @@ enum mail_kind {
 struct flow_row {
     uint32_t peer_addr_be, local_addr_be;
     uint16_t peer_port_be, local_port_be;
-    uint16_t listener; /* 0xffff: towards a server */
+    uint16_t listener;     /* 0xffff: towards a server */
     uint16_t pool, server; /* 0xffff: none */
     uint8_t state, port, sack, timestamps, snd_wscale, rcv_wscale;
     uint16_t mss;
@@ -44,8 +44,8 @@ struct mail {
     struct capture *capture;
     struct flow_row *rows; /* MAIL_FLOWS: room for max_rows */
     uint32_t max_rows, n_rows;
-    uint32_t after;        /* in: continue behind this flow; out: the last one written, 0 at the end */
-    uint32_t done;         /* atomic; set last by the worker */
+    uint32_t after; /* in: continue behind this flow; out: the last one written, 0 at the end */
+    uint32_t done;  /* atomic; set last by the worker */
 };
 
 struct mailbox {

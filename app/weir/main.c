@@ -7,8 +7,8 @@
 #include "session.h"
 #include "worker.h"
 
-#include <rte_lcore.h>
 #include <rte_launch.h>
+#include <rte_lcore.h>
 #include <rte_malloc.h>
 #include <rte_rcu_qsbr.h>
 #include <stdio.h>
@@ -60,7 +60,8 @@ static int engine_main(void *arg) {
 
 /* --- before EAL --- */
 
-/* The plan with the sizes that this build really has. The flow table's cost depends on how full its powers of two get. */
+/* The plan with the sizes that this build really has. The flow table's cost depends on how full its powers of two get.
+ */
 static void plan_make(const struct config *c, struct memory_plan *plan) {
     struct memory_sizes sizes = memory_sizes_default;
     memory_plan_make(c, &sizes, plan);

@@ -9,9 +9,9 @@
 #include <rte_ethdev.h>
 #include <string.h>
 
-#define RING_BATCH 64u  /* packets taken from other workers' rings a turn */
-#define TX_BATCH 64u    /* packets tcp_output cuts at a time */
-#define ARP_BATCH 16u   /* ARP frames and expired packets a port a turn */
+#define RING_BATCH  64u /* packets taken from other workers' rings a turn */
+#define TX_BATCH    64u /* packets tcp_output cuts at a time */
+#define ARP_BATCH   16u /* ARP frames and expired packets a port a turn */
 #define REASS_BATCH 16u /* timed-out fragments a turn */
 
 /* Segments and datagrams gathered from a burst, so that the flow lookups go in bulk. */
@@ -79,15 +79,14 @@ static void path_arp(struct worker *w, struct rte_mbuf *m, bool copied) {
     if (v == NET_REPLY)
         path_send_frame(w, m->port, m);
     else if (v < 0)
-        path_drop(w, m, (enum net_drop)-v);
+        path_drop(w, m, (enum net_drop) - v);
     else
         rte_pktmbuf_free(m);
 }
 
 /* An ICMP error about a segment of ours belongs to the worker that owns the flow: the quoted tuple, reversed. */
 static void path_icmp_error(struct worker *w, struct rte_mbuf *m, const struct icmp_error *err) {
-    uint16_t owner =
-        handoff_owner(w, err->remote_addr_be, err->local_addr_be, err->remote_port_be, err->local_port_be);
+    uint16_t owner = handoff_owner(w, err->remote_addr_be, err->local_addr_be, err->remote_port_be, err->local_port_be);
     if (owner != w->index) {
         handoff_packet(w, owner, m);
         return;
@@ -105,7 +104,7 @@ static void path_icmp(struct worker *w, struct rte_mbuf *m, bool owned) {
     else if (v == NET_TO_TCP_ERR)
         path_icmp_error(w, m, &err);
     else if (v < 0)
-        path_drop(w, m, (enum net_drop)-v);
+        path_drop(w, m, (enum net_drop) - v);
     else
         rte_pktmbuf_free(m); /* errors about UDP: the flow's idle timeout deals with a dead server */
 }
@@ -113,7 +112,7 @@ static void path_icmp(struct worker *w, struct rte_mbuf *m, bool owned) {
 static void path_udp(struct worker *w, struct rte_mbuf *m, struct burst *b, bool owned) {
     int v = udp_input(m);
     if (v < 0) {
-        path_drop(w, m, (enum net_drop)-v);
+        path_drop(w, m, (enum net_drop) - v);
         return;
     }
     if (!owned && w->weir->n_workers > 1) {
@@ -132,7 +131,7 @@ static void path_udp(struct worker *w, struct rte_mbuf *m, struct burst *b, bool
 static void path_tcp(struct worker *w, struct rte_mbuf *m, struct burst *b, bool steered) {
     int v = tcp_validate(m);
     if (v < 0) {
-        path_drop(w, m, (enum net_drop)-v);
+        path_drop(w, m, (enum net_drop) - v);
         return;
     }
     if (!steered && w->weir->n_workers > 1) {
@@ -170,7 +169,7 @@ static void path_fragment(struct worker *w, struct rte_mbuf *m, struct burst *b)
     if (v == NET_TO_IP4)
         path_ip4(w, whole, b, false); /* fragments come by addresses alone */
     else if (v < 0)
-        path_drop(w, m, (enum net_drop)-v);
+        path_drop(w, m, (enum net_drop) - v);
 }
 
 static void path_ip4(struct worker *w, struct rte_mbuf *m, struct burst *b, bool steered) {
@@ -192,7 +191,7 @@ static void path_ip4(struct worker *w, struct rte_mbuf *m, struct burst *b, bool
         path_no_protocol(w, m);
         break;
     default:
-        path_drop(w, m, (enum net_drop)-v);
+        path_drop(w, m, (enum net_drop) - v);
     }
 }
 
@@ -204,7 +203,7 @@ static void path_eth(struct worker *w, struct rte_mbuf *m, struct burst *b) {
         handoff_arp(w, m);
         path_arp(w, m, false);
     } else {
-        path_drop(w, m, (enum net_drop)-v);
+        path_drop(w, m, (enum net_drop) - v);
     }
 }
 
@@ -301,7 +300,8 @@ static void port_flush(struct worker *w, struct worker_port *p) {
     p->tx_bytes += bytes;
 }
 
-/* Reassembled packets that go out again (echo, UDP) may be larger than a frame, or a chain where the port takes none. */
+/* Reassembled packets that go out again (echo, UDP) may be larger than a frame, or a chain where the port takes none.
+ */
 static bool frame_fits(const struct worker *w, uint16_t port, struct rte_mbuf *m) {
     if (m->pkt_len > w->ports[port].ifc->mtu + sizeof(struct wire_eth))
         return false;
@@ -341,7 +341,7 @@ void path_send_ip(struct worker *w, uint16_t port, struct rte_mbuf *m) {
     if (v == NET_DONE)
         v = eth_output(p->ifc, m, mac);
     if (WEIR_UNLIKELY(v < 0)) {
-        path_drop(w, m, (enum net_drop)-v);
+        path_drop(w, m, (enum net_drop) - v);
         return;
     }
     path_send_frame(w, port, m);
@@ -353,8 +353,8 @@ static void port_arp(struct worker *w, uint16_t index) {
     struct rte_mbuf *out[ARP_BATCH], *expired[ARP_BATCH];
     uint16_t n_expired = 0;
     uint16_t room = path_tx_room(p);
-    uint16_t n = arp_poll(p->arp, p->ifc, p->pool, w->now_us, out, room < ARP_BATCH ? room : ARP_BATCH, expired,
-                          &n_expired);
+    uint16_t n =
+        arp_poll(p->arp, p->ifc, p->pool, w->now_us, out, room < ARP_BATCH ? room : ARP_BATCH, expired, &n_expired);
     for (uint16_t i = 0; i < n; i++)
         path_send_frame(w, index, out[i]);
     for (uint16_t i = 0; i < n_expired; i++)

@@ -2,8 +2,8 @@
 /* A PACKET'S LIFE, from rx burst to tx burst. The only place that frees a discarded packet, beside its counter.
  *
  *   path_receive:  rings from other workers, then each port's rx burst
- *                  -> path_eth -> arp | ip4 -> (reassemble) -> steer: ours, or handoff_packet -> icmp | udp_flow | tcp batch
- *   path_transmit: tcp_output, ARP's own frames -> route -> resolve -> Ethernet header -> pending array -> tx burst
+ *                  -> path_eth -> arp | ip4 -> (reassemble) -> steer: ours, or handoff_packet -> icmp | udp_flow | tcp
+ * batch path_transmit: tcp_output, ARP's own frames -> route -> resolve -> Ethernet header -> pending array -> tx burst
  *
  * m->port is the weir port's index from here on, not the ethdev's. */
 #ifndef WEIR_PATH_H

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A weir port: a set of (ethdev, queue) pairs behind one name, MAC and list of addresses. The only place that configures
- * ethdevs and starts EAL.
+/* A weir port: a set of (ethdev, queue) pairs behind one name, MAC and list of addresses. The only place that
+ * configures ethdevs and starts EAL.
  *
  *   eal.c    EAL arguments from the configuration: lcores, memory mode (huge pages or not), PCI allow list
  *   port.c   devices: probing vdevs or taking PCI ports, queues, offloads, RSS key and table, start, link, statistics
  *   mbuf_pools.c  one mempool a (port, worker), packed so that AF_XDP can register its memory
  *
- * Queue i of a port belongs to worker i (i < n_queues). Workers beyond n_queues have no queue: they receive over hand-off
- * rings and send over return rings through worker (i % n_queues).
+ * Queue i of a port belongs to worker i (i < n_queues). Workers beyond n_queues have no queue: they receive over
+ * hand-off rings and send over return rings through worker (i % n_queues).
  *
  * Known devices: net_af_xdp gets one vdev a queue of the same interface (start_queue=i); net_tap and net_af_packet take
- * several queues; net_virtio_user and net_vhost need huge pages; anything with a PCI address is taken from EAL's probe. */
+ * several queues; net_virtio_user and net_vhost need huge pages; anything with a PCI address is taken from EAL's probe.
+ */
 #ifndef WEIR_PORT_H
 #define WEIR_PORT_H
 
@@ -27,23 +28,23 @@ struct port_queue {
 
 struct port {
     char name[32];
-    char device[256];           /* as configured */
+    char device[256]; /* as configured */
     uint16_t n_queues;
     struct port_queue queues[WEIR_MAX_WORKERS];
     struct rte_mempool *pools[WEIR_MAX_WORKERS]; /* by worker, with a queue or not */
     struct net_if ifc;
-    bool multi_seg;             /* chains may be sent */
+    bool multi_seg;                               /* chains may be sent */
     bool hw_ip_cksum, hw_tcp_cksum, hw_udp_cksum; /* TX offloads on */
     bool hw_rx_cksum;
-    bool steered;               /* the device spreads flows exactly as struct steer does: no hand-off needed */
+    bool steered; /* the device spreads flows exactly as struct steer does: no hand-off needed */
     bool is_af_xdp;
 };
 
 struct ports {
     uint16_t n;
     struct port port[WEIR_MAX_PORTS];
-    bool hugepages;             /* what `auto` came to */
-    char memory_text[128];      /* "512 MB in 2 MB huge pages" or "512 MB without huge pages (none free ...)" */
+    bool hugepages;        /* what `auto` came to */
+    char memory_text[128]; /* "512 MB in 2 MB huge pages" or "512 MB without huge pages (none free ...)" */
 };
 
 /* Start EAL as the configuration and plan say. control becomes the main lcore 0, worker i lcore 1 + i, handshake core j

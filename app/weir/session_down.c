@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Downwards: the server's bytes to the client, sealed where TLS, as far as the client's send rope has room. What it does not
- * take stays on the server's receive rope and closes that window. */
+/* Downwards: the server's bytes to the client, sealed where TLS, as far as the client's send rope has room. What it
+ * does not take stays on the server's receive rope and closes that window. */
 #include "session.h"
 
 int session_to_client(struct worker *w, struct session *s, struct rope *plain) {

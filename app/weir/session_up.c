@@ -25,8 +25,8 @@ static int session_tls_failed(struct worker *w, struct session *s, struct rope *
     return 1;
 }
 
-/* The rest of a record that lies there in part has to come in time, or the client may be let go when buffers run short: some
- * hundred such parts would keep everybody else from receiving. Each record opened starts the time anew. */
+/* The rest of a record that lies there in part has to come in time, or the client may be let go when buffers run short:
+ * some hundred such parts would keep everybody else from receiving. Each record opened starts the time anew. */
 static void record_watch(struct worker *w, struct session *s, const struct rope *rx, bool anew) {
     if (s->phase != PHASE_FLOWING || s->flags & (SESSION_CLIENT_SHUT | SESSION_SERVER_SHUT))
         return;
@@ -104,8 +104,8 @@ static int pull_end(struct worker *w, struct session *s, const struct rope *rx, 
     return 1;
 }
 
-/* The client gets the standard's answer where one may stand: CONNACK until it has one, then DISCONNECT (5.0), never in the
- * middle of a server's packet. */
+/* The client gets the standard's answer where one may stand: CONNACK until it has one, then DISCONNECT (5.0), never in
+ * the middle of a server's packet. */
 static int inspect_refused(struct worker *w, struct session *s, enum mqtt_drop why) {
     uint8_t answer[8];
     uint32_t n = 0;
@@ -132,7 +132,7 @@ static int pull_inspect(struct worker *w, struct session *s) {
         s->flags |= SESSION_GOODBYE;
     if (rc == 0)
         return 0;
-    return inspect_refused(w, s, (enum mqtt_drop)-rc);
+    return inspect_refused(w, s, (enum mqtt_drop) - rc);
 }
 
 int session_pull_client(struct worker *w, struct session *s) {

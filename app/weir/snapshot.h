@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a reload replaces: one immutable block behind one pointer. Control publishes a new one and frees the old after every
- * worker has passed a quiescent state (rte_rcu_qsbr). Flows outlive snapshots: they hold ids, and references on what they
- * still use (struct tls_ctx counts its own). */
+/* What a reload replaces: one immutable block behind one pointer. Control publishes a new one and frees the old after
+ * every worker has passed a quiescent state (rte_rcu_qsbr). Flows outlive snapshots: they hold ids, and references on
+ * what they still use (struct tls_ctx counts its own). */
 #ifndef WEIR_SNAPSHOT_H
 #define WEIR_SNAPSHOT_H
 
@@ -21,7 +21,8 @@ struct snapshot *snapshot_new(const struct config *config, const struct snapshot
                               void (*refused)(void *arg, const char *text), void *arg, char *error, size_t error_bytes);
 void snapshot_free(struct snapshot *s);
 
-/* Tell of each certificate that has expired, or will within SNAPSHOT_EXPIRY_DAYS: clients refuse them, weir does not. */
+/* Tell of each certificate that has expired, or will within SNAPSHOT_EXPIRY_DAYS: clients refuse them, weir does not.
+ */
 #define SNAPSHOT_EXPIRY_DAYS 14
 void snapshot_warn_expiry(const struct snapshot *s, const struct config *config,
                           void (*warn)(void *arg, const char *text), void *arg);

@@ -143,15 +143,16 @@ static int flow_new(struct worker *w, const struct flow_key *key, int listener, 
     return 0;
 }
 
-/* Strip the headers and put on new ones: fragments put together, options, no checksum to carry on. 0 or minus the drop. */
+/* Strip the headers and put on new ones: fragments put together, options, no checksum to carry on. 0 or minus the drop.
+ */
 static int new_headers(struct worker *w, struct rte_mbuf *m, const struct flow_key *to, const struct port *dev,
                        uint32_t payload) {
     rte_pktmbuf_adj(m, (uint16_t)(m->l2_len + m->l3_len + sizeof(struct wire_udp)));
     if (m->pkt_len > payload)
         rte_pktmbuf_trim(m, (uint16_t)(m->pkt_len - payload));
     m->ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
-    int rc = udp_output(m, to->local_addr_be, to->remote_addr_be, to->local_port_be, to->remote_port_be,
-                        dev->hw_udp_cksum);
+    int rc =
+        udp_output(m, to->local_addr_be, to->remote_addr_be, to->local_port_be, to->remote_port_be, dev->hw_udp_cksum);
     if (rc == 0)
         rc = ip4_output(m, to->local_addr_be, to->remote_addr_be, IPPROTO_UDP, &w->tcp.ip_id, dev->hw_ip_cksum);
     return rc;
@@ -180,7 +181,7 @@ static void flow_forward(struct worker *w, struct udp_flow *f, bool from_client,
     else
         rc = new_headers(w, m, to, dev, payload);
     if (rc < 0) {
-        path_drop(w, m, (enum net_drop)-rc);
+        path_drop(w, m, (enum net_drop) - rc);
         return;
     }
     if (from_client) {
@@ -223,7 +224,7 @@ static void udp_one(struct worker *w, struct rte_mbuf *m, const struct flow_key 
         }
         int rc = flow_new(w, key, listener, (uint8_t)m->port, &id);
         if (rc < 0) {
-            path_drop(w, m, (enum net_drop)-rc);
+            path_drop(w, m, (enum net_drop) - rc);
             return;
         }
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Datagrams between clients and servers (`mode: udp`), and UDP echo. A flow is made by a client's first datagram: server
- * picked by the pool's policy, source port of our own whose answers come back to this worker, two table entries. It goes
- * after timeouts.udp_idle_s without a datagram either way. Bounded by the pool; beyond it new clients are dropped and
- * counted. */
+/* Datagrams between clients and servers (`mode: udp`), and UDP echo. A flow is made by a client's first datagram:
+ * server picked by the pool's policy, source port of our own whose answers come back to this worker, two table entries.
+ * It goes after timeouts.udp_idle_s without a datagram either way. Bounded by the pool; beyond it new clients are
+ * dropped and counted. */
 #ifndef WEIR_UDP_FLOW_H
 #define WEIR_UDP_FLOW_H
 
@@ -38,8 +38,8 @@ void udp_flows_fini(struct udp_flows *u);
 
 #define UDP_BURST FLOW_TABLE_BURST
 
-/* At most UDP_BURST valid datagrams (l2, l3, l4 lengths set) to our addresses, whose flows are looked up at once. Consumes
- * them: each is forwarded, echoed, answered with port unreachable or dropped with its reason. */
+/* At most UDP_BURST valid datagrams (l2, l3, l4 lengths set) to our addresses, whose flows are looked up at once.
+ * Consumes them: each is forwarded, echoed, answered with port unreachable or dropped with its reason. */
 void udp_flow_input_burst(struct worker *w, struct rte_mbuf **m, uint16_t n);
 
 /* Expire idle flows, bounded. Returns how many timers fired. */

@@ -18,14 +18,14 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#define MAILS_A_TURN 4u
-#define ICMP_PER_S 1000u      /* echo replies a worker sends */
+#define MAILS_A_TURN      4u
+#define ICMP_PER_S        1000u /* echo replies a worker sends */
 #define UNREACHABLE_PER_S 100u
-#define REASS_DATAGRAMS 256u  /* with IP4_REASS_HELD_PER_DATAGRAM: 1,024 mbufs that a flood may hold */
-#define REASS_PER_SOURCE 16u
-#define IDLE_SPIN_TURNS 256u  /* empty turns before adaptive backs off at all */
-#define IDLE_STEP_NS 10000u   /* each further empty turn sleeps so much longer, */
-#define IDLE_MAX_NS 100000u   /* up to this */
+#define REASS_DATAGRAMS   256u /* with IP4_REASS_HELD_PER_DATAGRAM: 1,024 mbufs that a flood may hold */
+#define REASS_PER_SOURCE  16u
+#define IDLE_SPIN_TURNS   256u    /* empty turns before adaptive backs off at all */
+#define IDLE_STEP_NS      10000u  /* each further empty turn sleeps so much longer, */
+#define IDLE_MAX_NS       100000u /* up to this */
 
 size_t worker_bytes(void) {
     return sizeof(struct worker) + WORKER_SCRATCH;
@@ -126,9 +126,11 @@ int worker_rings_new(struct weir *weir) {
             if (from == to)
                 continue;
             snprintf(name, sizeof(name), "rx_%u_%u", from, to);
-            weir->rx_rings[from][to] = rte_ring_create(name, WEIR_RING_SIZE, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+            weir->rx_rings[from][to] =
+                rte_ring_create(name, WEIR_RING_SIZE, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
             snprintf(name, sizeof(name), "tx_%u_%u", from, to);
-            weir->tx_rings[from][to] = rte_ring_create(name, WEIR_RING_SIZE, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+            weir->tx_rings[from][to] =
+                rte_ring_create(name, WEIR_RING_SIZE, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
             if (weir->rx_rings[from][to] == NULL || weir->tx_rings[from][to] == NULL)
                 return WEIR_ENOMEM;
         }

@@ -45,21 +45,21 @@ const char *session_end_text(enum session_end e);
 struct worker_port {
     uint16_t eth_port, eth_queue; /* own queue; valid where has_queue */
     bool has_queue;
-    bool steered;                 /* what arrives here is ours already */
-    bool link_up;                 /* as control last saw it */
-    uint16_t tx_worker;           /* who sends for us where we have no queue */
+    bool steered;       /* what arrives here is ours already */
+    bool link_up;       /* as control last saw it */
+    uint16_t tx_worker; /* who sends for us where we have no queue */
     uint16_t n_pending;
     const struct net_if *ifc;
     struct rte_mempool *pool;
     struct arp_table *arp;
-    struct capture *capture;      /* NULL: none runs on this port */
+    struct capture *capture; /* NULL: none runs on this port */
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
     struct rte_mbuf *pending[WEIR_TX_PENDING]; /* frames the PMD has not taken yet, oldest first */
 };
 
 /* A listener as one worker counts it. */
 struct worker_listener {
-    uint64_t accepted;              /* connections, or UDP flows */
+    uint64_t accepted; /* connections, or UDP flows */
     uint64_t closed[SESSION_END_COUNT];
     uint32_t open;
 };
@@ -77,9 +77,9 @@ struct worker_stats {
     uint64_t mqtt_drops[MQTT_DROP_COUNT];
     uint64_t mqtt_packets_in[16], mqtt_packets_out[16]; /* by type; in: from clients */
     uint64_t handoff_in, handoff_out;
-    uint64_t return_out;            /* frames sent through another worker's queue */
+    uint64_t return_out; /* frames sent through another worker's queue */
     uint64_t source_ports_exhausted;
-    uint64_t udp_in, udp_out;       /* datagrams forwarded from and to clients */
+    uint64_t udp_in, udp_out; /* datagrams forwarded from and to clients */
     uint64_t arp_in, icmp_in;
     uint64_t probes_sent, probes_ok;
 };
@@ -90,26 +90,26 @@ struct weir {
     struct ports ports;
     struct steer steer;
     struct clock_tsc clock;
-    struct snapshot *snapshot;      /* atomic pointer, published by control (snapshot.h) */
+    struct snapshot *snapshot; /* atomic pointer, published by control (snapshot.h) */
     struct rte_rcu_qsbr *rcu;
     struct rte_ring *rx_rings[WEIR_MAX_WORKERS][WEIR_MAX_WORKERS]; /* [from][to]: packets the other one owns */
     struct rte_ring *tx_rings[WEIR_MAX_WORKERS][WEIR_MAX_WORKERS]; /* [from][to]: frames to send on its queue */
     struct worker *workers[WEIR_MAX_WORKERS];
     uint16_t n_workers;
     struct tls_engine *engines[WEIR_MAX_HANDSHAKE];
-    uint16_t n_engines;             /* 0: workers shake hands inline */
+    uint16_t n_engines; /* 0: workers shake hands inline */
     uint64_t secret[2];
-    bool stop;                      /* atomic: leave the loops */
+    bool stop; /* atomic: leave the loops */
 };
 
 struct worker {
     uint16_t index;
     uint16_t n_ports, n_listeners, n_pools;
-    bool draining;                  /* no new connections */
+    bool draining; /* no new connections */
     bool adaptive;
-    bool announced;                 /* gratuitous ARP is out */
-    uint32_t empty_turns;           /* in a row */
-    uint64_t now_us;                /* of this turn */
+    bool announced;       /* gratuitous ARP is out */
+    uint32_t empty_turns; /* in a row */
+    uint64_t now_us;      /* of this turn */
     struct weir *weir;
     const struct snapshot *snapshot; /* of this turn */
     struct cycles cycles;
@@ -117,13 +117,13 @@ struct worker {
     struct tcp_core tcp;
     struct tls_core tls;
     struct tls_engine *inline_engine; /* NULL where handshake cores do it */
-    struct pool sessions;           /* struct session */
+    struct pool sessions;             /* struct session */
     struct timer_wheel session_wheel;
     struct udp_flows udp;
     struct ip4_reass *reass;
     struct lb_pool pools[WEIR_MAX_POOLS];
-    bool pool_mqtt[WEIR_MAX_POOLS]; /* an mqtt listener uses it: probes speak MQTT */
-    struct pool probes;             /* struct probe (health.c) */
+    bool pool_mqtt[WEIR_MAX_POOLS];                /* an mqtt listener uses it: probes speak MQTT */
+    struct pool probes;                            /* struct probe (health.c) */
     uint32_t probe_deadline_ms[HEALTH_MAX_PROBES]; /* of probe i + 1; 0: not running */
     uint64_t health_looked_us;
     struct icmp_limit icmp_echo, icmp_unreachable;
@@ -131,9 +131,9 @@ struct worker {
     struct worker_server servers[WEIR_MAX_POOLS * LB_MAX_SERVERS]; /* by server id */
     struct worker_stats stats;
     struct mailbox mailbox;
-    struct mail *mail;              /* the message under work; NULL: none */
-    uint64_t turn_tsc;              /* atomic, of the last turn's start: control watches it */
-    uint8_t *scratch;               /* WORKER_SCRATCH bytes: a CONNECT in one piece, ... */
+    struct mail *mail; /* the message under work; NULL: none */
+    uint64_t turn_tsc; /* atomic, of the last turn's start: control watches it */
+    uint8_t *scratch;  /* WORKER_SCRATCH bytes: a CONNECT in one piece, ... */
 };
 #define WORKER_SCRATCH (128u * 1024)
 
@@ -150,7 +150,8 @@ void worker_rings_free(struct weir *weir);
 /* One turn at `now_us`. Returns packets, messages and timers served: 0 means the turn was empty. */
 uint32_t worker_turn(struct worker *w, uint64_t now_us);
 
-/* The loop on a worker's lcore: reads the clock, turns until weir->stop, backs off when adaptive. `arg`: struct worker. */
+/* The loop on a worker's lcore: reads the clock, turns until weir->stop, backs off when adaptive. `arg`: struct worker.
+ */
 int worker_main(void *arg);
 
 /* Bytes of one struct worker, for the memory plan. */

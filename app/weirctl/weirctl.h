@@ -20,8 +20,8 @@ json_t *request_send(const char *path, char *const *words, int n);
 /* Print an answer to `command`. `all`: zeros too; `filter`: only metrics whose name holds it (NULL: all). */
 void print_answer(const char *command, const json_t *answer, bool all, const char *filter);
 
-/* Shares and costs of the time between two answers to `cycles`. before: NULL for all since weir's start. The caller owns
- * what it gets: {"ok": true, "since_start": ..., "workers": [...]}. */
+/* Shares and costs of the time between two answers to `cycles`. before: NULL for all since weir's start. The caller
+ * owns what it gets: {"ok": true, "since_start": ..., "workers": [...]}. */
 json_t *cycles_report(const json_t *before, const json_t *after);
 
 /* Print such a report. `all`: stages that took no time, too. */

@@ -13,9 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MESSAGE_BYTES 512  /* longer ones are cut */
-#define LINE_BYTES    4096 /* a message in which every byte is escaped, and PIPE_BUF: one write is atomic on a pipe too \
-                            */
+#define MESSAGE_BYTES 512 /* longer ones are cut */
+#define LINE_BYTES                                                                                                     \
+    4096 /* a message in which every byte is escaped, and PIPE_BUF: one write is atomic on a pipe too                  \
+          */
 
 static const struct {
     const char *name;

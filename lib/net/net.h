@@ -171,10 +171,11 @@ int udp_input(struct rte_mbuf *m);
 int udp_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint16_t sport_be, uint16_t dport_be,
                bool hw_cksum);
 
-/* Give a whole packet (l2_len, l3_len, l4_len set, in one segment, no IP options) new addresses and ports, a fresh TTL and
- * identification, where it lies. Its UDP checksum is carried on by what changed (RFC 1624), so that it still covers the
- * bytes the sender sent (none stays none); hw_udp: left to the device. The Ethernet header stays as it is. Returns false, with nothing
- * changed, where the packet is none of these or its checksum is not finished yet and cannot be carried on. */
+/* Give a whole packet (l2_len, l3_len, l4_len set, in one segment, no IP options) new addresses and ports, a fresh TTL
+ * and identification, where it lies. Its UDP checksum is carried on by what changed (RFC 1624), so that it still covers
+ * the bytes the sender sent (none stays none); hw_udp: left to the device. The Ethernet header stays as it is. Returns
+ * false, with nothing changed, where the packet is none of these or its checksum is not finished yet and cannot be
+ * carried on. */
 bool udp_readdress(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint16_t sport_be, uint16_t dport_be,
                    uint16_t *ip_id, bool hw_ip, bool hw_udp);
 

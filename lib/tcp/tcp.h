@@ -108,7 +108,8 @@ struct tcp_config {
     uint32_t rcv_buf_bytes;   /* most a flow may advertise (default 64 KB where 0) */
     uint32_t snd_buf_bytes;   /* most on the send rope (default 64 KB where 0) */
     uint32_t rx_budget_mbufs; /* mbufs all receive ropes and reassembly queues may hold; windows shrink towards it */
-    uint32_t tx_budget_mbufs; /* mbufs all send ropes may hold; beyond it only flows that hold none get room, and little */
+    uint32_t
+        tx_budget_mbufs; /* mbufs all send ropes may hold; beyond it only flows that hold none get room, and little */
     uint32_t connect_timeout_ms, half_open_timeout_ms, user_timeout_ms; /* 0: 5 s, 10 s, 60 s */
     uint32_t keepalive_idle_ms, keepalive_interval_ms;                  /* 0: 300 s, 15 s */
     uint8_t keepalive_probes;                                           /* 0: 5 */
@@ -209,8 +210,8 @@ bool tcp_busy(const struct tcp_core *core);
 tcp_id tcp_ready_next(struct tcp_core *core);
 /* How many are READY now: an owner that visits so many does not meet those again that it puts back. */
 uint32_t tcp_ready_count(const struct tcp_core *core);
-/* The first READY flows, at most `max`, which stay on the list: an owner that knows whom it will visit can fetch ahead what
- * they need. Returns how many. */
+/* The first READY flows, at most `max`, which stay on the list: an owner that knows whom it will visit can fetch ahead
+ * what they need. Returns how many. */
 uint32_t tcp_ready_peek(const struct tcp_core *core, tcp_id *ids, uint32_t max);
 /* A hint: this flow will be used soon. */
 void tcp_conn_fetch(const struct tcp_core *core, tcp_id id);
@@ -235,7 +236,8 @@ bool tcp_conn_peer_fin(const struct tcp_core *core, tcp_id id); /* the FIN has a
  * the window (silly-window rules of RFC 1122 4.2.3.3) and queues an update where worth it. */
 struct rope *tcp_conn_rx(struct tcp_core *core, tcp_id id);
 void tcp_conn_consumed(struct tcp_core *core, tcp_id id);
-/* The owner keeps so many more (or fewer) mbufs that it took off receive ropes: they go on counting towards the budget. */
+/* The owner keeps so many more (or fewer) mbufs that it took off receive ropes: they go on counting towards the budget.
+ */
 void tcp_rx_kept(struct tcp_core *core, int32_t mbufs);
 /* Is the budget nearly used up? Then an owner leaves on the ropes what it cannot pass on at once. */
 bool tcp_rx_pressed(const struct tcp_core *core);

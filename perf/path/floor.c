@@ -44,13 +44,24 @@ struct floor {
     struct report report;
     uint32_t frame_bytes, next_flow, burst_min, burst_max;
     uint8_t frame[FRAME_MAX];
+    uint32_t payload_sum;     /* of the UDP checksum, all but the source port */
     double least[PATH_COUNT]; /* cycles a packet, of the sizes under work */
     uint64_t empty_ticks;     /* of a meter with nothing in between */
 };
 
 /* --- frames --- */
 
-/* The frame of flow 0 towards `dport`; the others differ in their source port. UDP checksum 0: none (RFC 768). */
+/* Of an even number of bytes as they lie in memory, not folded (RFC 1071). */
+static uint32_t sum_of(const uint8_t *p, uint32_t n) {
+    uint32_t sum = 0;
+    for (uint16_t two; n >= sizeof(two); n -= (uint32_t)sizeof(two), p += sizeof(two)) {
+        memcpy(&two, p, sizeof(two));
+        sum += two;
+    }
+    return sum;
+}
+
+/* The frame of flow 0 towards `dport`; the others differ in their source port, and so in their checksum. */
 static void frame_make(struct floor *f, uint16_t dport) {
     uint32_t ip_bytes = f->frame_bytes - 4 - (uint32_t)sizeof(struct wire_eth);
     uint32_t udp_bytes = ip_bytes - (uint32_t)sizeof(struct wire_ip4);
@@ -68,6 +79,16 @@ static void frame_make(struct floor *f, uint16_t dport) {
                             .saddr_be = RIG_CLIENT,
                             .daddr_be = RIG_ADDR(0, 1)};
     *udp = (struct wire_udp){.dport_be = rte_cpu_to_be_16(dport), .len_be = rte_cpu_to_be_16((uint16_t)udp_bytes)};
+    f->payload_sum = sum_of((const uint8_t *)udp, udp_bytes) +
+                     checksum_pseudo(RIG_CLIENT, RIG_ADDR(0, 1), IPPROTO_UDP, (uint16_t)udp_bytes);
+}
+
+/* Of flow `sport_be`. */
+static uint16_t udp_checksum(const struct floor *f, uint16_t sport_be) {
+    uint32_t sum = f->payload_sum + sport_be;
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return sum == 0xffff ? 0xffff : (uint16_t)~sum;
 }
 
 /* n frames of the next flows into the worker's receive ring, as a NIC would. */
@@ -83,6 +104,7 @@ static void fill(struct floor *f, uint32_t n) {
         struct wire_ip4 *ip = (struct wire_ip4 *)(data + sizeof(struct wire_eth));
         struct wire_udp *udp = (struct wire_udp *)(ip + 1);
         udp->sport_be = rte_cpu_to_be_16((uint16_t)(FIRST_SPT + f->next_flow++ % FLOWS));
+        udp->checksum_be = udp_checksum(f, udp->sport_be);
         if (!good)
             ip->checksum_be = (uint16_t)~checksum_chain(m[i], sizeof(struct wire_eth), sizeof(*ip));
         m[i]->ol_flags = good ? RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0;

@@ -48,8 +48,13 @@ void publish_ready(struct load *l, struct client *c) {
         list_push(l, LIST_PUBLISH, c);
 }
 
+/* What has not left is late by as much as it has waited at least: the latest ones must not be those left out. */
 void publish_forget_backlog(struct load *l) {
-    l->backlog_head = l->backlog_tail;
+    for (; l->backlog_head != l->backlog_tail; l->backlog_head++) {
+        uint64_t at_ns = l->backlog[l->backlog_head % LOAD_BACKLOG].at_ns;
+        if (l->now_ns > at_ns)
+            histogram_add(&l->stats.latency_ns, l->now_ns - at_ns);
+    }
     l->stats.backlog = 0;
 }
 

@@ -183,7 +183,8 @@ Test(tcp_conn, send_budget) {
     cr_assert_geq(core->stats.tx_mbufs, 2);
     cr_assert_eq(tcp_conn_send_room(core, id, 1000), 0);
 
-    cr_assert_eq(feed(core, &(struct craft){.flags = WIRE_TCP_SYN, .seq = 1, .wnd = 60000, .remote_port = 5}), TCP_SEG_FREE);
+    cr_assert_eq(feed(core, &(struct craft){.flags = WIRE_TCP_SYN, .seq = 1, .wnd = 60000, .remote_port = 5}),
+                 TCP_SEG_FREE);
     struct decoded d[8];
     unsigned n = drain(core, d, 8);
     cr_assert_gt(n, 0);

@@ -109,8 +109,8 @@ Test(tcp_reasm, bounded_by_segments) {
     harness_core_free(core);
 }
 
-/* Holes everywhere: what lies behind them may fill half of the budget, what closes them gets in, is read, and so frees the
- * rest. */
+/* Holes everywhere: what lies behind them may fill half of the budget, what closes them gets in, is read, and so frees
+ * the rest. */
 Test(tcp_reasm, bounded_by_half_of_the_cores_budget) {
     struct tcp_config config = {.rx_budget_mbufs = 8};
     open_flow(&config);
