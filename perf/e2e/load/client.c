@@ -7,6 +7,7 @@
 
 #define DIALS_A_TURN     32u
 #define LEAVES_A_TURN    32u
+#define CLOSING_AT_ONCE  1024u /* goodbyes under way: a flood of FINs would end in retransmissions */
 #define LOOKED_AT_A_TURN 1024u
 #define DIAL_TRIES       64u  /* tuples in use that are passed over, a turn */
 #define DIAL_LATE_NS     10e6 /* connect_rate: what was missed longer ago is not made up for */
@@ -38,9 +39,11 @@ static bool is_open(const struct client *c) {
 static void enter(struct load *l, struct client *c, enum client_stage stage) {
     l->stats.connecting -= is_connecting(c);
     l->stats.open -= is_open(c);
+    l->closing -= c->stage == CLIENT_CLOSING;
     c->stage = (uint8_t)stage;
     l->stats.connecting += is_connecting(c);
     l->stats.open += is_open(c);
+    l->closing += stage == CLIENT_CLOSING;
 }
 
 /* --- the end --- */
@@ -445,7 +448,7 @@ uint32_t client_timers(struct load *l) {
 uint32_t client_leave_some(struct load *l) {
     uint32_t left = 0;
     for (uint32_t i = 0; i < LOOKED_AT_A_TURN && left < LEAVES_A_TURN; i++) {
-        if (!l->leaving || l->leave_next > l->config.connections)
+        if (!l->leaving || l->leave_next > l->config.connections || l->closing >= CLOSING_AT_ONCE)
             break;
         struct client *c = &l->clients[l->leave_next++];
         if (c->stage == CLIENT_OPEN) {

@@ -111,6 +111,7 @@ struct load {
     struct hs13_core *hs13;
     struct client_ticket *tickets; /* [connections + 1], where `resume` */
     bool connecting, publishing, leaving;
+    uint32_t closing; /* clients that have said goodbye and wait for the end */
     bool ways_known;     /* somebody has got through: ARP is done */
     double dial_next_ns; /* connect_rate: when the next SYN is due */
     uint64_t dial_tuple; /* addresses and ports are used in turn */
