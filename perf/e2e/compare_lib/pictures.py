@@ -6,7 +6,7 @@ from draw import SYSTEMS, Bars, draw
 
 CONNECTS = [("handshakes-ecdsa", "full, ECDSA"), ("handshakes-rsa", "full, RSA"), ("resumed", "resumed")]
 TRIPS = [("qos1-50", "QoS 1\\n50 conns"), ("qos1-1000", "QoS 1\\n1,000 conns")]
-ONE_WAY = [("qos0-64", "QoS 0\\n64 B"), ("qos0-1024", "QoS 0\\n1,024 B")]
+ONE_WAY = [("qos0-64", "QoS 0\\n64 B"), ("qos0-64-1000", "64 B,\\n1,000 conns"), ("qos0-1024", "QoS 0\\n1,024 B")]
 EACH = [("qos0-common", "QoS 0\\none rate"), ("qos1-common", "QoS 1\\none rate"), *TRIPS]
 QUANTILES = [("latency_p50", "p50"), ("latency_p99", "p99"), ("latency_p999", "p99.9")]
 

@@ -87,6 +87,7 @@ def scenarios(quick):
         _messages("qos1-common", "QoS 1 round trips, one rate for all", "qos1", 1000, 64, ROUND_TRIPS, "--rate", None),
         _messages("qos0-common", "QoS 0 one way, one rate for all", "qos0", 1000, 64, ROUND_TRIPS, "--rate", None),
         _messages("qos0-64", "QoS 0 as fast as it goes, a record each", "qos0", 100, 64, MESSAGES, own=True),
+        _messages("qos0-64-1000", "the same from more connections", "qos0", 1000, 64, MESSAGES, own=True),
         _messages("qos0-1024", "QoS 0 as fast as it goes, a record each", "qos0", 100, 1024, MESSAGES, own=True),
         _messages("bulk", "bulk", "bulk", 16, 16384, BULK, own=True),
         _idle("idle", 2000 if quick else CAPACITY),
