@@ -143,7 +143,7 @@ static void print_ndr(FILE *out, const struct load_options *o, const struct run_
     else
         row(out, "without loss", "no rate found in %u trials", n->n_trials);
     if (n->limited)
-        row(out, "", "the generator was above 90% busy in a trial that failed: it may be the limit");
+        row(out, "", "the generator was above 90%% busy in a trial that failed: it may be the limit");
     for (uint32_t i = 0; i < n->n_latency; i++) {
         const struct run_latency *l = &n->latency[i];
         row(out, "", "at %3.0f%% (%s/s): p50 %s, p99 %s, p99.9 %s", 100 * l->share, count(a, l->rate),
