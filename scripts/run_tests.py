@@ -331,7 +331,7 @@ class Leftovers:
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/test", description="Builds weir and runs everything that tests it.")
     depth = parser.add_mutually_exclusive_group()
-    depth.add_argument("--quick", dest="depth", action="store_const", const="quick", help="no sanitizers, less depth; under 5 minutes")
+    depth.add_argument("--quick", dest="depth", action="store_const", const="quick", help="no sanitizers, no instruction counts, less depth; under 5 minutes")
     depth.add_argument("--nightly", dest="depth", action="store_const", const="nightly", help="full depth, hours")
     parser.add_argument("--only", action="append", choices=["layers", "unit", "guard", "asan", "fuzz", "live", "live-asan", "demo"],
                         help="only these parts (may be given several times)")
@@ -343,7 +343,7 @@ def arguments():
 def run(options, tally):
     depth = options.depth
     level = DEPTHS.index(depth)
-    quick, thorough = ["layers", "unit", "guard", "fuzz", "live", "demo"], ["asan", "live-asan"]
+    quick, thorough = ["layers", "unit", "fuzz", "live", "demo"], ["guard", "asan", "live-asan"]
     wanted = set(options.only or (quick if depth == "quick" else quick + thorough))
     if "layers" in wanted:
         layers(tally)

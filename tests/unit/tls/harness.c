@@ -80,8 +80,20 @@ static void issue(X509 *x, const struct harness_certificate *what, EVP_PKEY *own
     EVP_PKEY_free(key);
 }
 
+/* A key pair of the caller's. An RSA key takes a good part of a second to find: all of a test's are one; tests of who
+ * is trusted take EC keys. */
+static EVP_PKEY *pair_make(enum key_kind kind) {
+    static EVP_PKEY *rsa;
+    if (kind == KEY_EC)
+        return EVP_EC_gen("P-256");
+    if (rsa == NULL)
+        rsa = EVP_RSA_gen(2048);
+    EVP_PKEY_up_ref(rsa);
+    return rsa;
+}
+
 void harness_certificate(const struct harness_certificate *what, char certificate[64], char key[64]) {
-    EVP_PKEY *pair = what->kind == KEY_EC ? EVP_EC_gen("P-256") : EVP_RSA_gen(2048);
+    EVP_PKEY *pair = pair_make(what->kind);
     X509 *x = X509_new();
     bool usual = what->begins_s == 0 && what->expires_s == 0;
     const char *common_name = what->issuer_certificate ? "weir leaf" : "weir.test"; /* an issuer has another name */
