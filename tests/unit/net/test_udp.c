@@ -168,6 +168,23 @@ Test(udp, no_checksum_stays_none) {
     }
 }
 
+/* Bytes behind the datagram do not travel on, and the new IPv4 header does not count them. */
+Test(udp, new_addresses_of_a_datagram_with_bytes_behind_it) {
+    uint16_t ip_id = 7;
+    struct rte_mbuf *m = datagram(10);
+    struct wire_udp *udp = frame_l4(m);
+
+    udp->len_be = RTE_BE16(13);
+    udp->checksum_be = 0;
+    udp->checksum_be = checksum_l4(m, 34, 13, PEER_ADDR, OUR_ADDR, IPPROTO_UDP);
+    cr_assert_eq(udp_input(m), NET_TO_UDP);
+    cr_assert(udp_readdress(m, RTE_BE32(0xc6130203u), OUR_ADDR, 1, 2, &ip_id, false, false));
+    cr_expect_eq(rte_pktmbuf_mtod_offset(m, const struct wire_ip4 *, 14)->total_len_be, RTE_BE16(20 + 13));
+    cr_expect_eq(frame_receive(m), NET_TO_UDP);
+    cr_expect_eq(udp_input(m), NET_TO_UDP);
+    rte_pktmbuf_free(m);
+}
+
 Test(udp, no_checksum_to_carry_on_yet) {
     uint16_t ip_id = 7;
     struct rte_mbuf *m = datagram(33);
