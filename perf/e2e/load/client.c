@@ -71,6 +71,10 @@ static void fail(struct load *l, struct client *c, uint64_t *counter) {
     deadline(l, c, RESTING_MS);
 }
 
+void client_break(struct load *l, struct client *c) {
+    fail(l, c, &l->stats.resets);
+}
+
 /* What the stage's failure is called. */
 static uint64_t *failure(struct load *l, const struct client *c) {
     switch (c->stage) {

@@ -170,6 +170,8 @@ uint32_t client_timers(struct load *l);
 int client_seal(struct load *l, struct client *c, struct rope *plain, struct rope *wire);
 /* `wire` leaves; it is empty afterwards. */
 void client_send(struct load *l, struct client *c, struct rope *wire);
+/* Its stream cannot go on: reset, counted as such; it comes back. */
+void client_break(struct load *l, struct client *c);
 /* tls_config.ticket */
 void client_ticket_in(void *ctx, uint32_t user, const uint8_t *message, uint32_t n);
 

@@ -87,15 +87,19 @@ static uint64_t *left_slot(struct load *l, const struct client *c, uint32_t seq)
     return &l->left_ns[number << l->window_bits | (seq & ((1u << l->window_bits) - 1))];
 }
 
-/* One message onto `wire`. 0, or why not: it has not left then. */
+/* One message onto `wire`. 0; WEIR_ENOMEM: nothing of it is there; WEIR_EIO: a part is, and without mbufs for the rest
+ * the connection cannot go on. */
 static int publish(struct load *l, struct client *c, const struct due *due, struct rope *wire) {
     struct rope plain = {0};
+    uint32_t before = wire->len_bytes;
     int rc =
         payload_publish(l, client_number(l, c) - 1, c->sent_seq, due->at_ns, due->bytes, l->config.tls ? &plain : wire);
     if (rc == 0 && l->config.tls)
         rc = client_seal(l, c, &plain, wire);
-    if (rc != 0)
-        return rc;
+    if (rc != 0) {
+        rope_clear(&plain);
+        return wire->len_bytes == before ? WEIR_ENOMEM : WEIR_EIO;
+    }
     if (load_qos1(l))
         *left_slot(l, c, c->sent_seq) = due->at_ns;
     c->sent_seq++;
@@ -143,8 +147,13 @@ static uint32_t run_open(struct load *l) {
         if (!may_take(l, c, due->bytes, 0))
             continue;
         list_push(l, LIST_PUBLISH, c);
-        if (publish(l, c, due, &wire) != 0)
-            break; /* no mbuf: the next turn tries again */
+        int rc = publish(l, c, due, &wire);
+        if (rc != 0) { /* no mbuf: the next turn tries again */
+            rope_clear(&wire);
+            if (rc == WEIR_EIO)
+                client_break(l, c);
+            break;
+        }
         client_send(l, c, &wire);
         l->backlog_head++;
         sent++;
@@ -163,7 +172,16 @@ static uint32_t fill_client(struct load *l, struct client *c, uint32_t max, bool
     while (sent < max) {
         struct due due = {.at_ns = l->now_ns, .bytes = schedule_size(&l->schedule)};
         *goes_on = may_take(l, c, due.bytes, wire.len_bytes);
-        if (!*goes_on || publish(l, c, &due, &wire) != 0)
+        if (!*goes_on)
+            break;
+        int rc = publish(l, c, &due, &wire);
+        if (rc == WEIR_EIO) {
+            rope_clear(&wire);
+            client_break(l, c);
+            *goes_on = false;
+            return sent;
+        }
+        if (rc != 0)
             break;
         sent++;
     }
