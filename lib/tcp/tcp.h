@@ -87,6 +87,19 @@ const char *tcp_end_name(enum tcp_end e);
 #define TCP_EV_WRITABLE  0x10 /* send room grew after room had come back short */
 #define TCP_EV_CLOSED    0x20 /* over: tcp_conn_end says why; unread bytes are still on the rope; release it */
 
+/* Congestion control of a flow. */
+enum tcp_cc_id { TCP_CC_CUBIC, TCP_CC_RENO, TCP_CC_COUNT };
+
+/* When a listener answers SYNs with cookies (RFC 4987 3.6): under backlog pressure, always, never. */
+enum tcp_cookie_mode { TCP_COOKIES_AUTO, TCP_COOKIES_ALWAYS, TCP_COOKIES_OFF };
+
+/* What flows of a listener or towards a pool may differ in; all zeroes is the default. */
+struct tcp_options {
+    uint8_t cc;      /* enum tcp_cc_id */
+    uint8_t cookies; /* enum tcp_cookie_mode; listeners only */
+    bool ecn;        /* offer and accept ECN (RFC 3168) */
+};
+
 /* What tcp_input_burst did with mbuf i. */
 #define TCP_SEG_FREE 0 /* taken note of; the caller frees it, it is no drop */
 #define TCP_SEG_KEPT 1 /* the core owns it */
@@ -168,6 +181,7 @@ struct tcp_listener {
     uint16_t listener_id; /* the owner's number */
     bool accepting;       /* false: SYNs are answered with RST (draining) */
     bool used;
+    struct tcp_options options;
 };
 
 struct tcp_core; /* tcp_core.h lays it out; struct worker holds it by value */
@@ -183,6 +197,8 @@ uint32_t tcp_conn_bytes(void);
 int tcp_listen(struct tcp_core *core, uint32_t addr_be, uint16_t port_be, uint16_t listener_id);
 /* Stop or resume accepting on all listeners of that id; established flows stay. */
 void tcp_listen_accepting(struct tcp_core *core, uint16_t listener_id, bool accepting);
+/* What flows accepted from here on get, on all listeners of that id. */
+void tcp_listen_options(struct tcp_core *core, uint16_t listener_id, const struct tcp_options *options);
 
 /* Process up to TCP_BURST validated IPv4 packets (l2_len, l3_len set, TCP checksum already verified or offloaded).
  * verdicts[i] as above. m->port is the core's port number (index into ports[]). */
@@ -224,6 +240,9 @@ uint8_t tcp_conn_events(struct tcp_core *core, tcp_id id);
  * use; a TIME-WAIT one is reused where RFC 6191 permits), WEIR_ENOMEM. `user` as for tcp_conn_set_user. */
 int tcp_connect(struct tcp_core *core, uint8_t port, uint32_t laddr_be, uint16_t lport_be, uint32_t raddr_be,
                 uint16_t rport_be, uint32_t user, uint64_t now_us, tcp_id *id);
+
+/* Right after tcp_connect, before tcp_output has sent the SYN. */
+void tcp_conn_options(struct tcp_core *core, tcp_id id, const struct tcp_options *options);
 
 void tcp_conn_set_user(struct tcp_core *core, tcp_id id, uint32_t user);
 uint32_t tcp_conn_user(const struct tcp_core *core, tcp_id id);

@@ -4,19 +4,34 @@
 
 #define CWND_MAX (1u << 30) /* the largest scaled window */
 
-void tcp_cc_acked(const struct tcp_core *core, struct tcp_conn *c, uint32_t acked, uint32_t flight_before) {
+const struct tcp_cc *tcp_cc_of(const struct tcp_conn *c) {
+    (void)c;
+    return &tcp_cc_reno;
+}
+
+void tcp_cc_start(struct tcp_conn *c) {
+    tcp_cc_of(c)->start(c);
+}
+
+void tcp_cc_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_cc_ack *a) {
+    (void)core;
     /* A flow that did not fill half its window has learnt nothing about the path (RFC 7661 4.1). */
-    if (flight_before < c->cwnd / 2 || c->cwnd >= CWND_MAX)
+    if (a->flight < c->cwnd / 2 || c->cwnd >= CWND_MAX)
         return;
-    if (c->cwnd >= c->ssthresh) {
-        core->cc->acked(c, acked, core->now_us);
-        return;
-    }
+    struct tcp_cc_ack left = *a;
     /* Slow start by bytes (RFC 3465), without its limit of two segments an ACK: receivers like ours acknowledge
      * whatever a turn brought in one ACK, and bytes never more than double cwnd a round trip. Split ACKs gain nothing.
      */
-    uint32_t room = c->ssthresh - c->cwnd;
-    c->cwnd += weir_min_u32(acked, room);
-    if (acked > room)
-        core->cc->acked(c, acked - room, core->now_us);
+    if (c->cwnd < c->ssthresh) {
+        uint32_t used = weir_min_u32(a->acked, c->ssthresh - c->cwnd);
+        c->cwnd += used;
+        left.acked -= used;
+    }
+    if (left.acked)
+        tcp_cc_of(c)->acked(c, NULL, &left);
+}
+
+void tcp_cc_idle(struct tcp_core *core, struct tcp_conn *c) {
+    if (c->snd_una == c->snd_max && tcp_now_ms(core) - c->last_rx_ms > tcp_loss_rto_ms(c))
+        c->cwnd = weir_min_u32(c->cwnd, tcp_loss_iw(c));
 }

@@ -41,7 +41,7 @@ uint8_t tcp_conn_events(struct tcp_core *core, tcp_id id) {
 static bool give_way(struct tcp_core *core, struct tcp_conn *old, uint32_t *iss_floor) {
     if (old->state != TCP_TIME_WAIT)
         return false;
-    if ((old->flags & TCP_F_TS) && tcp_now_ms(core) - old->ts_recent_ms < 1000)
+    if ((old->flags & TCP_F_TS) && tcp_now_ms(core) - old->last_rx_ms < 1000)
         return false;
     *iss_floor = old->snd_max + 1;
     core->stats.time_wait_reused++;
@@ -78,6 +78,11 @@ int tcp_connect(struct tcp_core *core, uint8_t port, uint32_t laddr_be, uint16_t
     tcp_pending(core, c);
     *id = tcp_id_of(core, c);
     return 0;
+}
+
+void tcp_conn_options(struct tcp_core *core, tcp_id id, const struct tcp_options *options) {
+    struct tcp_conn *c = tcp_conn_of(core, id);
+    c->cc = options->cc & 15u;
 }
 
 void tcp_conn_consumed(struct tcp_core *core, tcp_id id) {

@@ -66,16 +66,16 @@ static void config_defaults(struct tcp_config *c) {
     c->linger_ms = or_default(c->linger_ms, 30000);
 }
 
-#define RCV_BUF_MAX (1u << 30) /* RFC 7323 2.3 */
+#define RCV_BUF_MAX (UINT16_MAX * TCP_RCV_BUF_UNIT) /* what tcp_conn.rcv_buf and rx_charged can count */
+#define SND_BUF_MAX (1u << 30)                      /* RFC 7323 2.3 */
 
 int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64_t now_us) {
     if (!config->max_conns || !config->name || config->rcv_buf_bytes > RCV_BUF_MAX ||
-        config->snd_buf_bytes > RCV_BUF_MAX)
+        config->snd_buf_bytes > SND_BUF_MAX)
         return WEIR_EINVAL;
     core->cfg = *config;
     config_defaults(&core->cfg);
     core->now_us = now_us;
-    core->cc = &tcp_cc_reno;
     while (core->cfg.rcv_buf_bytes >> core->rcv_wscale > UINT16_MAX && core->rcv_wscale < TCP_WSCALE_MAX)
         core->rcv_wscale++;
     core->used = calloc(core->cfg.max_conns / 64 + 1, sizeof *core->used);
@@ -233,7 +233,7 @@ void tcp_conn_established(struct tcp_core *core, struct tcp_conn *c) {
     if (c->flags & TCP_F_RELEASED) /* released while it was opening: what is queued goes out, within the linger time */
         tcp_timer_set(core, c, TCP_TIMER_LIFE, core->cfg.linger_ms);
     tcp_conn_set_state(core, c, TCP_ESTABLISHED);
-    core->cc->start(c);
+    tcp_cc_start(c);
     tcp_timer_keepalive(core, c);
     if (c->flags & TCP_F_PASSIVE) {
         core->stats.accepted++;

@@ -20,11 +20,24 @@ enum tcp_list_id { TCP_LIST_READY, TCP_LIST_PENDING, TCP_LIST_TIME_WAIT, TCP_LIS
 /* Deadlines of a flow; one wheel node serves them all. The keep-alive deadline follows from last_rx_ms. */
 enum tcp_timer_id { TCP_TIMER_REXMIT, TCP_TIMER_ACK, TCP_TIMER_LIFE, TCP_TIMER_COUNT };
 
+/* What congestion control keeps while the window is in full use (tcp_cc.h): gone with the flight. */
+struct tcp_cc_state {
+    uint32_t epoch_us;                        /* CUBIC: start of this congestion-avoidance period; 0: none */
+    uint32_t k_ms;                            /* CUBIC: K */
+    uint32_t w_est, w_est_acked;              /* CUBIC: Reno-friendly window, and bytes towards its next step */
+    uint32_t cwnd_epoch;                      /* CUBIC: cwnd when the period began */
+    uint32_t round_end;                       /* HyStart++: the round ends when this is acknowledged */
+    uint32_t last_min_rtt_us, now_min_rtt_us; /* HyStart++: of the round before, of this one */
+    uint32_t css_base_us;                     /* HyStart++: cssBaselineMinRtt */
+    uint8_t rtt_samples, css_rounds, in_css, started;
+};
+
 struct tcp_conn {
     /* Line 0: read and written for every segment that arrives in order. */
     uint8_t state;      /* enum tcp_state */
     uint8_t events;     /* TCP_EV_*, not yet fetched */
-    uint8_t port;       /* index into ports[] */
+    uint8_t port : 4;   /* index into ports[] */
+    uint8_t cc : 4;     /* enum tcp_cc_id */
     uint8_t wscales;    /* low nibble: the peer's shift (snd), high nibble: ours (rcv) */
     uint32_t flags;     /* TCP_F_*, tcp_int.h */
     uint32_t rcv_nxt;   /* next byte expected */
@@ -55,10 +68,10 @@ struct tcp_conn {
     uint32_t srtt_us, rttvar_us, rto_us;
     uint32_t rtt_seq;      /* the timed segment ends here (TCP_F_TIMED) */
     uint32_t rtt_start_us; /* low 32 bits of its departure; without TCP_F_TIMED of the last retransmission */
-    uint32_t ts_recent_ms; /* when ts_recent was set: PAWS expires after 24 days */
+    uint32_t drs_seq;      /* window auto-tuning (tcp_window.c): RCV.NXT when the round trip began */
     uint32_t ts_offset;    /* per flow, hides our uptime */
     uint32_t progress_ms;  /* last time an ACK took us further; the user timeout counts from here */
-    uint32_t last_rx_ms;   /* keep-alive counts from here */
+    uint32_t last_rx_ms;   /* keep-alive counts from here, and the 24 days after which PAWS expires */
 
     /* Line 3: identity and rare events. */
     struct flow_key key;
@@ -66,12 +79,19 @@ struct tcp_conn {
     uint32_t user;
     uint16_t listener;
     uint8_t reasm_count;
-    uint8_t dup_owed;    /* out-of-order segments since the last ACK left */
-    uint32_t reasm_head; /* records in sequence order */
-    uint32_t reasm_last; /* the last one that changed: SACK reports it first (RFC 2018 4), insertion starts there */
-    uint32_t rx_charged; /* mbufs of rx as last counted in stats.rx_mbufs */
-    uint32_t retransmits;
-    struct tcp_link tw;
+    uint8_t dup_owed;     /* out-of-order segments since the last ACK left */
+    uint32_t reasm_head;  /* records in sequence order */
+    uint32_t reasm_last;  /* the last one that changed: SACK reports it first (RFC 2018 4), insertion starts there */
+    uint16_t rx_charged;  /* mbufs of rx as last counted in stats.rx_mbufs */
+    uint16_t drs_ms;      /* when the round trip of drs_seq began, low 16 bits */
+    uint16_t retransmits; /* stays at its maximum */
+    uint16_t rcv_buf;     /* most this flow may advertise, in units of TCP_RCV_BUF_UNIT bytes; grows with the reader */
+    union {
+        struct tcp_link tw; /* TIME-WAIT: nothing is outstanding */
+        struct {
+            uint32_t seg_head, seg_tail; /* records of what is outstanding, in sequence order */
+        };
+    };
     uint32_t challenge_ms; /* when the last challenge ACK was granted */
     uint8_t backoff;       /* doublings of the RTO */
     uint8_t keep_sent;     /* keep-alive probes without an answer */
@@ -83,6 +103,43 @@ static_assert(offsetof(struct tcp_conn, rx) + sizeof(struct rope) == 64, "line 0
 static_assert(offsetof(struct tcp_conn, tx) == 64, "line 1: send path");
 static_assert(offsetof(struct tcp_conn, rexmit_ms) + 4 == 128, "line 1 ends");
 static_assert(offsetof(struct tcp_conn, key) == 192, "line 3: identity");
+
+/* One segment that is outstanding (tcp_flight.c): SYN, payload or FIN, in a list by sequence number. Once a flow has a
+ * struct tcp_flight its records are also in a list by time of departure, without those that are sacked or lost and not
+ * sent again: RACK looks at the oldest only. */
+struct tcp_sent {
+    uint32_t next;         /* by sequence number */
+    uint32_t later, older; /* by time of departure */
+    uint32_t seq;
+    uint32_t sent_us; /* of its last departure */
+    uint16_t len;     /* sequence space, SYN and FIN included; never above 65,535 */
+    uint8_t flags;    /* TCP_SENT_* */
+    uint8_t times;    /* departures */
+};
+static_assert(sizeof(struct tcp_sent) == 24, "budget");
+
+/* What a flow needs only while it is outstanding and something is unusual (a hole, a timeout, a window that the network
+ * limits): taken when the first such thing happens, given back once all is acknowledged. */
+struct tcp_flight {
+    uint32_t oldest, latest;                     /* records by time of departure */
+    uint32_t sacked, lost, resent;               /* bytes: SACKed; lost and not sent again; sent again and not SACKed */
+    uint32_t fack;                               /* end of the highest byte SACKed (RFC 8985 6.2 step 3) */
+    uint32_t rack_us, rack_end, rack_rtt_us;     /* RACK.xmit_ts, RACK.end_seq, RACK.rtt */
+    uint32_t min_rtt_us, min_rtt_ms;             /* lowest of late, and when it was seen */
+    uint32_t dsack_round;                        /* SND.NXT when the last DSACK widened the reordering window */
+    uint32_t prr_delivered, prr_out, recover_fs; /* RFC 6937 */
+    uint32_t undo_marker, undo_retrans;          /* SND.UNA at the reduction; retransmissions not yet called needless */
+    uint32_t undo_cwnd, undo_ssthresh;           /* what they were */
+    uint32_t tlp_end;                            /* TLP.end_seq; the probe is out while tlp_out */
+    uint32_t lost_hint, sack_hint;               /* records: no lost one lies before; SACKs begin their search here */
+    uint32_t dsack_left, dsack_right;            /* what arrived twice, for our next ACK (RFC 2883) */
+    struct rte_mbuf *rope_hint;                  /* mbuf of the send rope that begins with rope_seq */
+    uint32_t rope_seq;
+    uint8_t reo_mult, reo_persist; /* RACK.reo_wnd_mult, RACK.reo_wnd_persist */
+    bool reordering, tlp_out, tlp_resent, undo_possible;
+    struct tcp_cc_state cc;
+};
+static_assert(sizeof(struct tcp_flight) <= 192, "budget of a flow with data outstanding");
 
 /* One segment of the reassembly queue. */
 struct tcp_reasm {
@@ -109,8 +166,6 @@ struct tcp_limit {
     uint32_t left;
 };
 
-struct tcp_cc; /* tcp_cc.h */
-
 struct tcp_core {
     struct tcp_config cfg; /* defaults filled in */
     uint64_t now_us;       /* of the last call that carried the time */
@@ -119,7 +174,6 @@ struct tcp_core {
     uint64_t *used;        /* bit i: connection i exists (freed objects are poisoned and may not be read) */
     struct flow_table table;
     struct timer_wheel wheel; /* node i serves connection i */
-    const struct tcp_cc *cc;
     struct tcp_list ready, time_wait;
     struct tcp_list pending[TCP_MAX_PORTS]; /* by the port they leave through, so that a full port costs nothing */
     uint32_t pending_ports;                 /* bit i: pending[i] may not be empty */

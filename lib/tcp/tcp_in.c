@@ -72,10 +72,8 @@ static int predicted(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
     core->stats.predicted_in++;
     c->last_rx_ms = tcp_now_ms(core);
     c->keep_sent = 0;
-    if ((c->flags & TCP_F_TS) && seq_leq(seg->seq, c->rcv_acked)) {
+    if ((c->flags & TCP_F_TS) && seq_leq(seg->seq, c->rcv_acked))
         c->ts_recent = seg->opts.ts_val;
-        c->ts_recent_ms = c->last_rx_ms;
-    }
     if (seg->len && seg->ack == c->snd_una && seg->wnd == c->snd_wnd && !seg->opts.n_sacks)
         c->snd_wl1 = seg->seq; /* data on a one-way flow: the ACK says nothing new */
     else

@@ -38,6 +38,13 @@
 #define TCP_F_ON_READY     0x01000000u
 #define TCP_F_ON_PENDING   0x02000000u
 #define TCP_F_ON_TIME_WAIT 0x04000000u
+#define TCP_F_ECN          0x08000000u /* both sides said so in their SYNs (RFC 3168 6.1.1) */
+#define TCP_F_ECE          0x10000000u /* our ACKs echo a mark until the peer says CWR */
+#define TCP_F_CWR          0x20000000u /* the next new data says CWR */
+#define TCP_F_DSACK        0x40000000u /* the next ACK reports what arrived twice (struct tcp_flight) */
+#define TCP_F_BLACKHOLE    0x80000000u /* mss was lowered because large segments were never acknowledged */
+
+#define TCP_RCV_BUF_UNIT 256u /* tcp_conn.rcv_buf counts in these */
 
 /* Constants of the protocol. */
 #define TCP_MSS_DEFAULT 536u /* no MSS option: RFC 9293 3.7.1 */

@@ -16,7 +16,7 @@ int tcp_listen(struct tcp_core *core, uint32_t addr_be, uint16_t port_be, uint16
         return WEIR_EEXIST;
     if (core->n_listeners == TCP_MAX_LISTENERS)
         return WEIR_EFULL;
-    core->listeners[core->n_listeners++] = (struct tcp_listener){addr_be, port_be, listener_id, true, true};
+    core->listeners[core->n_listeners++] = (struct tcp_listener){addr_be, port_be, listener_id, true, true, {0}};
     return 0;
 }
 
@@ -24,6 +24,12 @@ void tcp_listen_accepting(struct tcp_core *core, uint16_t listener_id, bool acce
     for (uint32_t i = 0; i < core->n_listeners; i++)
         if (core->listeners[i].listener_id == listener_id)
             core->listeners[i].accepting = accepting;
+}
+
+void tcp_listen_options(struct tcp_core *core, uint16_t listener_id, const struct tcp_options *options) {
+    for (uint32_t i = 0; i < core->n_listeners; i++)
+        if (core->listeners[i].listener_id == listener_id)
+            core->listeners[i].options = *options;
 }
 
 int tcp_no_flow(struct tcp_core *core, const struct tcp_seg *seg, enum tcp_drop reason) {
@@ -80,6 +86,7 @@ int tcp_listen_input(struct tcp_core *core, struct tcp_seg *seg, uint32_t iss_fl
     c->flags |= TCP_F_PASSIVE;
     core->half_open++;
     c->listener = l->listener_id;
+    c->cc = l->options.cc & 15u;
     uint32_t iss = tcp_isn(core, &seg->key);
     if (iss_floor) /* beyond what the flow in TIME-WAIT sent: RFC 9293 3.10.7.4, RFC 1122 4.2.2.13 */
         iss = seq_max(iss, iss_floor);

@@ -127,7 +127,7 @@ static bool may_enter(const struct tcp_conn *c, uint32_t sacked) {
 }
 
 static void enter_recovery(struct tcp_core *core, struct tcp_conn *c, uint32_t sacked) {
-    c->ssthresh = core->cc->lost(c, c->snd_max - c->snd_una, core->now_us);
+    c->ssthresh = tcp_cc_of(c)->lost(c, NULL, c->snd_max - c->snd_una, core->now_us);
     c->recover = c->snd_max;
     c->cwnd = c->ssthresh + weir_max_u32(TCP_DUP_THRESHOLD * c->mss, sacked);
     c->flags = (c->flags & ~(TCP_F_TIMED | TCP_F_LOSS)) | TCP_F_RECOVERY | TCP_F_REXMIT_HEAD;
@@ -139,7 +139,7 @@ static void enter_recovery(struct tcp_core *core, struct tcp_conn *c, uint32_t s
 /* A retransmission of the slow start after an RTO was lost as well: three segments behind it have arrived. Nothing but
  * what was sent after the RTO can report that once snd_nxt is so far on. */
 static void head_lost_again(struct tcp_core *core, struct tcp_conn *c) {
-    c->ssthresh = core->cc->lost(c, weir_min_u32(c->cwnd, c->snd_max - c->snd_una), core->now_us);
+    c->ssthresh = tcp_cc_of(c)->lost(c, NULL, weir_min_u32(c->cwnd, c->snd_max - c->snd_una), core->now_us);
     c->cwnd = c->ssthresh;
     c->flags |= TCP_F_REXMIT_HEAD | TCP_F_HEAD_RESENT;
     core->stats.fast_retransmits++;
@@ -201,7 +201,7 @@ static void advance(struct tcp_core *core, struct tcp_conn *c, const struct tcp_
         c->dupacks = 0;
         if ((c->flags & TCP_F_LOSS) && seq_leq(c->recover, c->snd_una))
             c->flags &= ~TCP_F_LOSS;
-        tcp_cc_acked(core, c, acked, flight);
+        tcp_cc_acked(core, c, &(struct tcp_cc_ack){acked, flight, 0, core->now_us});
     }
     if (c->snd_una == c->snd_max) { /* RFC 6298 5.2, 5.3 */
         tcp_timer_stop(c, TCP_TIMER_REXMIT);
@@ -272,7 +272,7 @@ bool tcp_loss_rto(struct tcp_core *core, struct tcp_conn *c) {
     core->stats.rto_fired++;
     if (tcp_synchronised(c)) {
         if (!c->backoff) /* the same loss again does not halve again: RFC 5681 3.1 */
-            c->ssthresh = core->cc->lost(c, c->snd_max - c->snd_una, core->now_us);
+            c->ssthresh = tcp_cc_of(c)->lost(c, NULL, c->snd_max - c->snd_una, core->now_us);
         c->cwnd = c->mss;
         c->recover = c->snd_max;
         c->flags |= TCP_F_LOSS;

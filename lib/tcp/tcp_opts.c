@@ -120,7 +120,6 @@ void tcp_opts_negotiate(struct tcp_core *core, struct tcp_conn *c, const struct 
     if (o->has_ts) {
         c->flags |= TCP_F_TS;
         c->ts_recent = o->ts_val;
-        c->ts_recent_ms = tcp_now_ms(core);
     }
     if (o->sack_permitted)
         c->flags |= TCP_F_SACK;

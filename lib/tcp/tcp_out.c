@@ -100,7 +100,7 @@ static bool emit(struct out *o, struct tcp_conn *c, uint32_t seq, uint8_t flags,
 static void sent(struct tcp_core *core, struct tcp_conn *c, uint32_t seq, uint32_t end) {
     if (seq_lt(seq, c->snd_max)) {
         core->stats.retransmits++;
-        c->retransmits++;
+        c->retransmits += c->retransmits != UINT16_MAX;
         c->flags &=
             ~TCP_F_TIMED; /* Karn: what is timed waits for this hole; timestamp echoes from before are ambiguous */
         c->rtt_start_us = (uint32_t)core->now_us;
@@ -203,14 +203,8 @@ static uint32_t next_len(const struct tcp_conn *c) {
     return c->cwnd > c->snd_wnd && len >= c->snd_wnd_max / 2 ? len : 0;
 }
 
-/* RFC 5681 4.1: after an idle time the old window says nothing about the path. */
-static void restart_after_idle(const struct tcp_core *core, struct tcp_conn *c) {
-    if (c->snd_una == c->snd_max && tcp_now_ms(core) - c->last_rx_ms > tcp_loss_rto_ms(c))
-        c->cwnd = weir_min_u32(c->cwnd, tcp_loss_iw(c));
-}
-
 static enum out_result out_data(struct out *o, struct tcp_conn *c) {
-    restart_after_idle(o->core, c);
+    tcp_cc_idle(o->core, c);
     for (;;) {
         uint32_t len = next_len(c), end = c->snd_nxt + len;
         uint8_t fin = fin_flags(c, end);

@@ -34,7 +34,7 @@ static int check_timestamp(struct tcp_core *core, struct tcp_conn *c, struct tcp
         return NEXT;
     if (!seg->opts.has_ts)
         return -TCP_DROP_TS_MISSING;
-    if (seq_leq(c->ts_recent, seg->opts.ts_val) || tcp_now_ms(core) - c->ts_recent_ms >= TCP_PAWS_IDLE_MS)
+    if (seq_leq(c->ts_recent, seg->opts.ts_val) || tcp_now_ms(core) - c->last_rx_ms >= TCP_PAWS_IDLE_MS)
         return NEXT;
     tcp_ack_now(core, c);
     return -TCP_DROP_PAWS;
@@ -92,11 +92,9 @@ static int check_sequence(struct tcp_core *core, struct tcp_conn *c, struct tcp_
 
 /* Only once the acknowledgement has been found good: a stranger who guessed a number within the window must not set
  * TS.Recent, or PAWS would drop all that the true peer sends. */
-static void take_timestamp(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
-    if (!seg->ts_due)
-        return;
-    c->ts_recent = seg->opts.ts_val;
-    c->ts_recent_ms = tcp_now_ms(core);
+static void take_timestamp(struct tcp_conn *c, const struct tcp_seg *seg) {
+    if (seg->ts_due)
+        c->ts_recent = seg->opts.ts_val;
 }
 
 /* RFC 9293 3.10.7.3 first: SYN-SENT checks the ACK before all else. */
@@ -230,7 +228,7 @@ static int syn_received_ack(struct tcp_core *core, struct tcp_conn *c, struct tc
         reset_for(core, c, seg);
         return -TCP_DROP_ACK_UNACCEPTABLE;
     }
-    take_timestamp(core, c, seg);
+    take_timestamp(c, seg);
     syn_acked(core, c, seg);
     return NEXT;
 }
@@ -263,7 +261,7 @@ static int check_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
         tcp_challenge(core, c);
         return -TCP_DROP_ACK_OLD;
     }
-    take_timestamp(core, c, seg);
+    take_timestamp(c, seg);
     bool fin_was_acked = c->flags & TCP_F_FIN_ACKED;
     tcp_loss_ack(core, c, seg);
     if (!fin_was_acked && (c->flags & TCP_F_FIN_ACKED)) {

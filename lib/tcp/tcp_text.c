@@ -22,7 +22,7 @@ void tcp_ack_soon(struct tcp_core *core, struct tcp_conn *c) {
 
 void tcp_rx_settle(struct tcp_core *core, struct tcp_conn *c) {
     core->stats.rx_mbufs += c->rx.mbufs - c->rx_charged;
-    c->rx_charged = c->rx.mbufs;
+    c->rx_charged = (uint16_t)c->rx.mbufs;
 }
 
 uint32_t tcp_rx_right_edge(const struct tcp_core *core, const struct tcp_conn *c) {
