@@ -300,11 +300,18 @@ static void port_flush(struct worker *w, struct worker_port *p) {
     p->tx_bytes += bytes;
 }
 
+/* A segment that the device cuts: drivers want a hand with its checksum (virtio's counts the length, others' does not).
+ */
+static bool large_fits(const struct worker_port *p, struct rte_mbuf *m) {
+    return (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) &&
+           (!p->has_queue || rte_eth_tx_prepare(p->eth_port, p->eth_queue, &m, 1) == 1);
+}
+
 /* Reassembled packets that go out again (echo, UDP) may be larger than a frame, or a chain where the port takes none.
  */
 static bool frame_fits(const struct worker *w, uint16_t port, struct rte_mbuf *m) {
     if (m->pkt_len > w->ports[port].ifc->mtu + sizeof(struct wire_eth))
-        return false;
+        return large_fits(&w->ports[port], m);
     return m->nb_segs == 1 || w->weir->ports.port[port].multi_seg || rte_pktmbuf_linearize(m) == 0;
 }
 

@@ -109,13 +109,13 @@ static int port_open(struct port *p, uint16_t index, const struct config *config
 static void port_log(const struct port *p) {
     const uint8_t *mac = p->ifc.mac;
     log_line(LOG_LVL_INFO, "port",
-             "%s: %s, %u queue%s, %02x:%02x:%02x:%02x:%02x:%02x, MTU %u, checksums out%s%s%s%s, in%s, %s, flows %s",
+             "%s: %s, %u queue%s, %02x:%02x:%02x:%02x:%02x:%02x, MTU %u, checksums out%s%s%s%s, in%s, %s%s, flows %s",
              p->name, p->device, p->n_queues, p->n_queues == 1 ? "" : "s", mac[0], mac[1], mac[2], mac[3], mac[4],
              mac[5], p->ifc.mtu, p->hw_ip_cksum ? " ip" : "", p->hw_tcp_cksum ? " tcp" : "",
              p->hw_udp_cksum ? " udp" : "",
              p->hw_ip_cksum || p->hw_tcp_cksum || p->hw_udp_cksum ? " by the device" : " by software",
              p->hw_rx_cksum ? " by the device" : " by software", p->multi_seg ? "chains" : "single segments",
-             p->steered ? "spread by the device" : "handed over");
+             p->tso ? " cut by the device (TSO)" : "", p->steered ? "spread by the device" : "handed over");
 }
 
 int ports_open(const struct config *config, const struct memory_plan *plan, const struct steer *steer,

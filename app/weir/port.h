@@ -36,6 +36,8 @@ struct port {
     bool multi_seg;                               /* chains may be sent */
     bool hw_ip_cksum, hw_tcp_cksum, hw_udp_cksum; /* TX offloads on */
     bool hw_rx_cksum;
+    bool tso;          /* the device cuts large segments (RTE_MBUF_F_TX_TCP_SEG) */
+    uint16_t tso_segs; /* most mbufs of such a one */
     bool steered; /* the device spreads flows exactly as struct steer does: no hand-off needed */
     bool is_af_xdp;
 };

@@ -302,6 +302,9 @@ static bool takes_steering(const struct device_traits *t, const struct rte_eth_d
            (info->flow_type_rss_offloads & RSS_NEEDED) == RSS_NEEDED;
 }
 
+#define TSO_SEGS_MAX 40u /* a full IP packet of Ethernet segments has 45; more of them help little and fill the ring   \
+                          */
+
 static void request_offloads(struct port *p, const struct device_traits *t, const struct rte_eth_dev_info *info,
                              struct rte_eth_conf *conf) {
     uint64_t tx = info->tx_offload_capa, rx = info->rx_offload_capa;
@@ -317,6 +320,11 @@ static void request_offloads(struct port *p, const struct device_traits *t, cons
     p->hw_udp_cksum = tx & RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
     p->multi_seg = tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     p->hw_rx_cksum = conf->rxmode.offloads != 0;
+    /* Each piece needs a checksum of its own, and the payload hangs behind the header. */
+    p->tso = (tx & RTE_ETH_TX_OFFLOAD_TCP_TSO) && p->hw_tcp_cksum && p->multi_seg && info->tx_desc_lim.nb_seg_max > 2;
+    p->tso_segs = p->tso ? (uint16_t)RTE_MIN(info->tx_desc_lim.nb_seg_max, TSO_SEGS_MAX) : 0;
+    if (p->tso)
+        conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
 }
 
 static int set_mtu(const struct port *p, uint16_t eth_port, const struct rte_eth_dev_info *info, char *error,

@@ -182,7 +182,10 @@ static int ports_attach(struct worker *w) {
                                                                 .mtu = p->ifc.mtu,
                                                                 .multi_seg = p->multi_seg,
                                                                 .hw_ip_cksum = p->hw_ip_cksum,
-                                                                .hw_tcp_cksum = p->hw_tcp_cksum};
+                                                                .hw_tcp_cksum = p->hw_tcp_cksum,
+                                                                .tso = p->tso,
+                                                                .tso_segs = p->tso_segs,
+                                                                .tso_max = p->tso ? UINT16_MAX : 0};
     }
     return 0;
 }

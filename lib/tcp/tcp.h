@@ -112,6 +112,9 @@ struct tcp_port {
     uint16_t tx_room;         /* packets the port takes this turn; tcp_output stops at 0 and lowers it */
     bool multi_seg;           /* payload attached (indirect), not copied */
     bool hw_ip_cksum, hw_tcp_cksum;
+    bool tso;          /* cuts segments larger than the MTU itself (RTE_MBUF_F_TX_TCP_SEG, never on smaller ones) */
+    uint16_t tso_segs; /* most mbufs of such a one, its header's included */
+    uint16_t tso_max;  /* most IP bytes of it */
 };
 
 struct tcp_config {

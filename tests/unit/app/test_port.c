@@ -55,6 +55,7 @@ Test(port, ring_null_and_packed_pools) {
     const struct port *ring = &fx.ports.port[0];
     cr_assert_eq(ring->n_queues, 2);
     cr_assert(!ring->steered && !ring->is_af_xdp && ring->multi_seg);
+    cr_assert(!ring->tso && ring->tso_segs == 0, "it cuts nothing");
     cr_assert(port_link_up(ring));
     cr_assert_neq(memcmp(ring->ifc.mac, zero_mac, 6), 0);
     cr_assert_eq(ring->ifc.mac[0] & 1, 0);
@@ -101,6 +102,7 @@ Test(port, two_taps_both_ways_and_again) {
             const struct port *p = &fx.ports.port[i];
             cr_assert_eq(p->n_queues, 2);
             cr_assert(p->multi_seg && !p->hw_tcp_cksum && !p->hw_udp_cksum && !p->hw_ip_cksum && !p->hw_rx_cksum);
+            cr_assert(!p->tso, "in software by the driver: no gain");
             cr_assert(!p->steered);
             char command[96];
             snprintf(command, sizeof(command), "ip link show %s | grep -q 'mtu %u '", interfaces[i], p->ifc.mtu);
