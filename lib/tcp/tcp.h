@@ -12,7 +12,7 @@
  * looking on: tcp_info.c
  *
  * RFCs here: 9293 (state machine), 7323 (window scale, timestamps, PAWS), 2018 (SACK: generated; received blocks are
- * parsed), 5681 and 6582 (congestion control, NewReno), 3042 and 5827
+ * parsed), 2883 (DSACK), 5681 and 6582 (congestion control, NewReno), 3042 and 5827
  * (limited and early retransmit), 8985 7 (probe timeout, simplified), 6298 (RTO), 6928 (IW10), 5927 (ICMP), 5961 (blind
  * attacks: challenge ACKs, rate limited), 6528 (ISN), 1122 4.2 (keep-alive, delayed ACK, silly window), 6191 (TIME-WAIT
  * reuse).
@@ -22,8 +22,8 @@
  * id is the core's own: it goes through FIN, TIME-WAIT and so on alone and raises no more events.
  *
  * Memory: struct tcp_conn <= 256 B, hot fields in the first two cache lines; ropes hold mbufs only while data waits;
- * pools and table are made at init. Limits: max_conns; out-of-order data per flow bounded by the advertised window and
- * by segment count; half-open flows bounded by max_half_open (further SYNs dropped, counted).
+ * pools and table are made at init. Limits: max_conns; out-of-order data per flow bounded by the advertised window, by
+ * the number of holes and by what it leaves of the core's budget; half-open flows bounded by max_half_open (further SYNs dropped, counted).
  *
  * Threading: one struct tcp_core a worker, touched by that worker only. Statistics may be read, torn, by others. */
 #ifndef WEIR_TCP_H

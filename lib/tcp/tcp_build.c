@@ -142,7 +142,9 @@ struct rte_mbuf *tcp_build(struct tcp_core *core, struct tcp_conn *c, uint32_t s
         c->rcv_acked = c->rcv_nxt;
         c->ack_segs = 0;
         c->ack_ms = 0;
-        if (!len || !c->reasm_count) /* with a hole the duplicate ACK goes out by itself, with its SACK blocks */
+        if (!len)
+            c->flags &= ~(TCP_F_ACK_NOW | TCP_F_DSACK);
+        else if (!c->reasm_count && !(c->flags & TCP_F_DSACK)) /* else the ACK goes out by itself, with its blocks */
             c->flags &= ~TCP_F_ACK_NOW;
     }
     return m;

@@ -32,6 +32,11 @@ struct tcp_cc_state {
     uint8_t rtt_samples, css_rounds, in_css, started;
 };
 
+/* A block of the SACK option (RFC 2018 3): left <= sequence number < right. */
+struct tcp_sack {
+    uint32_t left, right;
+};
+
 struct tcp_conn {
     /* Line 0: read and written for every segment that arrives in order. */
     uint8_t state;      /* enum tcp_state */
@@ -80,8 +85,8 @@ struct tcp_conn {
     uint16_t listener;
     uint8_t reasm_count;
     uint8_t dup_owed;     /* out-of-order segments since the last ACK left */
-    uint32_t reasm_head;  /* records in sequence order */
-    uint32_t reasm_last;  /* the last one that changed: SACK reports it first (RFC 2018 4), insertion starts there */
+    uint32_t reasm_head;  /* runs in sequence order */
+    uint32_t reasm_last;  /* the last one that changed: insertion starts there */
     uint16_t rx_charged;  /* mbufs of rx as last counted in stats.rx_mbufs */
     uint16_t drs_ms;      /* when the round trip of drs_seq began, low 16 bits */
     uint16_t retransmits; /* stays at its maximum */
@@ -141,16 +146,24 @@ struct tcp_flight {
 };
 static_assert(sizeof(struct tcp_flight) <= 192, "budget of a flow with data outstanding");
 
-/* One segment of the reassembly queue. */
+/* Contiguous bytes behind a hole (tcp_reasm.c). */
 struct tcp_reasm {
-    struct rte_mbuf *m; /* payload only; NULL for a bare FIN */
-    uint32_t next;
-    uint32_t seq, len;
-    uint16_t mbufs;
-    uint8_t fin;
-    uint8_t unused;
+    struct rope bytes;   /* empty for a bare FIN */
+    uint32_t next;       /* by sequence number */
+    uint32_t seq;        /* of the first byte */
+    uint32_t changed;    /* reasm_changes when it last grew or was hit: SACK reports the latest first (RFC 2018 4) */
+    uint32_t since_ms;   /* in the flow's first run: when the hole before it was first seen */
+    uint32_t flow_mbufs; /* in the flow's first run: what all its runs hold */
+    bool fin;            /* FIN follows the last byte */
 };
-static_assert(sizeof(struct tcp_reasm) == 24, "budget");
+static_assert(sizeof(struct tcp_reasm) == 48, "budget");
+
+/* Bytes that arrived twice (tcp_dsack.c). */
+struct tcp_dsack {
+    tcp_id id;
+    struct tcp_sack block;
+};
+#define TCP_DSACKS 256u
 
 /* A control segment that belongs to no living flow (RST), waiting for tcp_output. */
 struct tcp_reply {
@@ -181,6 +194,8 @@ struct tcp_core {
     struct tcp_reply replies[TCP_REPLIES];
     uint32_t reply_head, reply_tail;
     struct tcp_limit reset_limit, challenge_limit;
+    struct tcp_dsack dsacks[TCP_DSACKS]; /* by tcp_id modulo their number; valid with TCP_F_DSACK */
+    uint32_t reasm_changes;              /* counts changes of runs */
     struct tcp_port ports[TCP_MAX_PORTS];
     struct tcp_listener listeners[TCP_MAX_LISTENERS];
     uint32_t n_listeners;

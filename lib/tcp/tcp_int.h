@@ -61,7 +61,7 @@
 #define TCP_DELAYED_ACK_MS    40u               /* well below every peer's minimum RTO; RFC 1122 4.2.3.2 allows 500 */
 #define TCP_QUICK_ACKS        16u               /* first segments acknowledged at once: the peer is in slow start */
 #define TCP_DUP_THRESHOLD     3u                /* RFC 5681 3.2 */
-#define TCP_REASM_MAX         64u               /* out-of-order segments a flow may hold */
+#define TCP_REASM_MAX         64u               /* runs of out-of-order data, that is holes, a flow may have */
 #define TCP_QUANTUM_BYTES     65536u            /* a flow a tcp_output call */
 #define TCP_COPY_MAX          ROPE_COPY_MAX     /* payloads up to this are copied behind the header */
 #define TCP_PAWS_IDLE_MS      (24u * 86400000u) /* ts_recent is void after 24 days: RFC 7323 5.5 */
@@ -82,15 +82,13 @@ static inline uint32_t seq_max(uint32_t a, uint32_t b) {
 }
 
 /* --- tcp_opts.c --- */
-struct tcp_sack {
-    uint32_t left, right;
-};
+#define TCP_SACK_BLOCKS 4u /* what 40 bytes of options hold; one less with timestamps */
 struct tcp_opts {
     uint32_t ts_val, ts_ecr;
     uint16_t mss; /* 0: none */
     uint8_t wscale, n_sacks;
     bool has_ts, has_wscale, sack_permitted;
-    struct tcp_sack sacks[4];
+    struct tcp_sack sacks[TCP_SACK_BLOCKS];
 };
 /* Read options, which span exactly `s`. Returns 0 or -TCP_DROP_OPTION. Unknown kinds are skipped. */
 int tcp_opts_parse(struct span s, bool syn, struct tcp_opts *o);
@@ -129,6 +127,8 @@ void tcp_state_fin_acked(struct tcp_core *core, struct tcp_conn *c);
 
 /* --- tcp_text.c --- payload and FIN in order or not. Returns 0, or -TCP_DROP_* with the mbuf untouched. */
 int tcp_text(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg);
+/* Leave of its mbufs only the payload, as trimmed; segments that end up empty are freed by rope_push. */
+void tcp_seg_keep_payload(struct tcp_seg *seg);
 /* The peer's FIN is next in order. */
 void tcp_fin_in_order(struct tcp_core *core, struct tcp_conn *c);
 /* Settle stats.rx_mbufs after the receive rope has changed. */
@@ -155,10 +155,18 @@ int tcp_reasm_insert(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
 /* Move what has become in order to the receive rope; processes a queued FIN. Returns true where anything moved. */
 bool tcp_reasm_drain(struct tcp_core *core, struct tcp_conn *c);
 void tcp_reasm_clear(struct tcp_core *core, struct tcp_conn *c);
-/* Blocks for the SACK option, the latest first. Returns how many, at most max. */
+/* Blocks for the SACK option, those that changed last first (RFC 2018 4). Returns how many, at most max, which is at
+ * most TCP_SACK_BLOCKS. */
 uint8_t tcp_reasm_sacks(const struct tcp_core *core, const struct tcp_conn *c, struct tcp_sack *blocks, uint8_t max);
-/* First byte that waits in the queue; only where reasm_count != 0. */
-uint32_t tcp_reasm_first(const struct tcp_core *core, const struct tcp_conn *c);
+/* The first run; when the hole before it was first seen. Only where reasm_count != 0. */
+struct tcp_sack tcp_reasm_first(const struct tcp_core *core, const struct tcp_conn *c);
+uint32_t tcp_reasm_since_ms(const struct tcp_core *core, const struct tcp_conn *c);
+
+/* --- tcp_dsack.c --- */
+/* [left, right) arrived once more: the next bare ACK says so, where the peer understands SACK. */
+void tcp_dsack_note(struct tcp_core *core, struct tcp_conn *c, uint32_t left, uint32_t right);
+/* The block to report. Returns 1, or 0: there is none. */
+uint8_t tcp_dsack_block(const struct tcp_core *core, const struct tcp_conn *c, struct tcp_sack *block);
 
 /* --- tcp_out.c --- */
 /* Put a flow on the PENDING list where it is not yet. */

@@ -99,10 +99,11 @@ void tcp_opts_put(struct span_writer *w, const struct tcp_core *core, const stru
                                    rte_cpu_to_be_32(c->ts_recent)};
         span_put_bytes(w, words, sizeof(words));
     }
-    if (!with_sacks || !(c->flags & TCP_F_SACK) || !c->reasm_count)
+    if (!with_sacks || !(c->flags & TCP_F_SACK) || !(c->reasm_count || (c->flags & TCP_F_DSACK)))
         return;
-    struct tcp_sack blocks[4];
-    uint8_t n = tcp_reasm_sacks(core, c, blocks, ts ? 3 : 4); /* what 40 bytes hold */
+    struct tcp_sack blocks[TCP_SACK_BLOCKS];
+    uint8_t n = tcp_dsack_block(core, c, blocks); /* RFC 2883 4: before the others */
+    n = (uint8_t)(n + tcp_reasm_sacks(core, c, blocks + n, (uint8_t)(TCP_SACK_BLOCKS - ts - n)));
     if (!n)
         return;
     span_put_u16(w, OPT_NOP << 8 | OPT_NOP);

@@ -249,7 +249,7 @@ static bool out_ack(struct out *o, struct tcp_conn *c) {
 static enum out_result out_conn(struct out *o, struct tcp_conn *c) {
     if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED)
         return out_syn(o, c) ? OUT_DONE : OUT_BLOCKED;
-    if ((c->flags & TCP_F_ACK_NOW) && c->reasm_count && !out_ack(o, c))
+    if ((c->flags & TCP_F_ACK_NOW) && (c->reasm_count || (c->flags & TCP_F_DSACK)) && !out_ack(o, c))
         return OUT_BLOCKED;
     if ((c->flags & TCP_F_KEEP_PROBE) && !out_keepalive(o, c))
         return OUT_BLOCKED;

@@ -53,6 +53,8 @@ static int unacceptable(struct tcp_core *core, struct tcp_conn *c, const struct 
         tcp_ack_now(core, c);
     }
     bool before = seq_lt(seg->seq, c->rcv_nxt);
+    if (before && seg->len)
+        tcp_dsack_note(core, c, seg->seq, seg->seq + seg->len);
     if (before) { /* a keep-alive probe is of this kind */
         c->last_rx_ms = now_ms;
         c->keep_sent = 0;
@@ -75,6 +77,7 @@ static int check_sequence(struct tcp_core *core, struct tcp_conn *c, struct tcp_
         return NEXT;
     if (seq_lt(first, c->rcv_nxt)) {
         uint32_t cut = c->rcv_nxt - first;
+        tcp_dsack_note(core, c, first, first + weir_min_u32(cut, seg->len));
         seg->payload = (uint16_t)(seg->payload + cut);
         seg->len -= cut;
         seg->seq = c->rcv_nxt;

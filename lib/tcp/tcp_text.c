@@ -41,9 +41,9 @@ uint32_t tcp_rx_right_edge(const struct tcp_core *core, const struct tcp_conn *c
     return edge;
 }
 
-/* Leave of the chain only `len` bytes from `offset`; segments that end up empty are freed by rope_push. */
-static void keep_payload(struct rte_mbuf *m, uint32_t offset, uint32_t len) {
-    for (; m; m = m->next) {
+void tcp_seg_keep_payload(struct tcp_seg *seg) {
+    uint32_t offset = seg->payload, len = seg->len;
+    for (struct rte_mbuf *m = seg->m; m; m = m->next) {
         uint32_t skip = weir_min_u32(offset, m->data_len);
         m->data_off = (uint16_t)(m->data_off + skip);
         m->data_len = (uint16_t)weir_min_u32(m->data_len - skip, len);
@@ -59,7 +59,7 @@ static void took(struct tcp_core *core, struct tcp_conn *c, uint32_t len) {
 }
 
 static bool reaches_queued(const struct tcp_core *core, const struct tcp_conn *c, uint32_t end) {
-    return c->reasm_count && seq_lt(tcp_reasm_first(core, c), end);
+    return c->reasm_count && seq_lt(tcp_reasm_first(core, c).left, end);
 }
 
 /* A segment that lies over queued ones: a retransmission that the peer has put together anew from many small pieces.
@@ -67,9 +67,11 @@ static bool reaches_queued(const struct tcp_core *core, const struct tcp_conn *c
  * in seg for the ordinary path. Returns false where nothing is left. */
 static bool fill_holes(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     uint32_t end = seg->seq + seg->len;
+    const struct tcp_sack twice = tcp_reasm_first(core, c);
     core->stats.overlaps_in++;
+    tcp_dsack_note(core, c, twice.left, seq_lt(end, twice.right) ? end : twice.right);
     while (reaches_queued(core, c, end)) {
-        uint32_t hole = tcp_reasm_first(core, c) - c->rcv_nxt;
+        uint32_t hole = tcp_reasm_first(core, c).left - c->rcv_nxt;
         const void *bytes = rte_pktmbuf_mtod_offset(seg->m, const void *, seg->payload);
         if (seg->m->nb_segs != 1 || rope_append(&c->rx, seg->m->pool, bytes, hole) != 0) {
             seg->len = hole;
@@ -97,7 +99,7 @@ static int in_order(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *s
         return -TCP_DROP_RX_BUDGET;
     bool gap = c->reasm_count;
     if (!reaches_queued(core, c, seg->seq + seg->len) || fill_holes(core, c, seg)) {
-        keep_payload(seg->m, seg->payload, seg->len);
+        tcp_seg_keep_payload(seg);
         rope_push(&c->rx, seg->m);
         seg->kept = true;
         took(core, c, seg->len);
@@ -118,11 +120,7 @@ static int out_of_order(struct tcp_core *core, struct tcp_conn *c, struct tcp_se
     if (c->dup_owed < UINT8_MAX)
         c->dup_owed++;
     tcp_ack_now(core, c);
-    uint32_t payload = seg->payload, before = seg->seq;
-    int rc = tcp_reasm_insert(core, c, seg);
-    if (rc == 0 && seg->kept)
-        keep_payload(seg->m, payload + (seg->seq - before), seg->len);
-    return rc;
+    return tcp_reasm_insert(core, c, seg);
 }
 
 int tcp_text(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {

@@ -211,7 +211,7 @@ static void check_gauges(const struct tcp_core *core) {
         check(seq_leq(c->snd_una, c->snd_nxt) && seq_leq(c->snd_nxt, c->snd_max) && c->reasm_count <= TCP_REASM_MAX);
         check(!(c->flags & TCP_F_ON_READY) || (c->flags & TCP_F_OWNED));
         for (uint32_t i = c->reasm_head; i; i = ((struct tcp_reasm *)pool_get(&core->reasm, i))->next)
-            rx += ((struct tcp_reasm *)pool_get(&core->reasm, i))->mbufs;
+            rx += ((struct tcp_reasm *)pool_get(&core->reasm, i))->bytes.mbufs;
     }
     check(rx == core->stats.rx_mbufs && tx == core->stats.tx_mbufs && flows == core->conns.used);
     for (unsigned i = 0; i < TCP_STATE_COUNT; i++)

@@ -97,27 +97,85 @@ Test(tcp_reasm, one_segment_fills_all_holes) {
     harness_core_free(core);
 }
 
-Test(tcp_reasm, bounded_by_segments) {
+Test(tcp_reasm, bounded_by_holes) {
     open_flow(NULL);
     for (unsigned i = 0; i < TCP_REASM_MAX; i++)
         cr_assert_eq(data(10 + i * 2, 11 + i * 2, 'x', 0), TCP_SEG_KEPT);
     cr_assert_eq(data(2000, 2001, 'x', 0), -TCP_DROP_OOO_LIMIT);
     cr_assert_eq(core->stats.ooo_dropped, 1);
     cr_assert_eq(core->stats.rx_mbufs, TCP_REASM_MAX);
+    cr_assert_eq(data(11, 12, 'x', 0), TCP_SEG_KEPT, "what closes a hole is taken");
+    cr_assert_eq(tcp_conn_of(core, id)->reasm_count, TCP_REASM_MAX - 1);
+    cr_assert_eq(core->stats.rx_mbufs, TCP_REASM_MAX - 1, "and the three are one mbuf");
     tcp_conn_abort(core, id);
     cr_assert_eq(core->stats.rx_mbufs, 0);
     harness_core_free(core);
 }
 
-/* Holes everywhere: what lies behind them may fill half of the budget, what closes them gets in, is read, and so frees
- * the rest. */
+/* A window full of segments behind one hole is one run; in whatever order they come, with what is asked of the pool. */
+Test(tcp_reasm, a_record_is_a_hole) {
+    enum { SEGMENTS = 600, LEN = 1400 };
+    static const unsigned strides[] = {1, SEGMENTS - 1, 7, 251}; /* in order, backwards, scattered */
+    struct tcp_config config = {.rcv_buf_bytes = 1u << 20};
+    struct craft syn = {.mss = 1460, .sack_ok = true, .wscale = 1};
+    for (unsigned s = 0; s < WEIR_ARRAY_LEN(strides); s++) {
+        core = harness_core(&config);
+        id = establish(core, &syn);
+        struct tcp_conn *c = tcp_conn_of(core, id);
+        c->rcv_adv = c->rcv_nxt + (1u << 20); /* as if the window had grown */
+        unsigned runs = 0;
+        for (unsigned n = 0, i = s == 1 ? SEGMENTS - 1 : 0; n < SEGMENTS; n++, i = (i + strides[s]) % SEGMENTS) {
+            int verdict = data(LEN * (i + 1), LEN * (i + 2), 0, 0);
+            cr_assert(verdict == TCP_SEG_KEPT || c->reasm_count == TCP_REASM_MAX);
+            runs = c->reasm_count > runs ? c->reasm_count : runs;
+        }
+        cr_assert(s > 1 || runs == 1, "%u runs", runs);
+        if (runs == 1) {
+            cr_assert_eq(core->stats.rx_mbufs, SEGMENTS);
+            data(0, LEN, 0, 0);
+            cr_assert_eq(c->rcv_nxt, 1001 + (SEGMENTS + 1) * LEN);
+            uint8_t b;
+            for (uint32_t at = 0; at < (SEGMENTS + 1) * LEN; at += 997)
+                cr_assert(rope_copy(&c->rx, at, &b, 1) == 1 && b == pattern_at(1001 + at), "byte %u", at);
+        }
+        harness_core_free(core);
+    }
+}
+
+/* A byte never holds an mbuf of its own where it can lie beside others. */
+Test(tcp_reasm, small_neighbours_share_an_mbuf) {
+    open_flow(NULL);
+    for (unsigned i = 0; i < 1000; i++)
+        cr_assert_eq(data(10 + i, 11 + i, 0, 0), TCP_SEG_KEPT);
+    cr_assert_eq(tcp_conn_of(core, id)->reasm_count, 1);
+    cr_assert_eq(core->stats.rx_mbufs, 1);
+    for (unsigned i = 0; i < 1000; i++)
+        cr_assert_eq(data(3000 - i, 3001 - i, 0, 0), TCP_SEG_KEPT);
+    cr_assert_eq(tcp_conn_of(core, id)->reasm_count, 2);
+    cr_assert_leq(core->stats.rx_mbufs, 6, "backwards too: a copy of up to 256 bytes each");
+    harness_core_free(core);
+}
+
+/* Holes everywhere: what lies behind them may fill half of the budget, of which one flow leaves as much as it holds.
+ * What closes them gets in, is read, and so frees the rest. */
 Test(tcp_reasm, bounded_by_half_of_the_cores_budget) {
-    struct tcp_config config = {.rx_budget_mbufs = 8};
+    struct tcp_config config = {.rx_budget_mbufs = 16};
     open_flow(&config);
     for (unsigned i = 0; i < 4; i++)
         cr_assert_eq(data(300 + i * 600, 600 + i * 600, 'x', 0), TCP_SEG_KEPT);
     cr_assert_eq(data(3000, 3001, 'x', 0), -TCP_DROP_RX_BUDGET);
     cr_assert_eq(core->stats.ooo_dropped, 1);
+    last_ack();
+    struct craft syn = {.mss = 1460, .sack_ok = true, .remote_port = 5};
+    tcp_id other = establish(core, &syn);
+    struct craft f = peer_segment(core, other);
+    f.remote_port = 5;
+    f.len = 300;
+    for (unsigned i = 0; i < 3; i++) {
+        f.seq += 600;
+        cr_assert_eq(feed(core, &f), i < 2 ? TCP_SEG_KEPT : -TCP_DROP_RX_BUDGET, "the other's share %u", i);
+    }
+    tcp_conn_abort(core, other);
     for (unsigned i = 0; i < 4; i++) {
         cr_assert_eq(data(i * 600, 300 + i * 600, 'y', 0), TCP_SEG_KEPT, "hole %u", i);
         cr_assert_eq(tcp_conn_rx(core, id)->len_bytes, 600);
@@ -152,6 +210,25 @@ Test(tcp_reasm, latest_block_first) {
     d = last_ack();
     cr_assert_eq(d.opts.n_sacks, 4, "what the header holds");
     cr_assert_eq(d.opts.sacks[0].left, 1051);
+    data(10, 11, 'y', 0); /* once more: its block moves to the front, the others keep their order (RFC 2018 4) */
+    d = last_ack();
+    cr_assert_eq(d.opts.n_sacks, 4);
+    cr_assert(d.opts.sacks[0].left == 1011 && d.opts.sacks[0].right == 1012, "what arrived twice (RFC 2883)");
+    cr_assert(d.opts.sacks[1].left == 1011 && d.opts.sacks[1].right == 1013, "and the block around it");
+    cr_assert(d.opts.sacks[2].left == 1051 && d.opts.sacks[3].left == 1041);
+    harness_core_free(core);
+}
+
+/* The run that a hole's end waits for keeps its age while earlier ones come in before it. */
+Test(tcp_reasm, the_age_of_the_hole) {
+    open_flow(NULL);
+    data(100, 110, 'x', 0);
+    uint32_t since_ms = tcp_now_ms(core);
+    sleep_ms(core, 50);
+    data(50, 60, 'x', 0);
+    cr_assert_eq(tcp_reasm_since_ms(core, tcp_conn_of(core, id)), since_ms);
+    data(0, 50, 'x', 0);
+    cr_assert_eq(tcp_reasm_since_ms(core, tcp_conn_of(core, id)), since_ms + 50, "the next hole");
     harness_core_free(core);
 }
 
@@ -166,9 +243,28 @@ Test(tcp_reasm, fin_waits_its_turn) {
     harness_core_free(core);
 }
 
+Test(tcp_reasm, a_bare_fin_joins_its_data) {
+    open_flow(NULL);
+    data(2, 4, 'b', 0);
+    cr_assert_eq(data(4, 4, 0, WIRE_TCP_FIN), TCP_SEG_FREE);
+    cr_assert_eq(tcp_conn_of(core, id)->reasm_count, 1);
+    data(0, 2, 'a', 0);
+    cr_assert(tcp_conn_peer_fin(core, id));
+    harness_core_free(core);
+    open_flow(NULL);
+    data(4, 4, 0, WIRE_TCP_FIN);
+    data(2, 4, 'b', 0);
+    cr_assert_eq(tcp_conn_of(core, id)->reasm_count, 1);
+    data(0, 2, 'a', 0);
+    expect_rope("aabb");
+    cr_assert(tcp_conn_peer_fin(core, id));
+    harness_core_free(core);
+}
+
 Test(tcp_reasm, nothing_behind_a_fin) {
     open_flow(NULL);
     data(2, 4, 'b', WIRE_TCP_FIN);
+    cr_assert_eq(data(3, 6, 'x', 0), -TCP_DROP_AFTER_FIN, "begins within, ends behind");
     cr_assert_eq(data(6, 8, 'x', 0), -TCP_DROP_AFTER_FIN);
     data(10, 12, 'x', 0);
     data(0, 2, 'a', 0);
