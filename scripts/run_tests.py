@@ -23,6 +23,7 @@ CPUS = len(os.sched_getaffinity(0))
 
 SYNTHESIS = re.compile(r"Synthesis: Tested: (\d+) \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)")
 CRITERION_FAULT = re.compile(r"\[(?:FAIL|CRASH)\] ([\w:]+)|^.*?: Unexpected signal caught.*$")
+SEEDS_LINE = re.compile(r"^(\d+) seeds from (\d+), (\d+) failed$", re.M)
 COUNT_LINE = re.compile(r"(\d+) passed, (\d+) failed, (\d+) skipped")
 
 
@@ -157,7 +158,9 @@ def build(tally, folder, options, timeout_s):
 def count_meson_test(tally, folder, test):
     """One line of testlog.json: a Criterion program counts its tests, any other program counts as one."""
     name, result, output = test["name"], test["result"], test.get("stdout", "") + test.get("stderr", "")
-    found = SYNTHESIS.search(output)
+    found, seeds = SYNTHESIS.search(output), SEEDS_LINE.search(output)
+    if seeds:  # a simulation over seeds is one test; how many it ran is worth a line
+        print(f"   {name}: {seeds[0]}", flush=True)
     if result in ("OK", "EXPECTEDFAIL"):
         tally.add(passed=int(found[2]) if found else 1)
     elif result == "SKIP":

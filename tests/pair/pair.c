@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pair.h"
 
+#include "pair_model.h"
+
 #include <rte_eal.h>
 #include <rte_mempool.h>
 #include <stdarg.h>
@@ -78,6 +80,7 @@ struct pair *pair_new(const struct pair_setup *setup) {
     sim_rng_seed(&p->rng, setup->seed);
     side_new(p, 0);
     side_new(p, 1);
+    p->model = pair_model_new(p);
     if (!p->error[0] && tcp_listen(p->side[1].core, PAIR_ADDR(1), rte_cpu_to_be_16(PAIR_SERVER_PORT), 7))
         pair_fail(p, "tcp_listen");
     return p;
@@ -144,7 +147,11 @@ static void receive(struct pair *p, unsigned s) {
     uint16_t got = sim_link_receive(p->side[!s].tx, side->pools[PAIR_POOL_RX], (uint16_t)s, p->now_us, in, BURST);
     uint16_t n = 0;
     for (uint16_t i = 0; i < got; i++) {
+        struct pair_segment segment;
+        const uint8_t *payload;
         if (valid(in[i])) {
+            if (pair_parse(rte_pktmbuf_mtod(in[i], const uint8_t *), in[i]->pkt_len, &segment, &payload))
+                pair_model_arrived(p->model, s, &segment);
             in[n++] = in[i];
         } else {
             side->bad_checksum++;
@@ -189,6 +196,7 @@ static void turn(struct pair *p) {
         tcp_timers(p->side[s].core, p->now_us);
         pair_serve(p, s);
         transmit(p, s);
+        pair_model_turn(p->model, s, false);
     }
 }
 
@@ -293,9 +301,9 @@ bool pair_finish(struct pair *p) {
     }
     if (!p->error[0])
         pair_run(p, pair_is_over, 2000 * PAIR_SECOND);
-    if (!p->error[0]) {
-        check_empty(p, 0);
-        check_empty(p, 1);
+    for (unsigned s = 0; s < 2 && !p->error[0]; s++) {
+        pair_model_turn(p->model, s, true);
+        check_empty(p, s);
     }
     bool fine = !p->error[0];
     if (!fine)
@@ -313,6 +321,7 @@ bool pair_finish(struct pair *p) {
                         i, s);
                 fine = false;
             }
+    pair_model_free(p->model);
     free(p);
     return fine;
 }

@@ -4,6 +4,7 @@
  *   pair.c         the two cores, their pools and ports; one turn; the step of the clock; what must hold at the end
  *   pair_app.c     the owners of the flows: streams known by position, so that every byte is compared on arrival
  *   pair_wire.c    looks at what passes (trace, last segment of each way) and makes segments of a stranger's
+ *   pair_model.c   the reference model: judges every packet and, each turn, both cores
  *   pair_cell.c    one run of a transfer under given conditions, and conditions drawn from a seed
  *
  * Side 0 connects, side 1 listens (a simultaneous open apart). A run depends on struct pair_setup alone. The first
@@ -13,6 +14,7 @@
 #define WEIR_PAIR_H
 
 #include "../sim/link.h"
+#include "seq_set.h"
 #include "tcp/tcp.h"
 #include "tcp/tcp_core.h"
 
@@ -62,15 +64,26 @@ struct pair_conn {
     bool may_break;       /* the test expects an end other than FIN */
 };
 
-struct pair_segment { /* the last segment that a side sent for any connection */
+/* A segment, as read off the wire or to be injected. */
+struct pair_segment {
     uint32_t seq, ack, len_bytes;
-    uint16_t sport, dport, window;
+    uint16_t sport, dport, window, urgent;
     uint8_t flags;
-    bool has_ts;
+    bool has_ts, has_wscale, sack_permitted;
+    uint8_t wscale;
+    uint16_t mss; /* 0: no such option */
     uint32_t ts_val, ts_ecr;
+    uint8_t n_sacks;
+    struct seq_range sacks[4];
+    /* of injected ones only */
+    uint8_t fill;                   /* payload; 0: 'x' */
+    uint8_t data_offset;            /* in words; 0: what is right */
+    const uint8_t *options;         /* in place of those above */
+    uint8_t options_bytes;          /* a multiple of 4 */
 };
 
 struct pair;
+struct pair_model;
 struct pair_side {
     struct pair *pair;
     struct tcp_core *core;
@@ -80,7 +93,7 @@ struct pair_side {
     uint32_t n_taken;
     bool dark;          /* nothing this side sends arrives */
     uint8_t dark_flags; /* nor any segment with one of these flags */
-    struct pair_segment last;
+    struct pair_segment last; /* that this side sent, for any connection */
     uint64_t bad_checksum; /* packets refused before TCP */
 };
 
@@ -89,6 +102,7 @@ struct pair {
     struct pair_side side[2];
     struct pair_conn conn[PAIR_CONNS];
     uint32_t n_conns;
+    struct pair_model *model;
     struct sim_rng rng;
     uint64_t now_us;
     uint32_t idle_turns; /* in a row, with a core that says it is busy */
@@ -137,7 +151,13 @@ void pair_shutdown(struct pair *p, unsigned side, uint32_t number);
 void pair_write(struct pair *p, unsigned side, uint32_t number, uint32_t n);
 enum tcp_state pair_state(const struct pair *p, unsigned side, uint32_t number); /* CLOSED where there is no flow */
 
+/* Are these the bytes that `side` of a connection sends from `position` on? */
+bool pair_stream_is(const struct pair *p, unsigned side, uint32_t number, uint64_t position, const uint8_t *bytes,
+                    uint32_t n);
+
 /* --- pair_wire.c --- */
+/* False: no TCP segment. `*payload` lies within the packet. */
+bool pair_parse(const uint8_t *packet, uint32_t len_bytes, struct pair_segment *s, const uint8_t **payload);
 bool pair_tap(void *side, uint8_t *packet, uint32_t len_bytes);
 /* A segment that seems to come from `from`, delivered now. */
 void pair_inject(struct pair *p, unsigned from, const struct pair_segment *segment);

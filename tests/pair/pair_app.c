@@ -50,6 +50,11 @@ static bool matches(uint32_t stream, uint64_t position, const uint8_t *bytes, ui
     return true;
 }
 
+bool pair_stream_is(const struct pair *p, unsigned s, uint32_t number, uint64_t position, const uint8_t *bytes,
+                    uint32_t n) {
+    return matches(number * 2 + (p->conn[number].end[s].does & PAIR_ECHO ? !s : s), position, bytes, n);
+}
+
 /* Compare the first `n` bytes of the rope, which continue the stream. */
 static void check_bytes(struct pair *p, unsigned s, uint32_t number, const struct rope *rx, uint32_t n) {
     struct pair_end *e = &p->conn[number].end[s];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pair.h"
 
+#include "pair_model.h"
+
 #include "net/wire.h"
 
 #include <netinet/in.h>
@@ -17,17 +19,59 @@ static const char *flags_text(uint8_t flags, char text[8]) {
     return text;
 }
 
-/* The timestamps option, wherever it stands. */
-static void read_timestamps(struct pair_segment *s, const uint8_t *options, uint32_t len_bytes) {
-    uint32_t at = 0, stamps[2];
-    while (at + 10 <= len_bytes && options[at] != 8)
-        at += options[at] <= 1 ? 1 : options[at + 1];
-    if (at + 10 > len_bytes)
-        return;
-    memcpy(stamps, options + at + 2, sizeof(stamps));
-    s->has_ts = true;
-    s->ts_val = rte_be_to_cpu_32(stamps[0]);
-    s->ts_ecr = rte_be_to_cpu_32(stamps[1]);
+static uint32_t get_u32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static uint16_t get_u16(const uint8_t *p) {
+    return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static void read_option(struct pair_segment *s, uint8_t kind, const uint8_t *body, uint32_t len_bytes) {
+    if (kind == 2 && len_bytes == 2) {
+        s->mss = get_u16(body);
+    } else if (kind == 3 && len_bytes == 1) {
+        s->has_wscale = true;
+        s->wscale = body[0];
+    } else if (kind == 4) {
+        s->sack_permitted = true;
+    } else if (kind == 5) {
+        for (uint32_t at = 0; at + 8 <= len_bytes && s->n_sacks < WEIR_ARRAY_LEN(s->sacks); at += 8)
+            s->sacks[s->n_sacks++] = (struct seq_range){get_u32(body + at), get_u32(body + at + 4)};
+    } else if (kind == 8 && len_bytes == 8) {
+        s->has_ts = true;
+        s->ts_val = get_u32(body);
+        s->ts_ecr = get_u32(body + 4);
+    }
+}
+
+static void read_options(struct pair_segment *s, const uint8_t *options, uint32_t len_bytes) {
+    for (uint32_t at = 0, n; at < len_bytes && options[at] != 0; at += n) {
+        n = options[at] == 1 ? 1 : at + 1 < len_bytes ? options[at + 1] : 0;
+        if (n == 0 || at + n > len_bytes || (n == 1 && options[at] != 1))
+            return;
+        if (n > 1)
+            read_option(s, options[at], options + at + 2, n - 2);
+    }
+}
+
+bool pair_parse(const uint8_t *packet, uint32_t len_bytes, struct pair_segment *s, const uint8_t **payload) {
+    const struct wire_tcp *tcp = (const void *)(packet + sizeof(struct wire_ip4));
+    if (len_bytes < sizeof(struct wire_ip4) + sizeof(*tcp))
+        return false;
+    uint32_t header = sizeof(struct wire_ip4) + (tcp->data_offset >> 4) * 4u;
+    if (header < sizeof(struct wire_ip4) + sizeof(*tcp) || len_bytes < header)
+        return false;
+    *s = (struct pair_segment){.seq = rte_be_to_cpu_32(tcp->seq_be),
+                               .ack = rte_be_to_cpu_32(tcp->ack_be),
+                               .len_bytes = len_bytes - header,
+                               .sport = rte_be_to_cpu_16(tcp->sport_be),
+                               .dport = rte_be_to_cpu_16(tcp->dport_be),
+                               .window = rte_be_to_cpu_16(tcp->window_be),
+                               .flags = tcp->flags};
+    read_options(s, (const uint8_t *)(tcp + 1), header - 40);
+    *payload = packet + header;
+    return true;
 }
 
 /* A middlebox that does not like some options: NOPs in their place. */
@@ -48,29 +92,22 @@ static void strip_options(uint8_t *packet, uint32_t header, uint32_t kinds) {
 bool pair_tap(void *context, uint8_t *packet, uint32_t len_bytes) {
     struct pair_side *side = context;
     struct pair *p = side->pair;
-    const struct wire_ip4 *ip = (const void *)packet;
-    const struct wire_tcp *tcp = (const void *)(packet + sizeof(*ip));
-    uint32_t header = sizeof(*ip) + (tcp->data_offset >> 4) * 4u;
-    if (len_bytes < sizeof(*ip) + sizeof(*tcp) || len_bytes < header) {
+    const uint8_t *payload;
+    if (!pair_parse(packet, len_bytes, &side->last, &payload)) {
         pair_fail(p, "sent a packet of %u bytes", len_bytes);
         return false;
     }
-    side->last = (struct pair_segment){.seq = rte_be_to_cpu_32(tcp->seq_be),
-                                       .ack = rte_be_to_cpu_32(tcp->ack_be),
-                                       .len_bytes = len_bytes - header,
-                                       .sport = rte_be_to_cpu_16(tcp->sport_be),
-                                       .dport = rte_be_to_cpu_16(tcp->dport_be),
-                                       .window = rte_be_to_cpu_16(tcp->window_be),
-                                       .flags = tcp->flags};
-    read_timestamps(&side->last, (const uint8_t *)(tcp + 1), header - 40);
-    if (tcp->flags & WIRE_TCP_SYN && p->setup.strip)
+    uint32_t header = (uint32_t)(payload - packet);
+    uint8_t flags = side->last.flags;
+    pair_model_sent(p->model, side == &p->side[1], &side->last, payload);
+    if (flags & WIRE_TCP_SYN && p->setup.strip)
         strip_options(packet, header, p->setup.strip);
-    bool pass = !side->dark && !(tcp->flags & side->dark_flags);
+    bool pass = !side->dark && !(flags & side->dark_flags);
     if (p->trace) {
         char text[8];
         fprintf(stderr, "%10.6f %s %5u %-4s seq %u len %u ack %u win %u opt %u%s\n",
                 (double)(p->now_us - p->setup.start_us) / 1e6, side == &p->side[0] ? "->" : "<-", side->last.sport,
-                flags_text(tcp->flags, text), side->last.seq, side->last.len_bytes, side->last.ack, side->last.window,
+                flags_text(flags, text), side->last.seq, side->last.len_bytes, side->last.ack, side->last.window,
                 header - 40, pass ? "" : " (dark)");
     }
     return pass;
@@ -80,13 +117,42 @@ static void store_checksum(uint16_t *field_be, uint16_t sum) {
     *field_be = rte_cpu_to_be_16(sum);
 }
 
+static uint8_t *put_u32(uint8_t *at, uint32_t value) {
+    value = rte_cpu_to_be_32(value);
+    memcpy(at, &value, 4);
+    return at + 4;
+}
+
+/* A multiple of 4 bytes. */
+static uint32_t put_options(uint8_t *options, const struct pair_segment *s) {
+    uint8_t *at = options;
+    if (s->options) {
+        memcpy(options, s->options, s->options_bytes);
+        return s->options_bytes;
+    }
+    if (s->mss)
+        at = put_u32(at, 0x02040000u | s->mss);
+    if (s->has_wscale)
+        at = put_u32(at, 0x01030300u | s->wscale);
+    if (s->sack_permitted)
+        at = put_u32(at, 0x01010402u);
+    if (s->has_ts)
+        at = put_u32(put_u32(put_u32(at, 0x0101080au), s->ts_val), s->ts_ecr);
+    if (s->n_sacks)
+        at = put_u32(at, 0x01010500u | (2u + 8u * s->n_sacks));
+    for (uint32_t i = 0; i < s->n_sacks; i++)
+        at = put_u32(put_u32(at, s->sacks[i].left), s->sacks[i].right);
+    return (uint32_t)(at - options);
+}
+
 void pair_inject(struct pair *p, unsigned from, const struct pair_segment *segment) {
     struct {
         struct wire_ip4 ip;
         struct wire_tcp tcp;
         uint8_t rest[1460]; /* options and payload */
     } __attribute__((packed, aligned(4))) s = {0};
-    uint32_t options = segment->has_ts ? 12 : 0, tcp_bytes = sizeof(s.tcp) + options + segment->len_bytes;
+    uint32_t options = put_options(s.rest, segment), tcp_bytes = sizeof(s.tcp) + options + segment->len_bytes;
+    uint8_t words = segment->data_offset ? segment->data_offset : (uint8_t)((20 + options) / 4);
     s.ip = (struct wire_ip4){.version_ihl = 0x45,
                              .total_len_be = rte_cpu_to_be_16((uint16_t)(sizeof(s.ip) + tcp_bytes)),
                              .ttl = 64,
@@ -98,15 +164,11 @@ void pair_inject(struct pair *p, unsigned from, const struct pair_segment *segme
                               .dport_be = rte_cpu_to_be_16(segment->dport),
                               .seq_be = rte_cpu_to_be_32(segment->seq),
                               .ack_be = rte_cpu_to_be_32(segment->ack),
-                              .data_offset = (uint8_t)((20 + options) / 4 << 4),
+                              .data_offset = (uint8_t)(words << 4),
                               .flags = segment->flags,
+                              .urgent_be = rte_cpu_to_be_16(segment->urgent),
                               .window_be = rte_cpu_to_be_16(segment->window)};
-    memset(s.rest + options, 'x', segment->len_bytes);
-    if (segment->has_ts) {
-        uint32_t stamps[2] = {rte_cpu_to_be_32(segment->ts_val), rte_cpu_to_be_32(segment->ts_ecr)};
-        memcpy(s.rest, (const uint8_t[]){1, 1, 8, 10}, 4);
-        memcpy(s.rest + 4, stamps, 8);
-    }
+    memset(s.rest + options, segment->fill ? segment->fill : 'x', segment->len_bytes);
     uint32_t pseudo = sim_sum((const uint8_t *)&s.ip.saddr_be, 8, IPPROTO_TCP + tcp_bytes);
     store_checksum(&s.tcp.checksum_be, sim_fold(sim_sum((const uint8_t *)&s.tcp, tcp_bytes, pseudo)));
     sim_link_inject(p->side[from].tx, &s, (uint32_t)sizeof(s.ip) + tcp_bytes, p->now_us);

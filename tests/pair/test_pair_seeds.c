@@ -1,29 +1,49 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Transfers under conditions drawn from a seed. A failure prints the command that runs that one again. */
+/* Transfers under conditions drawn from a seed, each judged by the reference model. A failure prints the command that
+ * runs that one again. Without --seeds the depth says how many (WEIR_TEST_DEPTH: quick, plain, nightly); --part 2/4 runs
+ * the second quarter of them. */
 #include "pair.h"
+
+#include "base/poison.h"
 
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* Sanitizers make a run ten times as long. */
+static uint64_t seeds_by_depth(void) {
+    const char *depth = getenv("WEIR_TEST_DEPTH");
+    uint64_t seeds = depth && strcmp(depth, "nightly") == 0 ? 20000 : depth && strcmp(depth, "quick") == 0 ? 100 : 1000;
+#ifdef WEIR_ASAN
+    seeds = seeds > 400 ? seeds / 4 : seeds;
+#endif
+    return seeds;
+}
 
 int main(int argc, char **argv) {
     static const struct option options[] = {{"seeds", required_argument, NULL, 'n'},
                                             {"first", required_argument, NULL, 'f'},
+                                            {"part", required_argument, NULL, 'p'},
                                             {"verbose", no_argument, NULL, 'v'},
                                             {0}};
-    uint64_t seeds = 100, first = 1, failed = 0;
+    uint64_t seeds = seeds_by_depth(), first = 1, failed = 0, part = 1, parts = 1;
     bool verbose = false;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == 'n')
             seeds = strtoull(optarg, NULL, 0);
         else if (o == 'f')
             first = strtoull(optarg, NULL, 0);
+        else if (o == 'p' && sscanf(optarg, "%" SCNu64 "/%" SCNu64, &part, &parts) == 2 && part && part <= parts)
+            continue;
         else if (o == 'v')
             verbose = true;
         else
             return 2;
     }
+    first += seeds * (part - 1) / parts;
+    seeds = seeds * part / parts - seeds * (part - 1) / parts;
     pair_init();
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         struct pair_cell cell;

@@ -3,6 +3,7 @@
 #include "pair.h"
 
 #include "base/poison.h"
+#include "net/wire.h"
 
 #include <criterion/criterion.h>
 
@@ -167,5 +168,39 @@ Test(pair_transfer, clean_path_is_clean) {
     cr_expect_geq(to->predicted_in * 10, to->segs_in * 9, "%lu of %lu", to->predicted_in, to->segs_in);
     cr_expect_leq(from->segs_out, (1u << 20) / 1400 + 20, "full segments");
     cr_expect_leq(to->segs_out, from->segs_out, "no more ACKs than segments");
+    cr_assert(pair_finish(p));
+}
+
+/* What the peer sends again has an older number, and yet the newest ACK and window: by the number alone (RFC 9293
+ * 3.10.7.4, SND.WL1) we would go on from the new SND.UNA with the old window, beyond the right edge. */
+Test(pair_transfer, window_of_a_segment_sent_again) {
+    struct pair *p = pair_new_established(6);
+    p->conn[0].may_break = true;
+    p->side[0].dark = true;
+    pair_write(p, 0, 0, 3000);
+    pair_run(p, NULL, 1000);
+    const struct tcp_conn *c = pool_get(&p->side[0].core->conns, p->conn[0].end[0].id);
+    uint32_t una = c->snd_una;
+    struct pair_segment s = {.sport = PAIR_SERVER_PORT,
+                             .dport = PAIR_CLIENT_PORT,
+                             .seq = c->rcv_nxt + 1000,
+                             .ack = una,
+                             .window = 2000,
+                             .flags = WIRE_TCP_ACK,
+                             .has_ts = true,
+                             .ts_val = p->side[1].last.ts_val,
+                             .ts_ecr = p->side[0].last.ts_val};
+    uint32_t edge = una + (2000u << (c->wscales & 15));
+    pair_inject(p, 1, &s);
+    s.seq -= 1000;
+    s.ack += 2000;
+    s.window = (uint16_t)((edge - s.ack) >> (c->wscales & 15));
+    pair_inject(p, 1, &s);
+    pair_run(p, NULL, 10);
+    cr_expect_eq(c->snd_una, una + 2000);
+    cr_expect_eq(c->snd_una + c->snd_wnd, edge);
+    pair_abort(p, 0, 0);
+    p->side[0].dark = false;
+    pair_abort(p, 1, 0);
     cr_assert(pair_finish(p));
 }

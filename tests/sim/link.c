@@ -253,6 +253,12 @@ uint16_t sim_link_receive(struct sim_link *l, struct rte_mempool *pool, uint16_t
     return n;
 }
 
+void sim_link_walk(const struct sim_link *l, void (*visit)(void *context, const struct rte_mbuf *m), void *context) {
+    for (uint32_t i = 0; i < l->n; i++)
+        if (l->heap[i].packet->held)
+            visit(context, l->heap[i].packet->held);
+}
+
 uint64_t sim_link_next_us(const struct sim_link *l) {
     return l->n ? l->heap[0].due_us : SIM_LINK_NEVER;
 }

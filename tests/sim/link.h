@@ -59,6 +59,9 @@ void sim_link_inject(struct sim_link *l, const void *packet, uint32_t len_bytes,
 uint16_t sim_link_receive(struct sim_link *l, struct rte_mempool *pool, uint16_t port, uint64_t now_us,
                           struct rte_mbuf **out, uint16_t max);
 
+/* Show each of the sender's mbufs that the wire holds (a chain each); with hold_tx. */
+void sim_link_walk(const struct sim_link *l, void (*visit)(void *context, const struct rte_mbuf *m), void *context);
+
 /* When the next packet arrives, or SIM_LINK_NEVER. */
 uint64_t sim_link_next_us(const struct sim_link *l);
 
