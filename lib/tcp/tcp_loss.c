@@ -211,9 +211,9 @@ static void advance(struct tcp_core *core, struct tcp_conn *c, const struct tcp_
     }
 }
 
-/* RFC 9293 3.10.7.4 fifth: the window moves with the newest segment only. One that takes SND.UNA further is new whatever
- * its number (a peer that sends something again also acknowledges): by SND.WL1 alone the old window would reach on from
- * the new SND.UNA, beyond the right edge. Returns true where it grew. */
+/* RFC 9293 3.10.7.4 fifth: the window moves with the newest segment only. One that takes SND.UNA further is new
+ * whatever its number (a peer that sends something again also acknowledges): by SND.WL1 alone the old window would
+ * reach on from the new SND.UNA, beyond the right edge. Returns true where it grew. */
 static bool update_window(struct tcp_conn *c, const struct tcp_seg *seg) {
     bool newer = seq_lt(c->snd_wl1, seg->seq) || (c->snd_wl1 == seg->seq && seq_leq(c->snd_wl2, seg->ack));
     if (!seq_lt(c->snd_una, seg->ack) && (seg->ack != c->snd_una || !newer))

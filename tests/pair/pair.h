@@ -76,10 +76,10 @@ struct pair_segment {
     uint8_t n_sacks;
     struct seq_range sacks[4];
     /* of injected ones only */
-    uint8_t fill;                   /* payload; 0: 'x' */
-    uint8_t data_offset;            /* in words; 0: what is right */
-    const uint8_t *options;         /* in place of those above */
-    uint8_t options_bytes;          /* a multiple of 4 */
+    uint8_t fill;           /* payload; 0: 'x' */
+    uint8_t data_offset;    /* in words; 0: what is right */
+    const uint8_t *options; /* in place of those above */
+    uint8_t options_bytes;  /* a multiple of 4 */
 };
 
 struct pair;
@@ -91,10 +91,10 @@ struct pair_side {
     struct rte_mempool *const *pools;
     struct rte_mbuf **taken; /* mbufs that a test took out of a pool */
     uint32_t n_taken;
-    bool dark;          /* nothing this side sends arrives */
-    uint8_t dark_flags; /* nor any segment with one of these flags */
+    bool dark;                /* nothing this side sends arrives */
+    uint8_t dark_flags;       /* nor any segment with one of these flags */
     struct pair_segment last; /* that this side sent, for any connection */
-    uint64_t bad_checksum; /* packets refused before TCP */
+    uint64_t bad_checksum;    /* packets refused before TCP */
 };
 
 struct pair {

@@ -24,9 +24,9 @@ struct way {
     uint32_t iss, end, fin_seq;
     uint32_t ack, edge; /* highest that left */
     uint32_t ts_val;
-    uint32_t syn_window;                  /* of the peer's SYN, until our ISS is known */
-    uint32_t arrived_ack, arrived_edge;   /* highest that came from the peer */
-    struct seq_set got, twice;            /* the peer's numbers that have arrived, and that have arrived again */
+    uint32_t syn_window;                /* of the peer's SYN, until our ISS is known */
+    uint32_t arrived_ack, arrived_edge; /* highest that came from the peer */
+    struct seq_set got, twice;          /* the peer's numbers that have arrived, and that have arrived again */
 };
 
 struct flow {
@@ -116,7 +116,8 @@ static struct flow *open_flow(struct pair_model *m, unsigned side, const struct 
     pair_fail(m->pair, "side %u port %u sends seq %u len %u ack %u flags 0x%02x: " format, side, s->sport, s->seq,     \
               s->len_bytes, s->ack, s->flags, __VA_ARGS__)
 
-static uint32_t shift_of(const struct pair_model *m, const struct flow *f, unsigned side, const struct pair_segment *s) {
+static uint32_t shift_of(const struct pair_model *m, const struct flow *f, unsigned side,
+                         const struct pair_segment *s) {
     bool scaled = f->way[0].has_wscale && f->way[1].has_wscale && !(m->pair->setup.strip & 1u << 3);
     return scaled && !(s->flags & WIRE_TCP_SYN) ? f->way[side].shift : 0;
 }
@@ -160,8 +161,8 @@ static void sent_text(struct pair_model *m, unsigned side, struct flow *f, const
         FAULT("beyond the peer's window, which ends at %u", w->arrived_edge);
     if (fin && !w->fin && (seq_lt(w->arrived_edge, end)))
         FAULT("FIN beyond the right edge, %u", w->arrived_edge);
-    if (s->len_bytes && f->number != NOBODY && !pair_stream_is(m->pair, side, f->number, s->seq - w->iss - 1, payload,
-                                                               s->len_bytes))
+    if (s->len_bytes && f->number != NOBODY &&
+        !pair_stream_is(m->pair, side, f->number, s->seq - w->iss - 1, payload, s->len_bytes))
         FAULT("%s", "other bytes than the stream's");
     w->fin |= fin;
     w->fin_seq = fin ? end : w->fin_seq;
@@ -189,8 +190,8 @@ static void sent_sacks(struct pair_model *m, unsigned side, struct flow *f, cons
     struct way *w = &f->way[side];
     for (uint32_t i = 0; i < s->n_sacks; i++) {
         struct seq_range b = s->sacks[i];
-        bool inside = i == 0 && s->n_sacks > 1 && seq_leq(s->sacks[1].left, b.left) &&
-                      seq_leq(b.right, s->sacks[1].right);
+        bool inside =
+            i == 0 && s->n_sacks > 1 && seq_leq(s->sacks[1].left, b.left) && seq_leq(b.right, s->sacks[1].right);
         bool dsack = i == 0 && (seq_leq(b.right, s->ack) || inside);
         if (!seq_lt(b.left, b.right) || (!dsack && seq_leq(b.left, s->ack)))
             FAULT("SACK block %u to %u", b.left, b.right);
@@ -282,7 +283,8 @@ static void agree(struct pair_model *m, unsigned side, const struct flow *f) {
         return;
     uint32_t have = seq_set_end(&w->got, peer->iss);
     if (core_snd_max(c) != w->end)
-        pair_fail(m->pair, "side %u port %u: SND.MAX %u, on the wire %u", side, f->ports[side], core_snd_max(c), w->end);
+        pair_fail(m->pair, "side %u port %u: SND.MAX %u, on the wire %u", side, f->ports[side], core_snd_max(c),
+                  w->end);
     if (seq_lt(w->arrived_ack, c->snd_una))
         pair_fail(m->pair, "side %u port %u: SND.UNA %u, acknowledged %u", side, f->ports[side], c->snd_una,
                   w->arrived_ack);

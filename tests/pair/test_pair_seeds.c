@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Transfers under conditions drawn from a seed, each judged by the reference model. A failure prints the command that
- * runs that one again. Without --seeds the depth says how many (WEIR_TEST_DEPTH: quick, plain, nightly); --part 2/4 runs
- * the second quarter of them. */
+ * runs that one again. Without --seeds the depth says how many (WEIR_TEST_DEPTH: quick, plain, nightly); --part 2/4
+ * runs the second quarter of them. */
 #include "pair.h"
 
 #include "base/poison.h"
