@@ -108,22 +108,45 @@ static bool armed(const struct tcp_core *core, const struct tcp_conn *c, struct 
     return true;
 }
 
-/* In order, without overlap, behind a hole, within the window, at most TCP_REASM_MAX. */
-static bool reassembly(const struct tcp_core *core, const struct tcp_conn *c, struct core_fault *f) {
-    uint32_t n = 0, end = c->rcv_nxt + 1;
+static bool rope(const struct tcp_core *core, const struct tcp_conn *c, const struct rope *r, struct core_fault *f) {
+    uint32_t len_bytes = 0, mbufs = 0;
+    const struct rte_mbuf *last = NULL;
+    for (const struct rte_mbuf *m = r->head; m; last = m, m = m->next) {
+        len_bytes += m->data_len;
+        mbufs++;
+        if (!m->data_len)
+            return WRONG("%s", "an empty mbuf in a rope");
+    }
+    if (len_bytes != r->len_bytes || mbufs != r->mbufs || last != r->tail)
+        return WRONG("a rope of %u bytes in %u mbufs says %u in %u", len_bytes, mbufs, r->len_bytes, r->mbufs);
+    return true;
+}
+
+/* Runs in order, a hole before each, all within the window; at most TCP_REASM_MAX. The first knows what all hold. */
+static bool reassembly(const struct tcp_core *core, const struct tcp_conn *c, enum core_check_depth depth,
+                       struct core_fault *f) {
+    uint32_t n = 0, end = c->rcv_nxt, mbufs = 0;
     bool last = !c->reasm_last;
     for (uint32_t i = c->reasm_head; n < c->reasm_count; n++) {
         if (!i)
-            return WRONG("%u of %u reassembly records", n, c->reasm_count);
+            return WRONG("%u of %u runs", n, c->reasm_count);
         const struct tcp_reasm *r = pool_get(&core->reasm, i);
-        if (seq_lt(r->seq, end) || seq_lt(c->rcv_adv + !!r->fin, r->seq + r->len + r->fin) || !r->m != !r->len)
-            return WRONG("record %u+%u lies before %u or beyond the right edge %u", r->seq, r->len, end, c->rcv_adv);
+        uint32_t run_end = r->seq + r->bytes.len_bytes;
+        if (!seq_lt(end, r->seq) || seq_lt(c->rcv_adv + r->fin, run_end + r->fin) || (!r->bytes.len_bytes && !r->fin) ||
+            (r->fin && r->next))
+            return WRONG("run %u+%u, FIN %d, lies before %u or beyond the right edge %u", r->seq, r->bytes.len_bytes,
+                         r->fin, end, c->rcv_adv);
+        if (depth == CORE_CHECK_ALL && !rope(core, c, &r->bytes, f))
+            return false;
         last |= i == c->reasm_last;
-        end = r->seq + r->len;
+        end = run_end;
+        mbufs += r->bytes.mbufs;
         i = r->next;
     }
     if (!last || n > TCP_REASM_MAX)
-        return WRONG("%u reassembly records, or the latest is none of them", n);
+        return WRONG("%u runs, or the latest is none of them", n);
+    if (n && ((const struct tcp_reasm *)pool_get(&core->reasm, c->reasm_head))->flow_mbufs != mbufs)
+        return WRONG("runs hold %u mbufs, and the first says otherwise", mbufs);
     return true;
 }
 
@@ -139,26 +162,12 @@ static bool flags(const struct tcp_core *core, const struct tcp_conn *c, struct 
     return true;
 }
 
-static bool rope(const struct tcp_core *core, const struct tcp_conn *c, const struct rope *r, struct core_fault *f) {
-    uint32_t len_bytes = 0, mbufs = 0;
-    const struct rte_mbuf *last = NULL;
-    for (const struct rte_mbuf *m = r->head; m; last = m, m = m->next) {
-        len_bytes += m->data_len;
-        mbufs++;
-        if (!m->data_len)
-            return WRONG("%s", "an empty mbuf in a rope");
-    }
-    if (len_bytes != r->len_bytes || mbufs != r->mbufs || last != r->tail)
-        return WRONG("a rope of %u bytes in %u mbufs says %u in %u", len_bytes, mbufs, r->len_bytes, r->mbufs);
-    return true;
-}
-
 bool core_check_conn(const struct tcp_core *core, const struct tcp_conn *c, enum core_check_depth depth,
                      struct core_fault *f) {
     if (c->state >= TCP_STATE_COUNT)
         return core_fault_say(f, "flow %u in state %u", tcp_id_of(core, c), c->state);
     if (!numbers(core, c, f) || !fins(core, c, f) || !estimators(core, c, f) || !deadlines(core, c, f) ||
-        !armed(core, c, f) || !reassembly(core, c, f) || !flags(core, c, f))
+        !armed(core, c, f) || !reassembly(core, c, depth, f) || !flags(core, c, f))
         return false;
     if (depth == CORE_CHECK_GAUGES)
         return true;
@@ -187,7 +196,7 @@ static void add(const struct tcp_core *core, const struct tcp_conn *c, struct su
     s->by_state[c->state]++;
     for (uint32_t i = c->reasm_head, n = 0; n < c->reasm_count; n++) {
         const struct tcp_reasm *r = pool_get(&core->reasm, i);
-        s->rx += r->mbufs;
+        s->rx += r->bytes.mbufs;
         i = r->next;
     }
 }

@@ -69,7 +69,7 @@ void mbuf_check_core(struct mbuf_check *k, const struct tcp_core *core) {
         mbuf_check_chain(k, c->tx.head);
         for (uint32_t i = c->reasm_head, n = 0; n < c->reasm_count; n++) {
             const struct tcp_reasm *r = pool_get(&core->reasm, i);
-            mbuf_check_chain(k, r->m);
+            mbuf_check_chain(k, r->bytes.head);
             i = r->next;
         }
     }
