@@ -1,37 +1,59 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What all congestion controls share: slow start, and the rule that an unused window does not grow. */
+/* What all congestion controls share: which one a flow has, slow start before it, the rule that an unused window does
+ * not grow, and the restart after idle. */
 #include "tcp_int.h"
 
 #define CWND_MAX (1u << 30) /* the largest scaled window */
 
+static const struct tcp_cc *const algorithms[] = {
+    [TCP_CC_CUBIC] = &tcp_cc_cubic,
+    [TCP_CC_RENO] = &tcp_cc_reno,
+};
+static_assert(WEIR_ARRAY_LEN(algorithms) == TCP_CC_COUNT, "one each");
+
 const struct tcp_cc *tcp_cc_of(const struct tcp_conn *c) {
-    (void)c;
-    return &tcp_cc_reno;
+    return algorithms[c->cc];
+}
+
+const char *tcp_cc_name(enum tcp_cc_id id) {
+    return (unsigned)id < TCP_CC_COUNT ? algorithms[id]->name : "unknown";
 }
 
 void tcp_cc_start(struct tcp_conn *c) {
     tcp_cc_of(c)->start(c);
 }
 
-void tcp_cc_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_cc_ack *a) {
-    (void)core;
-    /* A flow that did not fill half its window has learnt nothing about the path (RFC 7661 4.1). */
-    if (a->flight < c->cwnd / 2 || c->cwnd >= CWND_MAX)
-        return;
-    struct tcp_cc_ack left = *a;
-    /* Slow start by bytes (RFC 3465), without its limit of two segments an ACK: receivers like ours acknowledge
-     * whatever a turn brought in one ACK, and bytes never more than double cwnd a round trip. Split ACKs gain nothing.
-     */
-    if (c->cwnd < c->ssthresh) {
-        uint32_t used = weir_min_u32(a->acked, c->ssthresh - c->cwnd);
-        c->cwnd += used;
-        left.acked -= used;
-    }
-    if (left.acked)
-        tcp_cc_of(c)->acked(c, NULL, &left);
+/* The state of a flow whose window is the network's limit. */
+static struct tcp_cc_state *state_of(struct tcp_core *core, struct tcp_conn *c, bool take) {
+    (void)core, (void)c, (void)take;
+    return NULL;
 }
 
+void tcp_cc_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_cc_ack *a) {
+    /* A flow that did not fill half its window has learnt nothing about the path (RFC 7661 4.1). */
+    bool limited = a->flight < c->cwnd / 2;
+    struct tcp_cc_state *s = state_of(core, c, !limited);
+    if (limited) {
+        if (s)
+            s->limited = true;
+        return;
+    }
+    struct tcp_cc_ack left = *a;
+    if (c->cwnd < c->ssthresh)
+        left.acked = tcp_hystart_acked(c, s, a);
+    if (left.acked)
+        tcp_cc_of(c)->acked(c, s, &left);
+    c->cwnd = weir_min_u32(c->cwnd, CWND_MAX);
+}
+
+/* Idle is measured from the last ACK of ours, not from the last segment that came in: a flow that only received for
+ * long has learnt nothing about the way there either (RFC 5681 4.1). What it had reached stays as the threshold up to
+ * which slow start may bring it back (RFC 7661 4.4.3). */
 void tcp_cc_idle(struct tcp_core *core, struct tcp_conn *c) {
-    if (c->snd_una == c->snd_max && tcp_now_ms(core) - c->last_rx_ms > tcp_loss_rto_ms(c))
-        c->cwnd = weir_min_u32(c->cwnd, tcp_loss_iw(c));
+    uint32_t restart = tcp_loss_iw(c);
+    if (c->snd_una != c->snd_max || c->cwnd <= restart || tcp_now_ms(core) - c->progress_ms <= tcp_loss_rto_ms(c))
+        return;
+    c->ssthresh = weir_max_u32(c->ssthresh, c->cwnd / 4 * 3);
+    c->cwnd = restart;
+    tcp_cc_of(c)->start(c);
 }

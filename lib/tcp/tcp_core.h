@@ -22,14 +22,19 @@ enum tcp_timer_id { TCP_TIMER_REXMIT, TCP_TIMER_ACK, TCP_TIMER_LIFE, TCP_TIMER_C
 
 /* What congestion control keeps while the window is in full use (tcp_cc.h): gone with the flight. */
 struct tcp_cc_state {
-    uint32_t epoch_us;                        /* CUBIC: start of this congestion-avoidance period; 0: none */
+    uint32_t epoch_ms;                        /* CUBIC: when this stage of congestion avoidance began, less what the
+                                                 application left unused; only where in_epoch */
+    uint32_t grown_ms;                        /* CUBIC: the last ACK that it took into account */
     uint32_t k_ms;                            /* CUBIC: K */
-    uint32_t w_est, w_est_acked;              /* CUBIC: Reno-friendly window, and bytes towards its next step */
-    uint32_t cwnd_epoch;                      /* CUBIC: cwnd when the period began */
+    uint32_t w_est;                           /* CUBIC: Reno-friendly window */
+    uint32_t w_est_part, cwnd_part;           /* CUBIC: parts of a byte that they are still to grow by, in 1/cwnd */
+    uint32_t undo_w_max, undo_cwnd_prior;     /* CUBIC: before the last reduction */
     uint32_t round_end;                       /* HyStart++: the round ends when this is acknowledged */
     uint32_t last_min_rtt_us, now_min_rtt_us; /* HyStart++: of the round before, of this one */
     uint32_t css_base_us;                     /* HyStart++: cssBaselineMinRtt */
-    uint8_t rtt_samples, css_rounds, in_css, started;
+    uint32_t cwr_end;                         /* ECN: ECE says nothing new until this is acknowledged (in_cwr) */
+    uint8_t rtt_samples, css_rounds;          /* HyStart++ */
+    bool in_epoch : 1, undo_epoch : 1, limited : 1, in_css : 1, in_rounds : 1, in_cwr : 1;
 };
 
 /* A block of the SACK option (RFC 2018 3): left <= sequence number < right. */

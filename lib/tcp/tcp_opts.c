@@ -131,5 +131,5 @@ void tcp_opts_negotiate(struct tcp_core *core, struct tcp_conn *c, const struct 
     uint16_t mss = tcp_mss_towards(core, c->port, o->mss ? o->mss : TCP_MSS_DEFAULT);
     c->mss = (uint16_t)(mss - (o->has_ts ? TCP_OPT_TS_BYTES : 0));
     c->cwnd = tcp_loss_iw(c);
-    c->ssthresh = UINT32_MAX / 2;
+    c->ssthresh = TCP_SSTHRESH_INITIAL;
 }

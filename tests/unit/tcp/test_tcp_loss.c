@@ -15,6 +15,7 @@ static void open_flow(bool sack) {
     core = harness_core(NULL);
     id = establish(core, &syn);
     c = tcp_conn_of(core, id);
+    c->cc = TCP_CC_RENO; /* half on loss */
     first = c->snd_una;
     c->srtt_us = 0; /* the handshake took no time at all */
     c->rto_us = TCP_RTO_INITIAL_US;
