@@ -83,6 +83,7 @@ struct pair *pair_new(const struct pair_setup *setup) {
     p->model = pair_model_new(p);
     if (!p->error[0] && tcp_listen(p->side[1].core, PAIR_ADDR(1), rte_cpu_to_be_16(PAIR_SERVER_PORT), 7))
         pair_fail(p, "tcp_listen");
+    tcp_listen_options(p->side[1].core, 7, &setup->options[1]);
     return p;
 }
 
@@ -142,6 +143,10 @@ static bool valid(const struct rte_mbuf *m) {
 
 static void receive(struct pair *p, unsigned s) {
     struct pair_side *side = &p->side[s];
+    if (side->icmp_due) {
+        side->icmp_due = false;
+        tcp_icmp_error(side->core, &side->icmp, p->now_us);
+    }
     struct rte_mbuf *in[BURST];
     int16_t verdicts[BURST];
     uint16_t got = sim_link_receive(p->side[!s].tx, side->pools[PAIR_POOL_RX], (uint16_t)s, p->now_us, in, BURST);
@@ -212,6 +217,8 @@ static uint64_t timer_next_us(const struct pair *p, unsigned s) {
 
 static uint64_t next_us(struct pair *p) {
     uint64_t next = pair_app_next_us(p);
+    if (p->side[0].icmp_due || p->side[1].icmp_due)
+        next = RTE_MIN(next, p->now_us + p->setup.turn_us);
     if (tcp_busy(p->side[0].core) || tcp_busy(p->side[1].core)) {
         /* With a pool drained or the port short a core is rightly busy; it must not be for long without either. */
         p->idle_turns = p->progress || p->side[0].n_taken || p->side[1].n_taken ? 0 : p->idle_turns + 1;
@@ -299,6 +306,7 @@ bool pair_finish(struct pair *p) {
         p->side[s].dark = false;
         p->side[s].dark_flags = 0;
     }
+    p->path_mtu = 0;
     if (!p->error[0])
         pair_run(p, pair_is_over, 2000 * PAIR_SECOND);
     for (unsigned s = 0; s < 2 && !p->error[0]; s++) {

@@ -35,6 +35,7 @@ struct pair_setup {
     struct tcp_config tcp[2];
     bool multi_seg[2], hw_cksum[2];
     uint16_t mtu[2];
+    struct tcp_options options[2];
     uint32_t strip;   /* options that a middlebox takes off SYNs: bit k for kind k */
     int32_t tx_room;  /* packets a turn: drawn from 0..tx_room; -1: as many as there are */
     uint32_t turn_us; /* a turn's length while there is work */
@@ -46,6 +47,7 @@ struct pair_setup {
 #define PAIR_CLOSE         0x02 /* release once everything is queued and the peer's FIN has been read up to */
 #define PAIR_RELEASE_EARLY 0x04 /* release once everything is queued and all of the peer's bytes are read */
 #define PAIR_ECHO          0x08 /* what is read is what is to be sent; FIN after FIN */
+#define PAIR_AFTER_FIN     0x10 /* writes nothing before the peer's FIN: half-closed all along */
 
 /* One end of a connection, as its owner sees it. */
 struct pair_end {
@@ -91,8 +93,10 @@ struct pair_side {
     struct rte_mempool *const *pools;
     struct rte_mbuf **taken; /* mbufs that a test took out of a pool */
     uint32_t n_taken;
-    bool dark;                /* nothing this side sends arrives */
-    uint8_t dark_flags;       /* nor any segment with one of these flags */
+    bool dark;          /* nothing this side sends arrives */
+    uint8_t dark_flags; /* nor any segment with one of these flags */
+    bool icmp_due;      /* a router has an error for this side */
+    struct icmp_error icmp;
     struct pair_segment last; /* that this side sent, for any connection */
     uint64_t bad_checksum;    /* packets refused before TCP */
 };
@@ -106,6 +110,8 @@ struct pair {
     struct sim_rng rng;
     uint64_t now_us;
     uint32_t idle_turns; /* in a row, with a core that says it is busy */
+    uint16_t path_mtu;   /* a router between passes no larger packets, and says so, but for a black hole; 0: no limit */
+    bool black_hole;
     bool progress, trace;
     char error[2048];
 };
@@ -163,9 +169,20 @@ bool pair_tap(void *side, uint8_t *packet, uint32_t len_bytes);
 void pair_inject(struct pair *p, unsigned from, const struct pair_segment *segment);
 
 /* --- pair_cell.c --- */
+/* Who closes how. */
+enum pair_close {
+    PAIR_CLOSE_BOTH,     /* each with FIN behind its own bytes */
+    PAIR_CLOSE_CLIENT,   /* the client first, the server writes half-closed */
+    PAIR_CLOSE_SERVER,   /* the other way round */
+    PAIR_RELEASE_CLIENT, /* the client lets go of the flow at once when it has all bytes */
+    PAIR_RELEASE_SERVER,
+    PAIR_RELEASE_BOTH,
+    PAIR_CLOSE_COUNT
+};
+
 struct pair_cell {
     uint64_t seed;
-    uint32_t loss_ppm, reorder_ppm, dup_ppm, corrupt_ppm;
+    uint32_t loss_ppm, reorder_ppm, dup_ppm, corrupt_ppm, mark_ppm;
     uint32_t rtt_us;
     uint32_t rcv_buf_bytes;
     uint32_t bytes; /* each way */
@@ -174,10 +191,12 @@ struct pair_cell {
     int32_t tx_room;
     uint64_t bytes_per_s;
     bool multi_seg[2];
-    bool hw_cksum, hold_tx, wrap, echo, drain_pools, outages;
+    bool hw_cksum, hold_tx, wrap, echo, drain_pools, outages, both_open;
     uint16_t mtu[2];
+    uint16_t path_mtu; /* of a path that changes to it, and back, now and then; 0: it does not */
     uint32_t strip;
-    uint8_t close; /* who releases at once: bit 0 the client, bit 1 the server */
+    enum pair_close close;
+    struct tcp_options options[2];
 };
 void pair_cell_draw(struct pair_cell *c, uint64_t seed);
 void pair_cell_print(const struct pair_cell *c, char *text, size_t room);

@@ -123,10 +123,14 @@ void pair_write(struct pair *p, unsigned s, uint32_t number, uint32_t n) {
         pair_fail(p, "the pool has no room for %u bytes", n);
 }
 
+static bool fin_is_read(const struct pair *p, unsigned s, const struct pair_end *e) {
+    return tcp_conn_peer_fin(p->side[s].core, e->id) && tcp_conn_rx(p->side[s].core, e->id)->len_bytes == 0;
+}
+
 static void write_some(struct pair *p, unsigned s, uint32_t number) {
     struct pair_end *e = &p->conn[number].end[s];
     uint64_t left = e->write_bytes - e->written_bytes;
-    if (left == 0 || e->shut)
+    if (left == 0 || e->shut || (e->does & PAIR_AFTER_FIN && !fin_is_read(p, s, e)))
         return;
     uint32_t room = tcp_conn_send_room(p->side[s].core, e->id, sim_rng_below(&p->rng, 2) * 1000);
     uint32_t n = (uint32_t)RTE_MIN(left, room);
@@ -191,7 +195,7 @@ enum tcp_state pair_state(const struct pair *p, unsigned s, uint32_t number) {
 static void policies(struct pair *p, unsigned s, uint32_t number) {
     struct pair_end *e = &p->conn[number].end[s];
     const struct pair_end *peer = peer_of(p, s, number);
-    bool fin_read = tcp_conn_peer_fin(p->side[s].core, e->id) && tcp_conn_rx(p->side[s].core, e->id)->len_bytes == 0;
+    bool fin_read = fin_is_read(p, s, e);
     bool all_written = e->does & PAIR_ECHO ? fin_read : e->written_bytes == e->write_bytes;
     if (!all_written)
         return;
@@ -285,6 +289,8 @@ void pair_open(struct pair *p, unsigned s, uint32_t number) {
                          rte_cpu_to_be_16(ports[!s]), number + 1, p->now_us, &e->id);
     if (rc)
         pair_fail(p, "tcp_connect: %s", weir_error_text(rc));
+    else
+        tcp_conn_options(p->side[s].core, e->id, &p->setup.options[s]);
 }
 
 uint64_t pair_app_next_us(const struct pair *p) {

@@ -18,6 +18,7 @@
 
 /* What one side has sent in a flow, and what has arrived there. */
 struct way {
+    bool stranger; /* something has come that the peer never sent */
     bool syn, fin, acks, edged, arrived_edged, has_wscale;
     uint8_t shift;
     int8_t stamps; /* timestamps on its segments: -1 not known yet */
@@ -195,6 +196,8 @@ static void sent_sacks(struct pair_model *m, unsigned side, struct flow *f, cons
         bool dsack = i == 0 && (seq_leq(b.right, s->ack) || inside);
         if (!seq_lt(b.left, b.right) || (!dsack && seq_leq(b.left, s->ack)))
             FAULT("SACK block %u to %u", b.left, b.right);
+        if (dsack && w->stranger) /* whose segments are answered like the peer's own (RFC 2883 4) */
+            continue;
         if (!seq_set_has(dsack ? &w->twice : &w->got, b.left, b.right))
             FAULT("%s block %u to %u has not arrived %s", dsack ? "D-SACK" : "SACK", b.left, b.right,
                   dsack ? "twice" : "");
@@ -266,6 +269,7 @@ void pair_model_arrived(struct pair_model *m, unsigned side, const struct pair_s
     bool sane = peer->syn && !(s->flags & WIRE_TCP_SYN) && seq_leq(peer->iss, s->seq) && seq_leq(end, peer->end);
     if (sane && seq_lt(s->seq, end))
         seq_set_add(&w->got, s->seq, end, &w->twice);
+    w->stranger |= !sane && peer->syn && !(s->flags & WIRE_TCP_SYN);
     if (!(s->flags & WIRE_TCP_ACK) || !w->syn || seq_lt(s->ack, w->iss) || seq_lt(w->end, s->ack))
         return;
     uint32_t edge = s->ack + ((uint32_t)s->window << shift_of(m, f, !side, s));

@@ -89,6 +89,24 @@ static void strip_options(uint8_t *packet, uint32_t header, uint32_t kinds) {
     tcp[17] = (uint8_t)sum;
 }
 
+/* A router whose next link is narrower: RFC 1191 3. */
+static bool too_big(struct pair *p, struct pair_side *side, uint32_t len_bytes) {
+    if (!p->path_mtu || len_bytes <= p->path_mtu)
+        return false;
+    const struct pair_segment *s = &side->last;
+    unsigned from = side == &p->side[1];
+    side->icmp_due = !p->black_hole;
+    side->icmp = (struct icmp_error){.type = 3,
+                                     .code = 4,
+                                     .next_hop_mtu = p->path_mtu,
+                                     .local_addr_be = PAIR_ADDR(from),
+                                     .remote_addr_be = PAIR_ADDR(!from),
+                                     .local_port_be = rte_cpu_to_be_16(s->sport),
+                                     .remote_port_be = rte_cpu_to_be_16(s->dport),
+                                     .tcp_seq = s->seq};
+    return true;
+}
+
 bool pair_tap(void *context, uint8_t *packet, uint32_t len_bytes) {
     struct pair_side *side = context;
     struct pair *p = side->pair;
@@ -102,13 +120,16 @@ bool pair_tap(void *context, uint8_t *packet, uint32_t len_bytes) {
     pair_model_sent(p->model, side == &p->side[1], &side->last, payload);
     if (flags & WIRE_TCP_SYN && p->setup.strip)
         strip_options(packet, header, p->setup.strip);
-    bool pass = !side->dark && !(flags & side->dark_flags);
+    bool big = too_big(p, side, len_bytes), pass = !big && !side->dark && !(flags & side->dark_flags);
     if (p->trace) {
         char text[8];
         fprintf(stderr, "%10.6f %s %5u %-4s seq %u len %u ack %u win %u opt %u%s\n",
                 (double)(p->now_us - p->setup.start_us) / 1e6, side == &p->side[0] ? "->" : "<-", side->last.sport,
                 flags_text(flags, text), side->last.seq, side->last.len_bytes, side->last.ack, side->last.window,
-                header - 40, pass ? "" : " (dark)");
+                header - 40,
+                big    ? " (too big)"
+                : pass ? ""
+                       : " (dark)");
     }
     return pass;
 }

@@ -151,6 +151,18 @@ static void corrupt(struct sim_link *l, struct packet *p) {
     l->stats.corrupted++;
 }
 
+static void mark(struct sim_link *l, struct packet *p) {
+    uint8_t *ip = p->bytes + l->config.l2_len_bytes;
+    if ((ip[1] & 3) == 0) /* not ECN-capable */
+        return;
+    ip[1] |= 3;
+    memset(ip + 10, 0, 2);
+    uint16_t sum = sim_fold(sim_sum(ip, (ip[0] & 15u) * 4, 0));
+    ip[10] = (uint8_t)(sum >> 8);
+    ip[11] = (uint8_t)sum;
+    l->stats.marked++;
+}
+
 /* The time it is on the wire, or SIM_LINK_NEVER where the queue before the wire is full. */
 static uint64_t serialize(struct sim_link *l, uint32_t len_bytes, uint64_t now_us) {
     const struct sim_link_config *c = &l->config;
@@ -187,6 +199,7 @@ static void carry(struct sim_link *l, struct rte_mbuf *m, uint64_t now_us) {
     /* Every draw takes place for every packet: changing one chance leaves the others' stream as it was. */
     bool loss = sim_rng_chance(&l->rng, c->loss_ppm), dup = sim_rng_chance(&l->rng, c->dup_ppm);
     bool late = sim_rng_chance(&l->rng, c->reorder_ppm), bad = sim_rng_chance(&l->rng, c->corrupt_ppm);
+    bool congested = sim_rng_chance(&l->rng, c->mark_ppm);
     uint32_t late_us = 1 + sim_rng_below(&l->rng, c->reorder_us), dup_us = 1 + sim_rng_below(&l->rng, c->reorder_us);
     bool pass = !l->tap || l->tap(l->tap_context, p->bytes + c->l2_len_bytes, p->len_bytes - c->l2_len_bytes);
     uint64_t wire_us = pass && !loss ? serialize(l, p->len_bytes, now_us) : SIM_LINK_NEVER;
@@ -196,6 +209,8 @@ static void carry(struct sim_link *l, struct rte_mbuf *m, uint64_t now_us) {
         rte_pktmbuf_free(m);
         return;
     }
+    if (congested)
+        mark(l, p);
     if (dup) {
         l->stats.duplicated++;
         heap_push(l, wire_us + c->delay_us + dup_us, packet_new(p->bytes, p->len_bytes));

@@ -19,6 +19,7 @@
 
 struct sim_link_config {
     uint32_t loss_ppm, dup_ppm, reorder_ppm, corrupt_ppm; /* a packet's chances, in a million */
+    uint32_t mark_ppm;                                    /* to be marked CE, where it is ECN-capable (RFC 3168 5) */
     uint32_t delay_us;                                    /* one way */
     uint32_t reorder_us;                                  /* a reordered or doubled packet is late by up to so much */
     uint64_t bytes_per_s;                                 /* 0: no limit */
@@ -29,7 +30,7 @@ struct sim_link_config {
 };
 
 struct sim_link_stats {
-    uint64_t sent, delivered, lost, queue_full, duplicated, reordered, corrupted, filtered;
+    uint64_t sent, delivered, lost, queue_full, duplicated, reordered, corrupted, filtered, marked;
     uint64_t no_mbuf;   /* lost because the receiver's pool was empty */
     uint64_t malformed; /* inconsistent mbuf, or chained where single_seg: an error of the sender */
     uint64_t mutated;   /* written to between send and delivery: an error of the sender */
