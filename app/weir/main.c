@@ -60,8 +60,7 @@ static int engine_main(void *arg) {
 
 /* --- before EAL --- */
 
-/* The plan with the sizes that this build really has. The flow table's cost depends on how full its powers of two get.
- */
+/* The plan with the sizes that this build really has. */
 static void plan_make(const struct config *c, struct memory_plan *plan) {
     struct memory_sizes sizes = memory_sizes_default;
     memory_plan_make(c, &sizes, plan);

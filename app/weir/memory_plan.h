@@ -3,7 +3,7 @@
  * that worker.c and port.c make their pools with, and the refusal to start where it does not fit.
  *
  * Two kinds of memory. Our own pools (flows, TLS states, sessions, timers) are plain mmap and cost what is touched. EAL
- * memory (mbufs, rings, flow tables) is reserved at start, in huge pages where there are any.
+ * memory (mbufs, rings) is reserved at start, in huge pages where there are any.
  *
  * max_connections counts proxied pairs over all workers. Each worker gets its share times 1.25, because flows are
  * spread by hash and not by count. A pair is two TCP flows, so a worker has twice that many.
@@ -53,7 +53,7 @@ extern const struct memory_sizes memory_sizes_default;
 #define MEMORY_POOLS(X)                                                                                                \
     X(FLOW, "tcp flows", false, 2)                                                                                     \
     X(FLOW_TIMER, "flow timers", false, 2)                                                                             \
-    X(FLOW_TABLE, "flow table", true, 2)                                                                               \
+    X(FLOW_TABLE, "flow table", false, 2)                                                                              \
     X(SESSION, "sessions", false, 1)                                                                                   \
     X(SESSION_TIMER, "session timers", false, 1)                                                                       \
     X(TLS_SMALL, "tls small", false, 1)                                                                                \

@@ -10,12 +10,15 @@
 
 #define TIMER_BATCH 64u
 
-int udp_flows_init(struct udp_flows *u, const char *name, uint32_t capacity, uint32_t idle_ms, uint64_t secret,
-                   int socket_id, uint64_t now_us) {
+int udp_flows_init(struct udp_flows *u, uint32_t capacity, uint32_t idle_ms, uint64_t secret, uint64_t now_us) {
     u->idle_ms = idle_ms;
     int rc = pool_init(&u->flows, "udp flows", sizeof(struct udp_flow), capacity, 0);
     if (rc == 0)
-        rc = flow_table_init(&u->table, name, capacity * 2, secret, socket_id);
+        rc = flow_table_init(&u->table, capacity * 2, secret,
+                             &(struct flow_objects){.base = u->flows.base,
+                                                    .stride_bytes = u->flows.stride_bytes,
+                                                    .key_offset = offsetof(struct udp_flow, client),
+                                                    .keys = UDP_FLOW_KEYS});
     if (rc == 0)
         rc = timer_wheel_init(&u->wheel, capacity, clock_ms(now_us));
     return rc;
@@ -103,9 +106,9 @@ static int flow_place(struct worker *w, struct udp_flow *f) {
 
 /* Both directions into the table, or neither. */
 static int flow_enter(struct worker *w, const struct udp_flow *f, uint32_t id) {
-    if (flow_table_add(&w->udp.table, &f->client, id) != 0)
+    if (flow_table_add(&w->udp.table, &f->client, id * UDP_FLOW_KEYS) != 0)
         return WEIR_EFULL;
-    if (flow_table_add(&w->udp.table, &f->server, id) == 0)
+    if (flow_table_add(&w->udp.table, &f->server, id * UDP_FLOW_KEYS + 1) == 0)
         return 0;
     flow_table_del(&w->udp.table, &f->client);
     return WEIR_EFULL;
@@ -214,8 +217,10 @@ static struct flow_key key_of(const struct rte_mbuf *m) {
                              .proto = IPPROTO_UDP};
 }
 
-/* id: its flow, 0 where there is none yet. */
-static void udp_one(struct worker *w, struct rte_mbuf *m, const struct flow_key *key, uint32_t id) {
+/* entry: what the table has for the key, 0 where there is no flow yet. */
+static void udp_one(struct worker *w, struct rte_mbuf *m, const struct flow_key *key, uint32_t entry) {
+    uint32_t id = entry / UDP_FLOW_KEYS;
+    bool from_client = entry % UDP_FLOW_KEYS == 0;
     if (WEIR_UNLIKELY(id == 0)) {
         int listener = listener_map_find(&w->udp.listeners, key->local_addr_be, key->local_port_be);
         if (listener < 0) {
@@ -228,8 +233,7 @@ static void udp_one(struct worker *w, struct rte_mbuf *m, const struct flow_key 
             return;
         }
     }
-    struct udp_flow *f = pool_get(&w->udp.flows, id);
-    flow_forward(w, f, memcmp(&f->client, key, sizeof(*key)) == 0, m);
+    flow_forward(w, pool_get(&w->udp.flows, id), from_client, m);
 }
 
 static bool wants_echo(const struct worker *w, const struct flow_key *key) {
@@ -241,7 +245,7 @@ void udp_flow_input_burst(struct worker *w, struct rte_mbuf **m, uint16_t n) {
     struct flow_key keys[UDP_BURST];
     const struct flow_key *looked_up[UDP_BURST];
     struct rte_mbuf *flowing[UDP_BURST];
-    uint32_t ids[UDP_BURST];
+    uint32_t entries[UDP_BURST];
     uint16_t k = 0;
     for (uint16_t i = 0; i < n; i++) {
         keys[k] = key_of(m[i]);
@@ -254,14 +258,11 @@ void udp_flow_input_burst(struct worker *w, struct rte_mbuf **m, uint16_t n) {
     }
     if (k == 0)
         return;
-    flow_table_find_bulk(&w->udp.table, looked_up, k, ids);
-    for (uint16_t i = 0; i < k; i++)
-        if (ids[i] != 0)
-            rte_prefetch0(pool_get(&w->udp.flows, ids[i]));
+    flow_table_find_bulk(&w->udp.table, looked_up, k, entries);
     uint32_t made = w->udp.flows.used;
     for (uint16_t i = 0; i < k; i++) { /* a flow made on the way may be the next one's, too */
-        bool stale = ids[i] == 0 && w->udp.flows.used != made;
-        udp_one(w, flowing[i], &keys[i], stale ? flow_table_find(&w->udp.table, &keys[i]) : ids[i]);
+        bool stale = entries[i] == 0 && w->udp.flows.used != made;
+        udp_one(w, flowing[i], &keys[i], stale ? flow_table_find(&w->udp.table, &keys[i]) : entries[i]);
     }
 }
 

@@ -16,13 +16,16 @@
 struct worker;
 
 struct udp_flow {
-    struct flow_key client; /* remote: client, local: listener */
-    struct flow_key server; /* remote: server, local: our source */
+    struct flow_key client; /* remote: client, local: listener; entry 2i of the table for flow i */
+    struct flow_key server; /* remote: server, local: our source; entry 2i + 1 */
     uint32_t last_ms;
     uint16_t listener, pool, server_index;
     uint8_t client_port, server_port;
 };
 static_assert(sizeof(struct udp_flow) <= 64, "one cache line");
+static_assert(offsetof(struct udp_flow, server) == offsetof(struct udp_flow, client) + sizeof(struct flow_key),
+              "the table looks for both keys in a row");
+#define UDP_FLOW_KEYS 2u
 
 struct udp_flows {
     struct pool flows;
@@ -32,8 +35,7 @@ struct udp_flows {
     uint32_t idle_ms;
 };
 
-int udp_flows_init(struct udp_flows *u, const char *name, uint32_t capacity, uint32_t idle_ms, uint64_t secret,
-                   int socket_id, uint64_t now_us);
+int udp_flows_init(struct udp_flows *u, uint32_t capacity, uint32_t idle_ms, uint64_t secret, uint64_t now_us);
 void udp_flows_fini(struct udp_flows *u);
 
 #define UDP_BURST FLOW_TABLE_BURST

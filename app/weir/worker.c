@@ -287,10 +287,9 @@ static int tables_open(struct worker *w, const struct memory_plan *plan, uint64_
         rc = timer_wheel_init(&w->session_wheel, plan->pairs_per_worker, clock_ms(now_us));
     if (rc == 0)
         rc = pool_init(&w->probes, "probes", sizeof(struct probe), HEALTH_MAX_PROBES, 0);
-    snprintf(name, sizeof(name), "udp%u", w->index);
     if (rc == 0)
-        rc = udp_flows_init(&w->udp, name, weir_max_u32(plan->udp_flows_per_worker, 16), c->timeouts.udp_idle_s * 1000,
-                            w->weir->secret[0], SOCKET_ID_ANY, now_us);
+        rc = udp_flows_init(&w->udp, weir_max_u32(plan->udp_flows_per_worker, 16), c->timeouts.udp_idle_s * 1000,
+                            w->weir->secret[0], now_us);
     snprintf(name, sizeof(name), "mail%u", w->index);
     if (rc == 0)
         rc = mailbox_init(&w->mailbox, name, SOCKET_ID_ANY);

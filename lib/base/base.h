@@ -6,7 +6,8 @@
  *   rope.h         a byte queue made of mbufs; exists only while data waits
  *   pool.h         fixed-size objects named by 4-byte index, mmap behind them
  *   timer_wheel.h  one lazy timer node an object, 1 ms ticks, O(1) arm
- *   flow_table.h   rte_hash from a 4-tuple to a 4-byte index, keyed per boot
+ *   flow_table.h   from a 4-tuple to a 4-byte index, a cache line a lookup, keyed per boot
+ *   region.h       address space for all these
  *   clock.h        TSC to microseconds; read by the worker loop only
  *   log.h          leveled, rate-limited log to stderr, syslog or a file
  *

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The hash is computed here and handed to rte_hash's *_with_hash functions: its own hash function gets 32 bits of key
- * only. Indices are stored as rte_hash's per-key data, so rte_hash's own positions are not used. */
 #include "flow_table.h"
 
-#include <rte_errno.h>
+#include "region.h"
+
+#include <rte_prefetch.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define ENTRIES_PER_BUCKET 6u /* of 10 slots, at capacity */
 
 /* A 64 x 64 bit product folded to 64 bits. */
 static inline uint64_t mix(uint64_t a, uint64_t b) {
@@ -13,15 +18,22 @@ static inline uint64_t mix(uint64_t a, uint64_t b) {
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Two rounds: after one, keys that differ in few bits still show it; rte_hash takes the bucket from the low bits and
- * the signature from the high ones, so both must be good. Without the secret nobody can choose colliding flows. */
-static inline hash_sig_t hash_of(const struct flow_table *t, const struct flow_key *key) {
+/* Two rounds: after one, keys that differ in few bits still show it; the bucket comes from the high bits, the signature
+ * from the low ones, so both must be good. Without the secret nobody can choose colliding flows. */
+static inline uint64_t hash_of(const struct flow_table *t, const struct flow_key *key) {
     uint64_t k[2];
 
     memcpy(k, key, sizeof(k));
     uint64_t h = mix(k[0] ^ t->secret[0], k[1] ^ t->secret[1]);
-    h = mix(h ^ t->secret[1], 0x9e3779b97f4a7c15ull ^ t->secret[0]);
-    return (hash_sig_t)(h ^ h >> 32);
+    return mix(h ^ t->secret[1], 0x9e3779b97f4a7c15ull ^ t->secret[0]);
+}
+
+static inline uint32_t home_of(const struct flow_table *t, uint64_t hash) {
+    return (uint32_t)((hash >> 32) * t->n_buckets >> 32);
+}
+
+static inline uint32_t next_bucket(const struct flow_table *t, uint32_t at) {
+    return at + 1 == t->n_buckets ? 0 : at + 1;
 }
 
 /* splitmix64: spreads one secret over as many words as are asked for. */
@@ -33,17 +45,18 @@ static uint64_t secret_next(uint64_t *state) {
     return z ^ z >> 31;
 }
 
-int flow_table_init(struct flow_table *t, const char *name, uint32_t capacity, uint64_t secret, int socket_id) {
-    /* Extendable buckets: without them rte_hash may refuse a key well before it is full. */
-    struct rte_hash_parameters params = {.name = name,
-                                         .entries = weir_max_u32(capacity, 8), /* rte_hash's smallest */
-                                         .key_len = sizeof(struct flow_key),
-                                         .socket_id = socket_id,
-                                         .extra_flag = RTE_HASH_EXTRA_FLAGS_EXT_TABLE};
+static uint32_t buckets_for(uint32_t capacity) {
+    return capacity / ENTRIES_PER_BUCKET + 1;
+}
 
-    *t = (struct flow_table){.capacity = capacity};
-    t->hash = rte_hash_create(&params);
-    if (t->hash == NULL)
+uint64_t flow_table_bytes(uint32_t capacity) {
+    return (uint64_t)buckets_for(capacity) * sizeof(struct flow_bucket);
+}
+
+int flow_table_init(struct flow_table *t, uint32_t capacity, uint64_t secret, const struct flow_objects *objects) {
+    *t = (struct flow_table){.capacity = capacity, .n_buckets = buckets_for(capacity), .objects = *objects};
+    t->buckets = region_map(flow_table_bytes(capacity));
+    if (t->buckets == NULL)
         return WEIR_ENOMEM;
     t->secret[0] = secret_next(&secret);
     t->secret[1] = secret_next(&secret);
@@ -51,71 +64,141 @@ int flow_table_init(struct flow_table *t, const char *name, uint32_t capacity, u
 }
 
 void flow_table_fini(struct flow_table *t) {
-    rte_hash_free(t->hash);
+    region_unmap(t->buckets, flow_table_bytes(t->capacity));
     *t = (struct flow_table){0};
 }
 
-static uint64_t power_of_2(uint64_t n) {
-    uint64_t p = 1;
+static inline const uint8_t *object_of(const struct flow_table *t, uint32_t entry) {
+    uint32_t object = entry >> (t->objects.keys - 1);
 
-    while (p < n)
-        p <<= 1;
-    return p;
+    return (const uint8_t *)t->objects.base + (size_t)(object - 1) * t->objects.stride_bytes;
 }
 
-/* What rte_hash_create of DPDK 22.11 takes: an aligned key record (data pointer and key) an entry, a 64-byte bucket an
- * 8 entries twice (the second set are the extensions), and a ring of 4-byte numbers of free entries and free
- * extensions. */
-uint64_t flow_table_bytes(uint32_t capacity) {
-    uint64_t buckets = power_of_2(weir_max_u32(capacity, 8)) / 8;
+static inline bool has_key(const struct flow_table *t, uint32_t entry, const struct flow_key *key) {
+    uint32_t k = entry & (t->objects.keys - 1u);
+    const uint8_t *at = object_of(t, entry) + t->objects.key_offset + k * sizeof(*key);
+    uint64_t a[2], b[2];
 
-    return (capacity + 1ull) * 32 + 2 * buckets * 64 + power_of_2(capacity + 2ull) * 4 + power_of_2(buckets + 1) * 4;
+    memcpy(a, at, sizeof(a));
+    memcpy(b, key, sizeof(b));
+    return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
 }
 
-int flow_table_add(struct flow_table *t, const struct flow_key *key, uint32_t index) {
-    assert(index != 0);
-    hash_sig_t sig = hash_of(t, key);
+/* Slots in use whose signature is this one, a bit each. */
+#ifdef __SSE2__
+static inline uint32_t matches(const struct flow_bucket *b, uint16_t signature) {
+    static_assert(offsetof(struct flow_bucket, signatures) + 32 <= sizeof(*b), "the second load stays within");
+    const __m128i *from = (const __m128i *)b->signatures;
+    __m128i all = _mm_set1_epi16((short)signature);
+    __m128i low = _mm_cmpeq_epi16(_mm_load_si128(from), all), high = _mm_cmpeq_epi16(_mm_load_si128(from + 1), all);
 
-    /* rte_hash would overwrite the entry. */
-    if (rte_hash_lookup_with_hash(t->hash, key, sig) >= 0)
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(low, high)) & b->used;
+}
+#else
+static inline uint32_t matches(const struct flow_bucket *b, uint16_t signature) {
+    uint32_t bits = 0;
+
+    for (uint32_t i = 0; i < FLOW_BUCKET_SLOTS; i++)
+        bits |= (uint32_t)(b->signatures[i] == signature) << i;
+    return bits & b->used;
+}
+#endif
+
+/* Where an entry lies. */
+struct place {
+    struct flow_bucket *bucket; /* NULL: nowhere */
+    uint32_t slot;
+};
+
+static struct place search(const struct flow_table *t, const struct flow_key *key, uint64_t hash) {
+    uint32_t at = home_of(t, hash);
+    uint32_t far = t->buckets[at].away ? t->reach : 0;
+
+    for (uint32_t i = 0; i <= far; i++, at = next_bucket(t, at)) {
+        struct flow_bucket *b = &t->buckets[at];
+        for (uint32_t bits = matches(b, (uint16_t)hash); bits; bits &= bits - 1) {
+            uint32_t slot = (uint32_t)__builtin_ctz(bits);
+            if (WEIR_LIKELY(has_key(t, b->entries[slot], key)))
+                return (struct place){b, slot};
+        }
+    }
+    return (struct place){0};
+}
+
+int flow_table_add(struct flow_table *t, const struct flow_key *key, uint32_t entry) {
+    assert(entry >= t->objects.keys);
+    uint64_t hash = hash_of(t, key);
+    uint32_t home = home_of(t, hash), at = home, far = 0;
+
+    if (search(t, key, hash).bucket)
         return WEIR_EEXIST;
-    if (t->used >= t->capacity || rte_hash_add_key_with_hash_data(t->hash, key, sig, (void *)(uintptr_t)index) != 0)
+    if (t->used >= t->capacity)
         return WEIR_EFULL;
+    const uint16_t full = (1u << FLOW_BUCKET_SLOTS) - 1;
+    for (; t->buckets[at].used == full; far++)
+        at = next_bucket(t, at);
+    struct flow_bucket *b = &t->buckets[at];
+    uint32_t slot = (uint32_t)__builtin_ctz(~(uint32_t)b->used);
+    b->signatures[slot] = (uint16_t)hash;
+    b->entries[slot] = entry;
+    b->used |= (uint16_t)(1u << slot);
+    if (far) {
+        assert(t->buckets[home].away < UINT16_MAX);
+        t->buckets[home].away++;
+        t->reach = weir_max_u32(t->reach, far);
+    }
     t->used++;
     return 0;
 }
 
 int flow_table_del(struct flow_table *t, const struct flow_key *key) {
-    if (rte_hash_del_key_with_hash(t->hash, key, hash_of(t, key)) < 0)
+    uint64_t hash = hash_of(t, key);
+    struct place p = search(t, key, hash);
+
+    if (!p.bucket)
         return WEIR_ENOENT;
+    p.bucket->used &= (uint16_t) ~(1u << p.slot);
+    struct flow_bucket *home = &t->buckets[home_of(t, hash)];
+    home->away -= p.bucket != home;
     t->used--;
     return 0;
 }
 
 uint32_t flow_table_find(const struct flow_table *t, const struct flow_key *key) {
-    void *data;
+    struct place p = search(t, key, hash_of(t, key));
 
-    if (rte_hash_lookup_with_hash_data(t->hash, key, hash_of(t, key), &data) < 0)
-        return 0;
-    return (uint32_t)(uintptr_t)data;
+    return p.bucket ? p.bucket->entries[p.slot] : 0;
+}
+
+static inline void object_fetch(const struct flow_table *t, uint32_t entry) {
+    const uint8_t *object = object_of(t, entry);
+
+    for (uint32_t line = 0; line < t->objects.stride_bytes; line += WEIR_CACHE_LINE)
+        rte_prefetch0(object + line);
 }
 
 void flow_table_find_bulk(const struct flow_table *t, const struct flow_key *const *keys, uint32_t n,
-                          uint32_t *indices) {
+                          uint32_t *entries) {
     assert(n <= FLOW_TABLE_BURST);
-    static_assert(FLOW_TABLE_BURST <= RTE_HASH_LOOKUP_BULK_MAX, "one rte_hash call a burst");
-    hash_sig_t sigs[FLOW_TABLE_BURST];
-    const void *raw_keys[FLOW_TABLE_BURST];
-    void *data[FLOW_TABLE_BURST];
-    uint64_t hits = 0;
+    uint64_t hashes[FLOW_TABLE_BURST];
 
-    if (n == 0)
-        return;
     for (uint32_t i = 0; i < n; i++) {
-        raw_keys[i] = keys[i];
-        sigs[i] = hash_of(t, keys[i]);
+        hashes[i] = hash_of(t, keys[i]);
+        rte_prefetch0(&t->buckets[home_of(t, hashes[i])]);
     }
-    rte_hash_lookup_with_hash_bulk_data(t->hash, raw_keys, sigs, n, &hits, data);
-    for (uint32_t i = 0; i < n; i++)
-        indices[i] = hits >> i & 1 ? (uint32_t)(uintptr_t)data[i] : 0;
+    /* The first slot whose signature fits, nearly always the right one: a wrong one is one of 6,500. */
+    for (uint32_t i = 0; i < n; i++) {
+        const struct flow_bucket *b = &t->buckets[home_of(t, hashes[i])];
+        uint32_t bits = matches(b, (uint16_t)hashes[i]);
+        entries[i] = bits ? b->entries[__builtin_ctz(bits)] : 0;
+        if (entries[i])
+            object_fetch(t, entries[i]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        bool home_only = !t->buckets[home_of(t, hashes[i])].away;
+        if (WEIR_LIKELY(entries[i] ? has_key(t, entries[i], keys[i]) : home_only))
+            continue;
+        struct place p = search(t, keys[i], hashes[i]);
+        entries[i] = p.bucket ? p.bucket->entries[p.slot] : 0;
+    }
 }

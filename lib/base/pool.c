@@ -2,11 +2,9 @@
 #include "pool.h"
 
 #include "poison.h"
+#include "region.h"
 
 #include <string.h>
-#include <sys/mman.h>
-
-#define HUGE_POOL_BYTES (8u << 20) /* from here on the TLB would miss for nearly every object */
 
 /* An object whose size is a multiple of a cache line begins on one, since the region does. */
 static uint32_t stride_of(uint32_t object_bytes) {
@@ -23,11 +21,9 @@ int pool_init(struct pool *p, const char *name, uint32_t object_bytes, uint32_t 
     if (object_bytes == 0 || object_bytes > UINT32_MAX - WEIR_CACHE_LINE || capacity == 0)
         return WEIR_EINVAL;
     uint64_t bytes = pool_bytes(object_bytes, capacity);
-    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED)
+    void *base = region_map(bytes); /* objects are touched in order, so little of a huge page is wasted */
+    if (base == NULL)
         return WEIR_ENOMEM;
-    if (bytes >= HUGE_POOL_BYTES) /* objects are touched in order, so little of a huge page is wasted; a hint */
-        (void)madvise(base, bytes, MADV_HUGEPAGE);
     if (flags & POOL_SECRET) {
         /* On fault: locking at once would touch every page. Both are best effort, RLIMIT_MEMLOCK may be small. */
         (void)mlock2(base, bytes, MLOCK_ONFAULT);
@@ -45,7 +41,7 @@ void pool_fini(struct pool *p) {
     unpoison_region(p->base, touched);
     if (p->flags & POOL_SECRET)
         explicit_bzero(p->base, touched);
-    munmap(p->base, pool_bytes(p->stride_bytes, p->capacity));
+    region_unmap(p->base, pool_bytes(p->stride_bytes, p->capacity));
     *p = (struct pool){0};
 }
 

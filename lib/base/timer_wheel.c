@@ -6,8 +6,9 @@
  */
 #include "timer_wheel.h"
 
+#include "region.h"
+
 #include <string.h>
-#include <sys/mman.h>
 
 #define SLOT_BITS 8
 #define SLOT_MASK (TIMER_WHEEL_SLOTS - 1)
@@ -19,17 +20,15 @@ static size_t nodes_bytes(uint32_t capacity) {
 int timer_wheel_init(struct timer_wheel *w, uint32_t capacity, uint32_t now_ms) {
     if (capacity == 0)
         return WEIR_EINVAL;
-    void *nodes =
-        mmap(NULL, nodes_bytes(capacity), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (nodes == MAP_FAILED)
+    void *nodes = region_map(nodes_bytes(capacity));
+    if (nodes == NULL)
         return WEIR_ENOMEM;
     *w = (struct timer_wheel){.nodes = nodes, .capacity = capacity, .now_ms = now_ms};
     return 0;
 }
 
 void timer_wheel_fini(struct timer_wheel *w) {
-    if (w->nodes)
-        munmap(w->nodes, nodes_bytes(w->capacity));
+    region_unmap(w->nodes, nodes_bytes(w->capacity));
     *w = (struct timer_wheel){0};
 }
 

@@ -87,8 +87,11 @@ int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64
     if (!rc)
         rc = timer_wheel_init(&core->wheel, core->cfg.max_conns, clock_ms(now_us));
     if (!rc)
-        rc = flow_table_init(&core->table, core->cfg.name, core->cfg.max_conns,
-                             core->cfg.secret[0] ^ core->cfg.secret[1], core->cfg.socket_id);
+        rc = flow_table_init(&core->table, core->cfg.max_conns, core->cfg.secret[0] ^ core->cfg.secret[1],
+                             &(struct flow_objects){.base = core->conns.base,
+                                                    .stride_bytes = core->conns.stride_bytes,
+                                                    .key_offset = offsetof(struct tcp_conn, key),
+                                                    .keys = 1});
     if (rc)
         tcp_core_fini(core);
     return rc;

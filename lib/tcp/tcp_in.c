@@ -113,9 +113,6 @@ void tcp_input_burst(struct tcp_core *core, struct rte_mbuf **m, uint16_t n, uin
         }
     }
     flow_table_find_bulk(&core->table, keys, good, ids);
-    for (uint16_t k = 0; k < good; k++)
-        if (ids[k])
-            tcp_conn_prefetch(core, ids[k]);
     uint32_t epoch = core->table_epoch;
     for (uint16_t k = 0; k < good; k++) {
         struct tcp_seg *seg = &segs[which[k]];
