@@ -23,7 +23,8 @@
  *
  * Memory: struct tcp_conn <= 256 B, hot fields in the first two cache lines; ropes hold mbufs only while data waits;
  * pools and table are made at init. Limits: max_conns; out-of-order data per flow bounded by the advertised window, by
- * the number of holes and by what it leaves of the core's budget; half-open flows bounded by max_half_open (further SYNs dropped, counted).
+ * the number of holes and by what it leaves of the core's budget; half-open flows bounded by max_half_open (then SYN
+ * cookies, or dropped and counted).
  *
  * Threading: one struct tcp_core a worker, touched by that worker only. Statistics may be read, torn, by others. */
 #ifndef WEIR_TCP_H
@@ -164,6 +165,10 @@ struct tcp_config {
     X(delayed_acks, "ACKs sent by the delayed-ACK timer.")                                                             \
     X(no_mbuf, "Times a segment had to wait because no mbuf was left.")                                                \
     X(half_open_refused, "SYNs dropped because too many connections were half open.")                                  \
+    X(cookies_sent, "SYNs answered with a cookie (RFC 4987 3.6).")                                                     \
+    X(cookies_accepted, "Connections established by a cookie that came back.")                                         \
+    X(cookies_bad, "ACKs that brought no valid cookie back while some were out.")                                      \
+    X(replies_lost, "Resets and SYN cookies lost because too many waited to be sent.")                                 \
     X(conns_refused, "Connections refused because the flow pool was empty.")                                           \
     X(time_wait_reused, "TIME-WAIT flows that gave way to a new connection (RFC 6191).")
 /* clang-format on */

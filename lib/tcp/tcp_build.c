@@ -155,16 +155,31 @@ struct rte_mbuf *tcp_build_reply(struct tcp_core *core, const struct tcp_reply *
     struct rte_mbuf *m = header_mbuf(p);
     if (!m)
         return NULL;
-    struct wire_tcp *th = (struct wire_tcp *)rte_pktmbuf_append(m, sizeof *th);
+    struct wire_tcp *th = rte_pktmbuf_mtod(m, struct wire_tcp *);
+    struct span_writer w = span_writer_of(th + 1, TCP_OPTIONS_MAX);
+    if (r->flags & WIRE_TCP_SYN) {
+        const struct tcp_opts o = {.mss = tcp_mss_announced(core, r->port),
+                                   .has_ts = r->options & TCP_REPLY_TS,
+                                   .ts_val = r->ts_val,
+                                   .ts_ecr = r->ts_ecr,
+                                   .sack_permitted = r->options & TCP_REPLY_SACK,
+                                   .has_wscale = r->options & TCP_REPLY_WS,
+                                   .wscale = core->rcv_wscale};
+        tcp_opts_write_syn(&w, &o);
+    }
+    uint8_t header = (uint8_t)(sizeof *th + span_written(&w));
     *th = (struct wire_tcp){
         .sport_be = r->key.local_port_be,
         .dport_be = r->key.remote_port_be,
         .seq_be = rte_cpu_to_be_32(r->seq),
         .ack_be = rte_cpu_to_be_32(r->ack),
-        .data_offset = sizeof *th / 4 << 4,
+        .data_offset = (uint8_t)(header / 4 << 4),
         .flags = r->flags,
+        .window_be = rte_cpu_to_be_16(r->window),
     };
-    if (!finish(core, p, m, &r->key, sizeof *th)) {
+    m->data_len = header;
+    m->pkt_len = header;
+    if (!finish(core, p, m, &r->key, header)) {
         rte_pktmbuf_free(m);
         return NULL;
     }

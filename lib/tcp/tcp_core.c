@@ -113,7 +113,7 @@ uint32_t tcp_conn_bytes(void) {
 }
 
 bool tcp_busy(const struct tcp_core *core) {
-    bool busy = core->ready.head || core->reply_head != core->reply_tail;
+    bool busy = core->ready.head || tcp_replies_wait(core);
     for (unsigned p = 0; p < TCP_MAX_PORTS; p++)
         busy |= core->pending[p].head != 0;
     return busy;
@@ -248,15 +248,4 @@ void tcp_conn_established(struct tcp_core *core, struct tcp_conn *c) {
     }
     if (c->tx.len_bytes || (c->flags & TCP_F_SHUTDOWN))
         tcp_pending(core, c);
-}
-
-void tcp_challenge(struct tcp_core *core, struct tcp_conn *c) {
-    uint32_t now_ms = tcp_now_ms(core);
-    if (c->challenge_ms && now_ms - c->challenge_ms < TCP_CHALLENGE_FLOW_MS)
-        return;
-    if (!tcp_limit_take(core, &core->challenge_limit, TCP_CHALLENGES_PER_S, TCP_CHALLENGES_PER_S))
-        return;
-    c->challenge_ms = now_ms ? now_ms : 1;
-    core->stats.challenge_acks++;
-    tcp_ack_now(core, c);
 }

@@ -170,19 +170,49 @@ struct tcp_dsack {
 };
 #define TCP_DSACKS 256u
 
-/* A control segment that belongs to no living flow (RST), waiting for tcp_output. */
+/* An answer that belongs to no living flow, waiting for tcp_output (tcp_reply.c). */
 struct tcp_reply {
     struct flow_key key;
     uint32_t seq, ack;
+    uint32_t ts_val, ts_ecr; /* TCP_REPLY_TS */
+    uint16_t window;
     uint8_t flags, port;
+    uint8_t options; /* of a SYN-ACK: TCP_REPLY_*, and the MSS always */
 };
-#define TCP_REPLIES 256u /* a power of two; beyond it resets are lost, which TCP survives */
+#define TCP_REPLY_TS   0x01u
+#define TCP_REPLY_SACK 0x02u
+#define TCP_REPLY_WS   0x04u
 
-/* Token bucket: `per_s` events a second. */
+enum tcp_reply_kind { TCP_REPLIES_RESET, TCP_REPLIES_COOKIE, TCP_REPLY_KINDS };
+#define TCP_REPLIES 256u /* a power of two; what comes beyond it is lost, which TCP survives */
+struct tcp_replies {
+    struct tcp_reply ring[TCP_REPLIES];
+    uint32_t head, tail;
+};
+
+/* So many events a second, counted from the first. */
 struct tcp_limit {
     uint64_t window_us;
     uint32_t left;
 };
+#define TCP_RESET_SOURCES 256u /* classes of addresses that share a bucket of resets */
+
+/* The key of initial sequence numbers (tcp_isn.c). */
+struct tcp_isn_key {
+    uint64_t key[2], until_us;
+    uint32_t step;
+};
+
+/* SYN cookies (tcp_cookie.c). */
+struct tcp_cookies {
+    uint64_t key[2][2]; /* by the lowest bit of the generation: this one's and the last one's */
+    uint64_t until_us;  /* end of this generation */
+    uint64_t sent_us;   /* the last cookie; 0: never */
+    uint32_t generation;
+    bool pressed; /* so many flows are half open that TCP_COOKIES_AUTO sends them */
+};
+
+#define TCP_LISTENER_SLOTS (2u * TCP_MAX_LISTENERS) /* a power of two */
 
 struct tcp_core {
     struct tcp_config cfg; /* defaults filled in */
@@ -196,9 +226,12 @@ struct tcp_core {
     struct tcp_list pending[TCP_MAX_PORTS]; /* by the port they leave through, so that a full port costs nothing */
     uint32_t pending_ports;                 /* bit i: pending[i] may not be empty */
     uint32_t quantum_left[TCP_MAX_PORTS];   /* of the flow at the head: a flow cut short by the port goes on with it */
-    struct tcp_reply replies[TCP_REPLIES];
-    uint32_t reply_head, reply_tail;
-    struct tcp_limit reset_limit, challenge_limit;
+    struct tcp_replies replies[TCP_REPLY_KINDS];
+    struct tcp_limit challenge_limit;
+    uint64_t reset_bucket, reset_sources[TCP_RESET_SOURCES]; /* time up to which their resets are spent (tcp_limit.c) */
+    struct tcp_isn_key isn;
+    struct tcp_cookies cookies;
+    uint16_t listener_slots[TCP_LISTENER_SLOTS]; /* by hash of the address, open addressing: index + 1 */
     struct tcp_dsack dsacks[TCP_DSACKS]; /* by tcp_id modulo their number; valid with TCP_F_DSACK */
     uint32_t reasm_changes;              /* counts changes of runs */
     struct tcp_port ports[TCP_MAX_PORTS];

@@ -84,11 +84,8 @@ static int predicted(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
 }
 
 static int input_one(struct tcp_core *core, struct tcp_seg *seg, tcp_id id) {
-    if (!id) {
-        if ((seg->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK)) == WIRE_TCP_SYN)
-            return tcp_listen_input(core, seg, 0);
-        return tcp_no_flow(core, seg, TCP_DROP_NO_FLOW);
-    }
+    if (!id)
+        return tcp_listen_input(core, seg);
     struct tcp_conn *c = tcp_conn_of(core, id);
     if (!(seg->flags & WIRE_TCP_SYN)) /* the window of a SYN is never scaled: RFC 7323 2.2 */
         seg->wnd <<= tcp_snd_wscale(c);

@@ -66,9 +66,10 @@
 #define TCP_COPY_MAX          ROPE_COPY_MAX     /* payloads up to this are copied behind the header */
 #define TCP_PAWS_IDLE_MS      (24u * 86400000u) /* ts_recent is void after 24 days: RFC 7323 5.5 */
 #define TCP_RESETS_PER_S      1000u
-#define TCP_CHALLENGES_PER_S  100u /* plus a random share: RFC 5961 10 and CVE-2016-5696 */
-#define TCP_CHALLENGE_FLOW_MS 500u /* at most one a flow in so long */
-#define TCP_WSCALE_MAX        14u  /* RFC 7323 2.3 */
+#define TCP_RESETS_A_SOURCE   100u  /* of one class of sources */
+#define TCP_CHALLENGES_PER_S  5000u /* plus up to as many again: RFC 5961 10 and CVE-2016-5696 (tcp_limit.c) */
+#define TCP_CHALLENGE_FLOW_MS 500u  /* at most one a flow in so long */
+#define TCP_WSCALE_MAX        14u   /* RFC 7323 2.3 */
 
 /* Sequence space, RFC 9293 3.4: comparisons modulo 2^32. */
 static inline bool seq_lt(uint32_t a, uint32_t b) {
@@ -93,7 +94,8 @@ struct tcp_opts {
 /* Read options, which span exactly `s`. Returns 0 or -TCP_DROP_OPTION. Unknown kinds are skipped. */
 int tcp_opts_parse(struct span s, bool syn, struct tcp_opts *o);
 /* Write those of a SYN (as our side offers or, in a SYN-ACK, agrees to them); of any other segment. 4-byte multiples.
- */
+ * tcp_opts_write_syn writes exactly those in `o`. */
+void tcp_opts_write_syn(struct span_writer *w, const struct tcp_opts *o);
 void tcp_opts_put_syn(struct span_writer *w, const struct tcp_core *core, const struct tcp_conn *c);
 void tcp_opts_put(struct span_writer *w, const struct tcp_core *core, const struct tcp_conn *c, bool with_sacks);
 /* Take over what both sides agreed on, from the peer's SYN. */
@@ -140,14 +142,44 @@ void tcp_ack_soon(struct tcp_core *core, struct tcp_conn *c);
 void tcp_ack_now(struct tcp_core *core, struct tcp_conn *c);
 
 /* --- tcp_listen.c --- */
-/* A SYN to no flow, or to one in TIME-WAIT that gave way. Returns a verdict. */
-int tcp_listen_input(struct tcp_core *core, struct tcp_seg *seg, uint32_t iss_floor);
+/* A segment to no flow: a SYN for a listener, an ACK that brings a cookie back, or a stray. Returns a verdict. */
+int tcp_listen_input(struct tcp_core *core, struct tcp_seg *seg);
+/* A SYN that the TIME-WAIT flow `c` yields to: `c` ends where a listener takes the SYN. Returns a verdict. */
+int tcp_listen_reuse(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg);
+/* The listener, accepting or not; NULL: none. */
+const struct tcp_listener *tcp_listener_find(const struct tcp_core *core, uint32_t addr_be, uint16_t port_be);
+/* The half-open flow of a SYN with number `irs` and these options, answered with `iss`; `seg` says who. NULL: the pool
+ * is used up (counted). */
+struct tcp_conn *tcp_listen_open(struct tcp_core *core, const struct tcp_listener *l, const struct tcp_seg *seg,
+                                 uint32_t irs, const struct tcp_opts *opts, uint32_t iss);
 /* A segment that belongs to nothing: RST within the rate limit. Returns a verdict. */
 int tcp_no_flow(struct tcp_core *core, const struct tcp_seg *seg, enum tcp_drop reason);
 /* RFC 6191: may this SYN take the place of a flow in TIME-WAIT? */
 bool tcp_time_wait_yields(const struct tcp_conn *c, const struct tcp_seg *seg);
 /* The flow pool is empty: end the oldest TIME-WAIT flow that nobody owns. False: there is none. */
 bool tcp_make_room(struct tcp_core *core);
+
+/* --- tcp_cookie.c --- */
+/* Does a SYN to this listener get a cookie now? */
+bool tcp_cookie_wanted(struct tcp_core *core, const struct tcp_listener *l);
+/* Answer a SYN with a cookie. Returns a verdict. */
+int tcp_cookie_answer(struct tcp_core *core, const struct tcp_listener *l, const struct tcp_seg *seg);
+/* Is a cookie of ours still good? If not, an ACK to no flow brings none back, and costs no hash. */
+bool tcp_cookie_recent(const struct tcp_core *core);
+/* An ACK to no flow while one may be: makes the flow it stands for. Returns a verdict. */
+int tcp_cookie_input(struct tcp_core *core, struct tcp_seg *seg);
+/* The window on a cookie: what the flow must keep to. */
+uint16_t tcp_cookie_window(const struct tcp_core *core);
+
+/* --- tcp_reply.c --- */
+/* Queue an answer. False: its ring is full. */
+bool tcp_reply_push(struct tcp_core *core, enum tcp_reply_kind kind, const struct tcp_reply *r);
+bool tcp_replies_wait(const struct tcp_core *core);
+/* Build what waits, at most `max`; with `half` at most half of it and of each port's room. Returns how many. */
+uint16_t tcp_replies_send(struct tcp_core *core, struct rte_mbuf **to, uint16_t max, bool half);
+/* Queue a RST with these numbers. */
+void tcp_reset(struct tcp_core *core, const struct flow_key *key, uint8_t port, uint32_t seq, uint32_t ack,
+               uint8_t flags);
 
 /* --- tcp_reasm.c --- */
 /* Queue out-of-order payload and FIN. Returns 0 (seg->kept) or -TCP_DROP_*. */
@@ -171,9 +203,6 @@ uint8_t tcp_dsack_block(const struct tcp_core *core, const struct tcp_conn *c, s
 /* --- tcp_out.c --- */
 /* Put a flow on the PENDING list where it is not yet. */
 void tcp_pending(struct tcp_core *core, struct tcp_conn *c);
-/* Queue a RST with these numbers. */
-void tcp_reset(struct tcp_core *core, const struct flow_key *key, uint8_t port, uint32_t seq, uint32_t ack,
-               uint8_t flags);
 /* RST that kills the peer's side of this flow. */
 void tcp_reset_flow(struct tcp_core *core, const struct tcp_conn *c);
 /* snd_nxt goes back to snd_una. */
@@ -219,10 +248,18 @@ void tcp_timer_keepalive(struct tcp_core *core, struct tcp_conn *c);
 
 /* --- tcp_isn.c --- */
 uint64_t tcp_siphash(const uint64_t key[2], const void *data, size_t len);
-uint32_t tcp_isn(const struct tcp_core *core, const struct flow_key *key);
+/* A key of its own for a purpose and a number (a period of time), from the boot secret. */
+void tcp_key_derive(const struct tcp_core *core, uint32_t label, uint64_t number, uint64_t key[2]);
+uint32_t tcp_isn(struct tcp_core *core, const struct flow_key *key);
 uint32_t tcp_ts_offset(const struct tcp_core *core, const struct flow_key *key);
+
+/* --- tcp_limit.c --- */
 /* Take one from a per-second budget of `per_s` plus up to `jitter` drawn from the secret. */
 bool tcp_limit_take(struct tcp_core *core, struct tcp_limit *l, uint32_t per_s, uint32_t jitter);
+/* Challenge ACK within its limits (RFC 5961 10). */
+void tcp_challenge(struct tcp_core *core, struct tcp_conn *c);
+/* May a segment of this source that belongs to nothing be answered with a RST? Takes from the budget. */
+bool tcp_reset_allowed(struct tcp_core *core, uint32_t source_be);
 
 /* --- tcp_core.c --- life of a connection object */
 static inline struct tcp_conn *tcp_conn_of(const struct tcp_core *core, tcp_id id) {
@@ -246,8 +283,6 @@ void tcp_conn_set_state(struct tcp_core *core, struct tcp_conn *c, enum tcp_stat
 void tcp_conn_raise(struct tcp_core *core, struct tcp_conn *c, uint8_t events);
 /* Handshake complete. */
 void tcp_conn_established(struct tcp_core *core, struct tcp_conn *c);
-/* Challenge ACK within its limits (RFC 5961 10). */
-void tcp_challenge(struct tcp_core *core, struct tcp_conn *c);
 
 void tcp_list_push(struct tcp_core *core, struct tcp_list *l, enum tcp_list_id which, struct tcp_conn *c);
 void tcp_list_remove(struct tcp_core *core, struct tcp_list *l, enum tcp_list_id which, struct tcp_conn *c);

@@ -1,7 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Numbers that an outsider must not guess: initial sequence numbers (RFC 6528), timestamp offsets (RFC 7323 5.4), and
- * the jitter of the rate limits. All from SipHash-2-4 under the core's boot secret. */
+/* Numbers that an outsider must not guess: initial sequence numbers (RFC 6528) and timestamp offsets (RFC 7323 5.4).
+ * All from SipHash-2-4 under the core's boot secret, or keys derived from it.
+ *
+ * ISN = M + F(4-tuple, key). The key is another one each ISN_PERIOD_US, so that what somebody has learned about it
+ * ends. A new key alone would throw the number of a 4-tuple anywhere, as often back as forth, and a peer that holds the
+ * old flow in TIME-WAIT takes a SYN without timestamps only where its number is higher (RFC 9293 3.10.7.4). So F is a
+ * step of 2^29 for each period plus 29 bits of hash: from one period to the next F rises by 1 to 2^30 for every
+ * 4-tuple, and numbers go on rising over the change. That costs 3 of 32 unknown bits. The period is hours because each
+ * change also spends up to a quarter of the sequence space, of which the clock needs the whole in 4.8 hours: within the
+ * 4 minutes that old segments live (2 MSL, RFC 9293 3.4.2) there is at most one change. Flows that we remember
+ * ourselves are safe beyond this: a SYN to a flow in TIME-WAIT is answered above all that it sent (tcp_listen_reuse).
+ */
 #include "tcp_int.h"
+
+#define ISN_PERIOD_US (4 * 3600000000ull)
+#define ISN_BITS      29
+#define ISN_LABEL     0x69736eu
 
 static inline uint64_t rotl64(uint64_t v, int n) {
     return v << n | v >> (64 - n);
@@ -46,26 +60,26 @@ uint64_t tcp_siphash(const uint64_t key[2], const void *data, size_t len) {
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-uint32_t tcp_isn(const struct tcp_core *core, const struct flow_key *key) {
-    /* ISN = M + F(4-tuple, secret), M a clock of 4 us (RFC 6528 3). */
-    return (uint32_t)(core->now_us / 4) + (uint32_t)tcp_siphash(core->cfg.secret, key, sizeof *key);
+void tcp_key_derive(const struct tcp_core *core, uint32_t label, uint64_t number, uint64_t key[2]) {
+    const uint64_t input[3] = {label, number, 0}, other[3] = {label, number, 1};
+    key[0] = tcp_siphash(core->cfg.secret, input, sizeof(input));
+    key[1] = tcp_siphash(core->cfg.secret, other, sizeof(other));
+}
+
+uint32_t tcp_isn(struct tcp_core *core, const struct flow_key *key) {
+    struct tcp_isn_key *k = &core->isn;
+    if (core->now_us >= k->until_us) {
+        uint64_t generation = core->now_us / ISN_PERIOD_US;
+        tcp_key_derive(core, ISN_LABEL, generation, k->key);
+        k->step = (uint32_t)generation << ISN_BITS;
+        k->until_us = (generation + 1) * ISN_PERIOD_US;
+    }
+    uint32_t f = k->step + ((uint32_t)tcp_siphash(k->key, key, sizeof(*key)) & ((1u << ISN_BITS) - 1));
+    return (uint32_t)(core->now_us / 4) + f; /* M: a clock of 4 us */
 }
 
 uint32_t tcp_ts_offset(const struct tcp_core *core, const struct flow_key *key) {
-    /* The upper half of the same hash: constant for a 4-tuple, so that our timestamps rise from one incarnation to the
-     * next, as RFC 6191 wants. */
-    return (uint32_t)(tcp_siphash(core->cfg.secret, key, sizeof *key) >> 32);
-}
-
-bool tcp_limit_take(struct tcp_core *core, struct tcp_limit *l, uint32_t per_s, uint32_t jitter) {
-    if (l->window_us == 0 || core->now_us - l->window_us >= 1000000) {
-        l->window_us = core->now_us;
-        l->left = per_s;
-        if (jitter) /* an off-path attacker who counts our challenge ACKs learns nothing from the total */
-            l->left += (uint32_t)tcp_siphash(core->cfg.secret, &core->now_us, sizeof core->now_us) % jitter;
-    }
-    if (!l->left)
-        return false;
-    l->left--;
-    return true;
+    /* Under the boot secret itself: constant for a 4-tuple, so that our timestamps rise from one incarnation to the
+     * next, as RFC 6191 wants, whatever happens to the numbers. */
+    return (uint32_t)(tcp_siphash(core->cfg.secret, key, sizeof(*key)) >> 32);
 }

@@ -2,21 +2,37 @@
 /* LISTEN and CLOSED: segments that belong to no flow (RFC 9293 3.10.7.1, 3.10.7.2). */
 #include "tcp_int.h"
 
-static struct tcp_listener *find_listener(struct tcp_core *core, uint32_t addr_be, uint16_t port_be) {
-    for (uint32_t i = 0; i < core->n_listeners; i++) {
-        struct tcp_listener *l = &core->listeners[i];
-        if (l->used && l->addr_be == addr_be && l->port_be == port_be)
-            return l;
+/* Where the search begins. Listeners are ours and few, so nobody outside can make them collide; the table is at most
+ * half full, and nothing is ever taken out of it. */
+static uint32_t slot_of(uint32_t addr_be, uint16_t port_be) {
+    uint64_t mixed = ((uint64_t)addr_be << 16 | port_be) * 0x9e3779b97f4a7c15ull;
+    static_assert(TCP_LISTENER_SLOTS == 1u << 9, "the upper bits, which all of the address reaches");
+    return (uint32_t)(mixed >> (64 - 9));
+}
+
+/* The slot that holds the address, or the empty one that ends the search. */
+static uint32_t search(const struct tcp_core *core, uint32_t addr_be, uint16_t port_be) {
+    uint32_t slot = slot_of(addr_be, port_be);
+    for (;; slot = (slot + 1) & (TCP_LISTENER_SLOTS - 1)) {
+        uint32_t i = core->listener_slots[slot];
+        if (!i || (core->listeners[i - 1].addr_be == addr_be && core->listeners[i - 1].port_be == port_be))
+            return slot;
     }
-    return NULL;
+}
+
+const struct tcp_listener *tcp_listener_find(const struct tcp_core *core, uint32_t addr_be, uint16_t port_be) {
+    uint32_t i = core->listener_slots[search(core, addr_be, port_be)];
+    return i ? &core->listeners[i - 1] : NULL;
 }
 
 int tcp_listen(struct tcp_core *core, uint32_t addr_be, uint16_t port_be, uint16_t listener_id) {
-    if (find_listener(core, addr_be, port_be))
+    uint32_t slot = search(core, addr_be, port_be);
+    if (core->listener_slots[slot])
         return WEIR_EEXIST;
     if (core->n_listeners == TCP_MAX_LISTENERS)
         return WEIR_EFULL;
     core->listeners[core->n_listeners++] = (struct tcp_listener){addr_be, port_be, listener_id, true, true, {0}};
+    core->listener_slots[slot] = (uint16_t)core->n_listeners;
     return 0;
 }
 
@@ -35,7 +51,7 @@ void tcp_listen_options(struct tcp_core *core, uint16_t listener_id, const struc
 int tcp_no_flow(struct tcp_core *core, const struct tcp_seg *seg, enum tcp_drop reason) {
     if (seg->flags & WIRE_TCP_RST)
         return -TCP_DROP_NO_FLOW_RST;
-    if (!tcp_limit_take(core, &core->reset_limit, TCP_RESETS_PER_S, 0))
+    if (!tcp_reset_allowed(core, seg->key.remote_addr_be))
         return -TCP_DROP_NO_FLOW_LIMIT;
     uint8_t port = (uint8_t)seg->m->port;
     if (seg->flags & WIRE_TCP_ACK)
@@ -62,41 +78,83 @@ bool tcp_make_room(struct tcp_core *core) {
     return true;
 }
 
-/* Data on a SYN is not taken; the peer sends it again when it sees our ACK (RFC 9293 3.10.7.2 allows to keep it, and
- * nobody but TCP Fast Open sends any). */
-int tcp_listen_input(struct tcp_core *core, struct tcp_seg *seg, uint32_t iss_floor) {
-    const struct tcp_listener *l = find_listener(core, seg->key.local_addr_be, seg->key.local_port_be);
-    if (!l)
-        return tcp_no_flow(core, seg, TCP_DROP_NO_FLOW);
-    if (!l->accepting)
-        return tcp_no_flow(core, seg, TCP_DROP_LISTENER_CLOSED);
-    core->stats.syns_in++;
-    if (core->half_open >= core->cfg.max_half_open) {
-        core->stats.half_open_refused++;
-        return -TCP_DROP_HALF_OPEN_FULL;
-    }
+struct tcp_conn *tcp_listen_open(struct tcp_core *core, const struct tcp_listener *l, const struct tcp_seg *seg,
+                                 uint32_t irs, const struct tcp_opts *opts, uint32_t iss) {
     uint8_t port = (uint8_t)seg->m->port;
     struct tcp_conn *c = tcp_conn_new(core, &seg->key, port, TCP_SYN_RECEIVED);
     if (!c && tcp_make_room(core))
         c = tcp_conn_new(core, &seg->key, port, TCP_SYN_RECEIVED);
     if (!c) {
         core->stats.conns_refused++;
-        return -TCP_DROP_CONNS_FULL;
+        return NULL;
     }
     c->flags |= TCP_F_PASSIVE;
     core->half_open++;
     c->listener = l->listener_id;
     c->cc = l->options.cc & 15u;
-    uint32_t iss = tcp_isn(core, &seg->key);
-    if (iss_floor) /* beyond what the flow in TIME-WAIT sent: RFC 9293 3.10.7.4, RFC 1122 4.2.2.13 */
-        iss = seq_max(iss, iss_floor);
     c->snd_una = c->snd_nxt = c->snd_max = c->recover = iss;
-    c->rcv_nxt = c->rcv_acked = seg->seq + 1;
+    c->rcv_nxt = c->rcv_acked = irs + 1;
     c->rcv_adv = c->rcv_nxt;
-    tcp_opts_negotiate(core, c, &seg->opts);
+    tcp_opts_negotiate(core, c, opts);
     c->snd_wnd = c->snd_wnd_max = seg->wnd;
-    c->snd_wl1 = seg->seq;
+    c->snd_wl1 = irs;
     tcp_timer_set(core, c, TCP_TIMER_LIFE, core->cfg.half_open_timeout_ms);
+    return c;
+}
+
+/* Data on a SYN is not taken; the peer sends it again when it sees our ACK (RFC 9293 3.10.7.2 allows to keep it, and
+ * nobody but TCP Fast Open sends any). */
+static int half_open(struct tcp_core *core, const struct tcp_listener *l, struct tcp_seg *seg, uint32_t iss) {
+    struct tcp_conn *c = tcp_listen_open(core, l, seg, seg->seq, &seg->opts, iss);
+    if (!c)
+        return -TCP_DROP_CONNS_FULL;
     tcp_pending(core, c);
     return TCP_SEG_FREE;
+}
+
+/* May one more flow be half open? */
+static bool has_backlog(struct tcp_core *core) {
+    bool room = core->half_open < core->cfg.max_half_open;
+    core->stats.half_open_refused += !room;
+    return room;
+}
+
+static int syn_input(struct tcp_core *core, struct tcp_seg *seg) {
+    const struct tcp_listener *l = tcp_listener_find(core, seg->key.local_addr_be, seg->key.local_port_be);
+    if (!l)
+        return tcp_no_flow(core, seg, TCP_DROP_NO_FLOW);
+    if (!l->accepting)
+        return tcp_no_flow(core, seg, TCP_DROP_LISTENER_CLOSED);
+    core->stats.syns_in++;
+    if (tcp_cookie_wanted(core, l))
+        return tcp_cookie_answer(core, l, seg);
+    if (!has_backlog(core))
+        return -TCP_DROP_HALF_OPEN_FULL;
+    return half_open(core, l, seg, tcp_isn(core, &seg->key));
+}
+
+int tcp_listen_input(struct tcp_core *core, struct tcp_seg *seg) {
+    uint8_t kind = seg->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK | WIRE_TCP_RST);
+    if (kind == WIRE_TCP_SYN)
+        return syn_input(core, seg);
+    if (kind == WIRE_TCP_ACK && tcp_cookie_recent(core))
+        return tcp_cookie_input(core, seg);
+    return tcp_no_flow(core, seg, TCP_DROP_NO_FLOW);
+}
+
+/* Never by a cookie: our number must lie beyond all that the old flow sent (RFC 9293 3.10.7.4, RFC 1122 4.2.2.13), and
+ * the new flow takes the old one's place, so that no flood can grow by it. */
+int tcp_listen_reuse(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    const struct tcp_listener *l = tcp_listener_find(core, seg->key.local_addr_be, seg->key.local_port_be);
+    if (!l)
+        return tcp_no_flow(core, seg, TCP_DROP_NO_FLOW);
+    if (!l->accepting)
+        return tcp_no_flow(core, seg, TCP_DROP_LISTENER_CLOSED);
+    core->stats.syns_in++;
+    if (!has_backlog(core))
+        return -TCP_DROP_HALF_OPEN_FULL;
+    uint32_t iss = seq_max(tcp_isn(core, &seg->key), c->snd_max + 1);
+    core->stats.time_wait_reused++;
+    tcp_conn_time_wait_end(core, c);
+    return half_open(core, l, seg, iss);
 }

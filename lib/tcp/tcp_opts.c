@@ -61,35 +61,42 @@ int tcp_opts_parse(struct span s, bool syn, struct tcp_opts *o) {
     return 0;
 }
 
-static void put_ts(struct span_writer *w, const struct tcp_core *core, const struct tcp_conn *c) {
-    span_put_u8(w, OPT_TS);
-    span_put_u8(w, 10);
-    span_put_u32(w, tcp_ts_now(core, c));
-    span_put_u32(w, c->ts_recent);
+void tcp_opts_write_syn(struct span_writer *w, const struct tcp_opts *o) {
+    span_put_u8(w, OPT_MSS);
+    span_put_u8(w, 4);
+    span_put_u16(w, o->mss);
+    if (o->sack_permitted) {
+        span_put_u8(w, OPT_SACK_PERMITTED);
+        span_put_u8(w, 2);
+    } else if (o->has_ts) {
+        span_put_u16(w, OPT_NOP << 8 | OPT_NOP);
+    }
+    if (o->has_ts) {
+        span_put_u8(w, OPT_TS);
+        span_put_u8(w, 10);
+        span_put_u32(w, o->ts_val);
+        span_put_u32(w, o->ts_ecr);
+    } else if (o->sack_permitted) {
+        span_put_u16(w, OPT_NOP << 8 | OPT_NOP);
+    }
+    if (o->has_wscale) {
+        span_put_u8(w, OPT_NOP);
+        span_put_u8(w, OPT_WSCALE);
+        span_put_u8(w, 3);
+        span_put_u8(w, o->wscale);
+    }
 }
 
 void tcp_opts_put_syn(struct span_writer *w, const struct tcp_core *core, const struct tcp_conn *c) {
     bool all = c->state == TCP_SYN_SENT; /* offer everything; a SYN-ACK repeats what the SYN had */
-    span_put_u8(w, OPT_MSS);
-    span_put_u8(w, 4);
-    span_put_u16(w, tcp_mss_announced(core, c->port));
-    bool sack = all || (c->flags & TCP_F_SACK), ts = all || (c->flags & TCP_F_TS);
-    if (sack) {
-        span_put_u8(w, OPT_SACK_PERMITTED);
-        span_put_u8(w, 2);
-    } else if (ts) {
-        span_put_u16(w, OPT_NOP << 8 | OPT_NOP);
-    }
-    if (ts)
-        put_ts(w, core, c);
-    else if (sack)
-        span_put_u16(w, OPT_NOP << 8 | OPT_NOP);
-    if (all || (c->flags & TCP_F_WS)) {
-        span_put_u8(w, OPT_NOP);
-        span_put_u8(w, OPT_WSCALE);
-        span_put_u8(w, 3);
-        span_put_u8(w, core->rcv_wscale);
-    }
+    const struct tcp_opts o = {.mss = tcp_mss_announced(core, c->port),
+                               .has_ts = all || (c->flags & TCP_F_TS),
+                               .ts_val = tcp_ts_now(core, c),
+                               .ts_ecr = c->ts_recent,
+                               .sack_permitted = all || (c->flags & TCP_F_SACK),
+                               .has_wscale = all || (c->flags & TCP_F_WS),
+                               .wscale = core->rcv_wscale};
+    tcp_opts_write_syn(w, &o);
 }
 
 void tcp_opts_put(struct span_writer *w, const struct tcp_core *core, const struct tcp_conn *c, bool with_sacks) {

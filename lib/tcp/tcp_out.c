@@ -20,13 +20,6 @@ void tcp_pending(struct tcp_core *core, struct tcp_conn *c) {
     core->pending_ports |= 1u << c->port;
 }
 
-void tcp_reset(struct tcp_core *core, const struct flow_key *key, uint8_t port, uint32_t seq, uint32_t ack,
-               uint8_t flags) {
-    if (core->reply_tail - core->reply_head == TCP_REPLIES)
-        return;
-    core->replies[core->reply_tail++ % TCP_REPLIES] = (struct tcp_reply){*key, seq, ack, flags, port};
-}
-
 /* Where a bare ACK or RST stands: SND.MAX, the end of what was ever sent, but within the peer's window (beyond it lies
  * the byte of a window probe). SND.NXT will not do: after an RTO it lies before what the peer has, which drops our ACK
  * as a duplicate, and where both sides go back at once neither would hear the other. */
@@ -268,24 +261,6 @@ static enum out_result out_conn(struct out *o, struct tcp_conn *c) {
 
 /* --- all flows --- */
 
-static void out_replies(struct out *o) {
-    struct tcp_core *core = o->core;
-    for (uint32_t left = core->reply_tail - core->reply_head; left && o->n < o->max; left--) {
-        struct tcp_reply r = core->replies[core->reply_head++ % TCP_REPLIES];
-        struct tcp_port *p = &core->ports[r.port];
-        struct rte_mbuf *m = p->tx_room ? tcp_build_reply(core, &r) : NULL;
-        if (!m) { /* behind the others: a full port does not hold them up */
-            core->stats.no_mbuf += p->tx_room != 0;
-            core->replies[core->reply_tail++ % TCP_REPLIES] = r;
-            continue;
-        }
-        p->tx_room--;
-        o->to[o->n++] = m;
-        core->stats.segs_out++;
-        core->stats.resets_out++;
-    }
-}
-
 static void out_port(struct out *o, uint8_t port) {
     struct tcp_core *core = o->core;
     struct tcp_list *l = &core->pending[port];
@@ -310,13 +285,15 @@ static void out_port(struct out *o, uint8_t port) {
 uint16_t tcp_output(struct tcp_core *core, struct rte_mbuf **to, uint16_t max, uint64_t now_us) {
     struct out o = {.core = core, .to = to, .max = max};
     core->now_us = now_us;
-    if (core->reply_tail != core->reply_head)
-        out_replies(&o);
+    if (WEIR_UNLIKELY(tcp_replies_wait(core)))
+        o.n = tcp_replies_send(core, to, max, true);
     uint32_t upper = core->pending_ports & ~0u << core->next_port; /* from next_port on, then from 0 */
     for (uint32_t left = upper; left; left &= left - 1)
         out_port(&o, (uint8_t)__builtin_ctz(left));
     for (uint32_t left = core->pending_ports & ~(~0u << core->next_port) & ~upper; left; left &= left - 1)
         out_port(&o, (uint8_t)__builtin_ctz(left));
+    if (WEIR_UNLIKELY(o.n < max && tcp_replies_wait(core))) /* in what the flows have left */
+        o.n = (uint16_t)(o.n + tcp_replies_send(core, to + o.n, (uint16_t)(max - o.n), false));
     core->next_port = (uint8_t)((core->next_port + 1) % TCP_MAX_PORTS);
     return o.n;
 }

@@ -20,9 +20,9 @@ static int over(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) 
     return -TCP_DROP_STATE;
 }
 
-/* A RST that our peer accepts in answer to this segment: <SEQ=SEG.ACK><CTL=RST>. */
+/* A RST that our peer accepts in answer to this segment: <SEQ=SEG.ACK><CTL=RST>, within the limit. */
 static void reset_for(struct tcp_core *core, const struct tcp_conn *c, const struct tcp_seg *seg) {
-    if (!(seg->flags & WIRE_TCP_RST))
+    if (!(seg->flags & WIRE_TCP_RST) && tcp_reset_allowed(core, seg->key.remote_addr_be))
         tcp_reset(core, &c->key, c->port, seg->ack, 0, WIRE_TCP_RST);
 }
 
@@ -113,12 +113,8 @@ static int syn_sent_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_se
 static int time_wait(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     if (seg->flags & WIRE_TCP_RST)
         return -TCP_DROP_RST_TIME_WAIT;
-    if ((seg->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK)) == WIRE_TCP_SYN && tcp_time_wait_yields(c, seg)) {
-        uint32_t iss_floor = c->snd_max + 1;
-        core->stats.time_wait_reused++;
-        tcp_conn_time_wait_end(core, c);
-        return tcp_listen_input(core, seg, iss_floor);
-    }
+    if ((seg->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK)) == WIRE_TCP_SYN && tcp_time_wait_yields(c, seg))
+        return tcp_listen_reuse(core, c, seg);
     if (seg->flags & WIRE_TCP_SYN) {
         tcp_challenge(core, c);
         return -TCP_DROP_SYN_IN_FLOW;

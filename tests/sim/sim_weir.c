@@ -350,7 +350,8 @@ static void check_tcp(struct report *r, const struct worker *w) {
     expect_none(r, w->index, "half-open flows", t->half_open);
     expect_none(r, w->index, "receive mbufs counted", t->stats.rx_mbufs);
     expect_none(r, w->index, "send mbufs counted", t->stats.tx_mbufs);
-    expect_none(r, w->index, "resets waiting", t->reply_tail - t->reply_head);
+    for (unsigned k = 0; k < TCP_REPLY_KINDS; k++)
+        expect_none(r, w->index, "answers waiting", t->replies[k].tail - t->replies[k].head);
     for (unsigned s = 0; s < TCP_STATE_COUNT; s++)
         expect_none(r, w->index, tcp_state_name(s), t->stats.by_state[s]);
 }

@@ -25,26 +25,42 @@ Test(tcp_isn, rises_with_time_and_differs_by_tuple) {
     cr_assert_eq(tcp_ts_offset(core, &a), offset, "the same for every incarnation");
     core->cfg.secret[0] ^= 1;
     cr_assert_neq(tcp_ts_offset(core, &a), offset);
+    core->isn.until_us = 0;
+    cr_assert_neq(tcp_isn(core, &a) - first, 1000, "and under another secret another one");
     harness_core_free(core);
 }
 
-Test(tcp_isn, limit) {
+#define ISN_PERIOD_US (4 * 3600000000ull)
+
+/* The key changes: numbers of every 4-tuple go on rising, by less than a quarter of the space, and nobody can tell by
+ * how much. */
+Test(tcp_isn, rises_over_a_change_of_the_key) {
     struct tcp_core *core = harness_core(NULL);
-    struct tcp_limit l = {0};
-    for (int i = 0; i < 10; i++)
-        cr_assert(tcp_limit_take(core, &l, 10, 0));
-    cr_assert_not(tcp_limit_take(core, &l, 10, 0));
-    core->now_us += 1000000;
-    cr_assert(tcp_limit_take(core, &l, 10, 0));
-    /* With jitter the total of a second is not to be known. */
-    unsigned totals[8], different = 0;
-    for (unsigned w = 0; w < WEIR_ARRAY_LEN(totals); w++) {
-        core->now_us += 1000000;
-        for (totals[w] = 0; tcp_limit_take(core, &l, 100, 100);)
-            totals[w]++;
-        cr_assert(totals[w] >= 100 && totals[w] < 200);
-        different += totals[w] != totals[0];
-    }
-    cr_assert(different);
+    struct flow_key k = {REMOTE_ADDR, LOCAL_ADDR, 0, LOCAL_PORT, FLOW_FAMILY_IP4, IPPROTO_TCP, 0};
+    uint32_t last_step = 0, same = 0;
+    for (uint64_t period = 1; period <= 20; period++)
+        for (uint16_t port = 1; port <= 500; port++) {
+            k.remote_port_be = rte_cpu_to_be_16(port);
+            core->isn.until_us = 0;
+            core->now_us = period * ISN_PERIOD_US - 1000;
+            uint32_t before = tcp_isn(core, &k), offset = tcp_ts_offset(core, &k);
+            core->now_us += 1000;
+            uint32_t step = tcp_isn(core, &k) - before;
+            cr_assert(step > 250 && step <= (1u << 30) + 250, "period %lu port %u: %u", period, port, step);
+            cr_assert_eq(tcp_ts_offset(core, &k), offset, "timestamps do not know of it");
+            same += step == last_step;
+            last_step = step;
+        }
+    cr_assert_leq(same, 1);
+    harness_core_free(core);
+}
+
+Test(tcp_isn, derived_keys_differ) {
+    struct tcp_core *core = harness_core(NULL);
+    uint64_t a[2], b[2], c[2];
+    tcp_key_derive(core, 1, 1, a);
+    tcp_key_derive(core, 1, 2, b);
+    tcp_key_derive(core, 2, 1, c);
+    cr_assert(a[0] != b[0] && a[1] != b[1] && a[0] != c[0] && a[0] != a[1]);
     harness_core_free(core);
 }

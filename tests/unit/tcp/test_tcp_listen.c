@@ -15,7 +15,32 @@ Test(tcp_listen, table) {
     for (uint16_t i = 1; i < TCP_MAX_LISTENERS; i++)
         cr_assert_eq(tcp_listen(core, LOCAL_ADDR, rte_cpu_to_be_16(20000 + i), i), 0);
     cr_assert_eq(tcp_listen(core, LOCAL_ADDR, RTE_BE16(9), 1), WEIR_EFULL);
+    for (uint16_t i = 1; i < TCP_MAX_LISTENERS; i++)
+        cr_assert_eq(tcp_listener_find(core, LOCAL_ADDR, rte_cpu_to_be_16(20000 + i))->listener_id, i);
+    cr_assert_null(tcp_listener_find(core, LOCAL_ADDR, RTE_BE16(20000)));
+    cr_assert_null(tcp_listener_find(core, REMOTE_ADDR, LOCAL_PORT));
     harness_core_free(core);
+}
+
+/* How many slots a search visits, in the worst case, for addresses as people choose them. */
+Test(tcp_listen, searches_are_short) {
+    static const struct {
+        uint32_t addr_step;
+        uint16_t port_step;
+    } ways[] = {{0, 1}, {1, 0}, {1, 1}, {256, 0}, {65536, 0}, {0, 256}, {1u << 24, 1}};
+    for (size_t w = 0; w < WEIR_ARRAY_LEN(ways); w++) {
+        struct tcp_core *core = harness_core(NULL);
+        uint32_t run = 0, longest = 0;
+        for (uint32_t i = 0; i < TCP_MAX_LISTENERS; i++)
+            tcp_listen(core, rte_cpu_to_be_32(0x0a000001 + i * ways[w].addr_step),
+                       rte_cpu_to_be_16((uint16_t)(1 + i * ways[w].port_step)), (uint16_t)i);
+        for (uint32_t i = 0; i < 2 * TCP_LISTENER_SLOTS; i++) {
+            run = core->listener_slots[i % TCP_LISTENER_SLOTS] ? run + 1 : 0;
+            longest = weir_max_u32(longest, run);
+        }
+        cr_assert_leq(longest, 32, "way %zu: %u", w, longest);
+        harness_core_free(core);
+    }
 }
 
 Test(tcp_listen, answers_to_strays) {
@@ -41,13 +66,16 @@ Test(tcp_listen, answers_are_rate_limited) {
     struct craft f = {.seq = 50, .ack = 900, .flags = WIRE_TCP_ACK};
     struct decoded d[256];
     unsigned limited = 0, answered = 0;
-    for (unsigned i = 0; i < TCP_RESETS_PER_S + 100; i++) {
+    for (unsigned i = 0; i < TCP_RESETS_A_SOURCE + 100; i++) {
         limited += feed(core, &f) == -TCP_DROP_NO_FLOW_LIMIT;
         answered += drain(core, d, 256);
     }
-    cr_assert(limited == 100 && answered == TCP_RESETS_PER_S);
-    core->now_us += 1000000;
+    cr_assert(limited == 100 && answered == TCP_RESETS_A_SOURCE);
+    core->now_us += 10000;
+    f.flags = WIRE_TCP_SYN; /* a port scan has the same budget */
     cr_assert_eq(feed(core, &f), -TCP_DROP_NO_FLOW);
+    cr_assert_eq(feed(core, &f), -TCP_DROP_NO_FLOW_LIMIT);
+    drain(core, d, 256);
     harness_core_free(core);
 }
 
@@ -69,6 +97,7 @@ Test(tcp_listen, half_open_flows_are_bounded) {
     struct tcp_config config = {.max_half_open = 3};
     struct tcp_core *core = harness_core(&config);
     tcp_listen(core, LOCAL_ADDR, LOCAL_PORT, 1);
+    tcp_listen_options(core, 1, &(struct tcp_options){.cookies = TCP_COOKIES_OFF});
     for (uint16_t p = 1; p <= 3; p++)
         cr_assert_eq(syn(core, p), TCP_SEG_FREE);
     cr_assert_eq(syn(core, 4), -TCP_DROP_HALF_OPEN_FULL);

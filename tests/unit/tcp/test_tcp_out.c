@@ -198,15 +198,3 @@ Test(tcp_out, round_robin) {
     cr_assert_leq(first, 66, "64 KB a flow a call");
     harness_core_free(core);
 }
-
-Test(tcp_out, replies_are_bounded) {
-    core = harness_core(NULL);
-    struct craft f = {.seq = 1, .ack = 2, .flags = WIRE_TCP_ACK};
-    for (unsigned i = 0; i < TCP_REPLIES + 50; i++)
-        feed(core, &f);
-    struct decoded d[256];
-    unsigned n = drain(core, d, 256) + drain(core, d, 256);
-    cr_assert_eq(n, TCP_REPLIES);
-    cr_assert_eq(core->stats.resets_out, TCP_REPLIES);
-    harness_core_free(core);
-}

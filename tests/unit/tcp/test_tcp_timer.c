@@ -105,6 +105,7 @@ Test(tcp_timer, bounded_work) {
     struct tcp_config config = {.max_conns = 600, .half_open_timeout_ms = 50};
     struct tcp_core *core = harness_core(&config);
     tcp_listen(core, LOCAL_ADDR, LOCAL_PORT, 1);
+    tcp_listen_options(core, 1, &(struct tcp_options){.cookies = TCP_COOKIES_OFF});
     for (uint16_t p = 1; p <= 600; p++) {
         struct craft f = {.seq = 1, .flags = WIRE_TCP_SYN, .wnd = 100, .remote_port = p};
         cr_assert_eq(feed(core, &f), TCP_SEG_FREE);
