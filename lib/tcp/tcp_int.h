@@ -71,12 +71,13 @@
 #define TCP_CHALLENGE_FLOW_MS 500u  /* at most one a flow in so long */
 #define TCP_WSCALE_MAX        14u   /* RFC 7323 2.3 */
 
-/* Sequence space, RFC 9293 3.4: comparisons modulo 2^32. */
+/* Sequence space, RFC 9293 3.4: comparisons modulo 2^32. Two numbers exactly half the space apart are in no order: each
+ * is lt the other, and neither leq, so that no window and no range of acknowledgements takes such a one in. */
 static inline bool seq_lt(uint32_t a, uint32_t b) {
     return (int32_t)(a - b) < 0;
 }
 static inline bool seq_leq(uint32_t a, uint32_t b) {
-    return (int32_t)(a - b) <= 0;
+    return (int32_t)(b - a) >= 0;
 }
 static inline uint32_t seq_max(uint32_t a, uint32_t b) {
     return seq_lt(a, b) ? b : a;

@@ -91,6 +91,22 @@ Test(pair_attack, timestamp_from_the_future) {
     lives(p);
 }
 
+/* Half the sequence space away from SND.UNA, where "before" and "behind" are the same: header prediction took it for an
+ * acknowledgement of 2 GB. */
+Test(pair_attack, ack_half_the_space_away) {
+    struct pair *p = pair_new_established(14);
+    struct pair_segment s = forged(p, WIRE_TCP_ACK);
+    s.ack += 1u << 31;
+    pair_inject(p, 0, &s);
+    s.len_bytes = 100;
+    s.flags |= WIRE_TCP_PSH;
+    pair_inject(p, 0, &s);
+    pair_run(p, NULL, PAIR_SECOND);
+    cr_expect_eq(stats(p, 1)->drops[TCP_DROP_ACK_FUTURE], 2);
+    cr_expect_eq(p->conn[0].end[1].read_bytes, 0);
+    lives(p);
+}
+
 /* RFC 5961 4.2: whatever its number. */
 Test(pair_attack, syn_in_flow) {
     struct pair *p = pair_new_established(3);
