@@ -136,6 +136,8 @@ class Weir:
 class Lab:
     """Namespaces, links, certificates, brokers and weir of one variant. close() removes it all."""
 
+    _tools = set()  # those that were built in this run
+
     def __init__(self, wanted, build="build"):
         netns.clean_dead()
         self.variant, self.build = wanted, build
@@ -264,6 +266,14 @@ class Lab:
 
     def binary(self, name):
         return os.path.join(ROOT, self.build, "app", name, name)
+
+    def tool(self, name):
+        """A program of tests/live, built where that is not done yet."""
+        target = os.path.join("tests/live", name)
+        if target not in self._tools:
+            netns.run("ninja", "-C", os.path.join(ROOT, self.build), target, timeout_s=120)
+            self._tools.add(target)
+        return os.path.join(ROOT, self.build, target)
 
     def start(self, config=None, wait=True):
         run = Weir(self, self.write_config(config or self.config()))
