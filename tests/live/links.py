@@ -75,6 +75,9 @@ class FarHost:
         self._switch.veth(far, self.ns, "eth0")
         self._switch.veth(emu, self._switch, f"port{number}")
         self._switch.ip("link", "set", f"port{number}", "master", bridge)
+        # The next host of this address must not wait for neighbours to forget the MAC of this one.
+        mac = "02:66:" + ":".join(f"{int(byte):02x}" for byte in self.address.split("."))
+        self.ns.ip("link", "set", "eth0", "address", mac)
         self.ns.ip("addr", "add", address, "dev", "eth0")
         # What one connection has learned about the path must not help the next one.
         self.ns.run("sysctl", "-q", "-w", "net.ipv4.tcp_no_metrics_save=1", check=False)
