@@ -198,6 +198,11 @@ class Lab:
         """Random loss both ways on the clients' link; 0 ends it."""
         self.switch_ns.lose("front-c", percent)
 
+    def weir_link(self, bridge):
+        """The interface by which weir hangs on a bridge of the switch."""
+        number = 0 if bridge == "front" or self.variant.one_arm else 1
+        return f"weir{number}" if self.taps else f"{'front' if number == 0 else 'back'}-w"
+
     # --- configuration ---
 
     def workers(self):

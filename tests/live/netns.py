@@ -175,3 +175,21 @@ class Namespace:
         """Frames that lose() has dropped so far."""
         listing = self.run("nft", "list", "table", "netdev", "loss", check=False).stdout
         return sum(int(n) for n in re.findall(r"counter packets (\d+)", listing))
+
+    def harm(self, one, other, lose, double):
+        """Percent of the frames between two links of this namespace, each way: lost, and doubled."""
+        self.heal()
+        ways = "".join(f"""chain from_{number} {{ type filter hook ingress device {link} priority 0; policy accept;
+            numgen random mod 10000 < {round(double * 100)} counter dup to "{to}" comment "doubled"
+            numgen random mod 10000 < {round(lose * 100)} counter drop comment "lost"
+            }}\n""" for number, (link, to) in enumerate(((one, other), (other, one))))
+        self.run("nft", "-f", "-", input=f"table netdev harm {{\n{ways}}}\n")
+
+    def harmed(self):
+        """{"lost": frames so far, "doubled": frames so far}."""
+        listing = self.run("nft", "list", "table", "netdev", "harm", check=False).stdout
+        counts = re.findall(r'counter packets (\d+).*comment "(\w+)"', listing)
+        return {what: sum(int(n) for n, comment in counts if comment == what) for what in ("lost", "doubled")}
+
+    def heal(self):
+        self.run("nft", "delete", "table", "netdev", "harm", check=False)

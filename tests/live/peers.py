@@ -26,6 +26,12 @@ def reset(sock):
     sock.close()
 
 
+def tcp_options(sock):
+    """What the kernel says both ends agreed on (TCP_INFO, tcpi_options): of {"timestamps", "sack", "window_scaling"}."""
+    bits = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[5]
+    return {name for bit, name in enumerate(("timestamps", "sack", "window_scaling")) if bits & 1 << bit}
+
+
 class Mosquitto:
     """A broker on address:port. `more` are further lines of its configuration."""
 
@@ -217,11 +223,12 @@ def split_proxy_v2(data):
 class BulkServer:
     """Sends `size` bytes and takes as many on each connection, both at once; keeps the SHA-256 of both."""
 
-    def __init__(self, lab, address, port, size):
+    def __init__(self, lab, address, port, size, namespace=None):
         self.size, self.payload = size, os.urandom(size)
         self.sent_sha = hashlib.sha256(self.payload).hexdigest()
         self.received_sha = []
-        self._listener = lab.broker_ns.socket()
+        self.agreed = []  # tcp_options() of each connection
+        self._listener = (namespace or lab.broker_ns).socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind((address, port))
         self._listener.listen(64)
@@ -238,6 +245,7 @@ class BulkServer:
         sock.settimeout(120)
         writer = threading.Thread(target=self._send, args=(sock,), daemon=True)
         with contextlib.suppress(OSError), sock:
+            self.agreed.append(tcp_options(sock))
             writer.start()
             self.received_sha.append(receive_sha(sock, self.size))
             writer.join(120)
