@@ -21,12 +21,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#define BYTES_MAX  (32u << 10) /* a direction of a connection */
 #define EVENTS     256
 #define BACKLOG    65535
 #define PATIENCE_S 100 /* without an end of any kind */
-#define RUNNING_MAX                                                                                                    \
-    32u /* connections that have got their turn: a lost reset cannot be told from one never sent, so that              \
-            no queue on the way may overflow */
+/* Connections that have got their turn: a lost reset cannot be told from one never sent, so that no queue on the way
+ * may overflow. */
+#define RUNNING_MAX 32u
 #define OPENING_MAX 64u /* connections whose greeting is not through */
 #define SILENCE_MS  1000
 
@@ -78,8 +79,8 @@ static void watch(struct churn *ch, struct exchange *x) {
 static void client_open(struct churn *ch, struct exchange *x) {
     uint32_t id = ch->next++;
     /* Every eighth direction is empty: a FIN alone. */
-    uint32_t up = draw(ch->seed, id, 0) % 8 != 0 ? draw(ch->seed, id, 1) % EXCHANGE_MAX : 0;
-    uint32_t down = draw(ch->seed, id, 2) % 8 != 0 ? draw(ch->seed, id, 3) % EXCHANGE_MAX : 0;
+    uint32_t up = draw(ch->seed, id, 0) % 8 != 0 ? draw(ch->seed, id, 1) % BYTES_MAX : 0;
+    uint32_t down = draw(ch->seed, id, 2) % 8 != 0 ? draw(ch->seed, id, 3) % BYTES_MAX : 0;
     struct exchange_hello hello = {
         .id = id, .up = up, .down = down, .kind = draw(ch->seed, id, 4) % EXCHANGE_KIND_COUNT};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAGIC   0x77656972u
 #define PERIOD  65521u /* prime: of no length that a segment, a record or a buffer has */
 #define AT_ONCE 8192u
 
@@ -16,29 +15,26 @@ const char *const exchange_kind_names[EXCHANGE_KIND_COUNT] = {
 #undef X
 };
 
-enum start { AT_GO, AFTER_FIN };
-enum ending { WITH_FIN, WITH_RESET, IS_RESET };
-static const struct rule {
-    enum start start;
-    enum ending ending;
-} rules[EXCHANGE_KIND_COUNT][2] = {
+const struct exchange_rule *exchange_rule_of(uint32_t kind, enum exchange_side side) {
+    static const struct exchange_rule rules[EXCHANGE_KIND_COUNT][2] = {
 #define X(name, client_start, client_ending, server_start, server_ending)                                              \
     [EXCHANGE_##name] = {{client_start, client_ending}, {server_start, server_ending}},
-    EXCHANGE_KINDS(X)
+        EXCHANGE_KINDS(X)
 #undef X
-};
-
-static const struct rule *rule_of(const struct exchange *x) {
-    return &rules[x->hello.kind][x->side];
+    };
+    return &rules[kind][side];
 }
 
-/* `n` bytes at `at` of the stream that `from` sends. */
-static void pattern(const struct exchange *x, enum exchange_side from, uint32_t at, uint8_t *bytes, uint32_t n) {
-    uint32_t start = x->hello.id * 7919u + (uint32_t)from * 104729u + at;
+void exchange_pattern(uint32_t id, enum exchange_side from, uint32_t at, uint8_t *bytes, uint32_t n) {
+    uint32_t start = id * 7919u + (uint32_t)from * 104729u + at;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t v = (start + i) % PERIOD;
         bytes[i] = (uint8_t)(v * 167u + (v >> 8));
     }
+}
+
+static const struct exchange_rule *rule_of(const struct exchange *x) {
+    return exchange_rule_of(x->hello.kind, x->side);
 }
 
 static uint32_t out_bytes(const struct exchange *x) {
@@ -76,7 +72,7 @@ void exchange_init(struct exchange *x, enum exchange_side side, int fd, const st
     *x = (struct exchange){.fd = fd, .side = side};
     if (hello != NULL)
         x->hello = *hello;
-    x->hello.magic = MAGIC;
+    x->hello.magic = EXCHANGE_MAGIC;
 }
 
 /* A server reads the hello, a client its id; both are few enough bytes to be sent in one piece. */
@@ -99,7 +95,7 @@ static enum exchange_progress greet(struct exchange *x) {
     if (x->side == CLIENT && id != x->hello.id)
         return end(x, "another connection's greeting");
     if (x->side == SERVER) {
-        if (x->hello.magic != MAGIC || x->hello.kind >= EXCHANGE_KIND_COUNT || x->hello.up > EXCHANGE_MAX ||
+        if (x->hello.magic != EXCHANGE_MAGIC || x->hello.kind >= EXCHANGE_KIND_COUNT || x->hello.up > EXCHANGE_MAX ||
             x->hello.down > EXCHANGE_MAX)
             return end(x, "no hello of this program");
         if (send(x->fd, &x->hello.id, sizeof(id), MSG_NOSIGNAL) != sizeof(id))
@@ -134,7 +130,7 @@ static enum exchange_progress take(struct exchange *x, bool *moved) {
     }
     if (x->came + n > in_bytes(x))
         return end(x, "more bytes than were sent");
-    pattern(x, !x->side, x->came, expected, (uint32_t)n);
+    exchange_pattern(x->hello.id, !x->side, x->came, expected, (uint32_t)n);
     if (memcmp(body, expected, (size_t)n) != 0)
         return end(x, "other bytes than were sent");
     x->came += (uint32_t)n;
@@ -149,7 +145,7 @@ static enum exchange_progress give(struct exchange *x, bool *moved) {
         return EXCHANGE_RUNS;
     if (left != 0) {
         uint32_t piece = left < AT_ONCE ? left : AT_ONCE;
-        pattern(x, x->side, x->sent, bytes, piece);
+        exchange_pattern(x->hello.id, x->side, x->sent, bytes, piece);
         ssize_t n = send(x->fd, bytes, piece, MSG_NOSIGNAL);
         if (n < 0)
             return failed(x);

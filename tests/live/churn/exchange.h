@@ -31,13 +31,27 @@ enum exchange_kind {
 extern const char *const exchange_kind_names[EXCHANGE_KIND_COUNT];
 
 enum exchange_side { CLIENT, SERVER };
+
+/* What an end of a kind does: when it begins to send, and how its connection ends. */
+enum exchange_start { AT_GO, AFTER_FIN };
+enum exchange_ending { WITH_FIN, WITH_RESET, IS_RESET };
+struct exchange_rule {
+    enum exchange_start start;
+    enum exchange_ending ending;
+};
+const struct exchange_rule *exchange_rule_of(uint32_t kind, enum exchange_side side);
+
 enum exchange_progress { EXCHANGE_RUNS, EXCHANGE_OPEN, EXCHANGE_DONE, EXCHANGE_FAILED };
 
-#define EXCHANGE_MAX (32u << 10) /* bytes a direction */
+#define EXCHANGE_MAX   (1u << 20) /* bytes a direction */
+#define EXCHANGE_MAGIC 0x77656972u
 
 struct exchange_hello { /* both ends run on one machine: its own byte order */
     uint32_t magic, id, up, down, kind;
 };
+
+/* `n` bytes at `at` of the stream that `from` sends in exchange `id`. */
+void exchange_pattern(uint32_t id, enum exchange_side from, uint32_t at, uint8_t *bytes, uint32_t n);
 
 struct exchange {
     int fd;
