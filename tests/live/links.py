@@ -60,7 +60,7 @@ class Emulink:
 
 
 class FarHost:
-    """`address` (with prefix length) behind an emulated link; "there" in the link's counters is away from this host. close()
+    """`address` (with prefix length; None: the kernel gets none) behind an emulated link; "there" in the link's counters is away from this host. close()
     removes all of it."""
 
     count = 0
@@ -68,17 +68,18 @@ class FarHost:
     def __init__(self, lab, address, bridge="front", **link):
         FarHost.count += 1
         number = FarHost.count
-        self.address = address.split("/")[0]
+        self.address = address.split("/")[0] if address else None
         self.ns = netns.Namespace("f")
         self._switch, self._names = lab.switch_ns, (f"far{number}", f"emu{number}")
         far, emu = self._names
         self._switch.veth(far, self.ns, "eth0")
         self._switch.veth(emu, self._switch, f"port{number}")
         self._switch.ip("link", "set", f"port{number}", "master", bridge)
-        # The next host of this address must not wait for neighbours to forget the MAC of this one.
-        mac = "02:66:" + ":".join(f"{int(byte):02x}" for byte in self.address.split("."))
-        self.ns.ip("link", "set", "eth0", "address", mac)
-        self.ns.ip("addr", "add", address, "dev", "eth0")
+        if address:
+            # The next host of this address must not wait for neighbours to forget the MAC of this one.
+            mac = "02:66:" + ":".join(f"{int(byte):02x}" for byte in self.address.split("."))
+            self.ns.ip("link", "set", "eth0", "address", mac)
+            self.ns.ip("addr", "add", address, "dev", "eth0")
         # What one connection has learned about the path must not help the next one.
         self.ns.run("sysctl", "-q", "-w", "net.ipv4.tcp_no_metrics_save=1", check=False)
         self.link = Emulink(lab, self._switch, far, emu, **link)

@@ -3,7 +3,6 @@
 order drawn from a seed. Every byte and every end is checked at both ends, and nothing is held afterwards."""
 import json
 import os
-import signal
 import subprocess
 
 from lab import wait_for
@@ -50,10 +49,12 @@ def test_churn(lab, depth):
     baseline = lab.metrics()
     server = Churn(lab, lab.broker_ns, "server", lab.brokers[2], PORT)
     wait_for("the server to listen", lambda: "listening" in server.text())
-    client = Churn(lab, lab.client_ns, "client", lab.front, PORT, count, rounds, SEED)
-    ours = client.result(200)
-    lab.wait_quiet(baseline)
-    server.process.send_signal(signal.SIGTERM)
+    try:
+        client = Churn(lab, lab.client_ns, "client", lab.front, PORT, count, rounds, SEED)
+        ours = client.result(200)
+        lab.wait_quiet(baseline)
+    finally:
+        server.process.terminate()
     theirs = server.result(10)
     print(ours, theirs)
     for side in (ours, theirs):
