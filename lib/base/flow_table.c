@@ -170,35 +170,34 @@ uint32_t flow_table_find(const struct flow_table *t, const struct flow_key *key)
     return p.bucket ? p.bucket->entries[p.slot] : 0;
 }
 
-static inline void object_fetch(const struct flow_table *t, uint32_t entry) {
-    const uint8_t *object = object_of(t, entry);
-
-    for (uint32_t line = 0; line < t->objects.stride_bytes; line += WEIR_CACHE_LINE)
+static inline void object_fetch(const uint8_t *object, uint32_t bytes) {
+    for (uint32_t line = 0; line < bytes; line += WEIR_CACHE_LINE)
         rte_prefetch0(object + line);
 }
 
 void flow_table_find_bulk(const struct flow_table *t, const struct flow_key *const *keys, uint32_t n,
                           uint32_t *entries) {
     assert(n <= FLOW_TABLE_BURST);
-    uint64_t hashes[FLOW_TABLE_BURST];
+    const struct flow_bucket *homes[FLOW_TABLE_BURST];
+    uint16_t signatures[FLOW_TABLE_BURST];
+    const uint32_t object_bytes = t->objects.stride_bytes;
 
     for (uint32_t i = 0; i < n; i++) {
-        hashes[i] = hash_of(t, keys[i]);
-        rte_prefetch0(&t->buckets[home_of(t, hashes[i])]);
+        uint64_t hash = hash_of(t, keys[i]);
+        homes[i] = &t->buckets[home_of(t, hash)];
+        signatures[i] = (uint16_t)hash;
+        rte_prefetch0(homes[i]);
     }
     /* The first slot whose signature fits, nearly always the right one: a wrong one is one of 6,500. */
     for (uint32_t i = 0; i < n; i++) {
-        const struct flow_bucket *b = &t->buckets[home_of(t, hashes[i])];
-        uint32_t bits = matches(b, (uint16_t)hashes[i]);
-        entries[i] = bits ? b->entries[__builtin_ctz(bits)] : 0;
-        if (entries[i])
-            object_fetch(t, entries[i]);
+        uint32_t bits = matches(homes[i], signatures[i]);
+        entries[i] = 0;
+        if (WEIR_LIKELY(bits)) {
+            entries[i] = homes[i]->entries[__builtin_ctz(bits)];
+            object_fetch(object_of(t, entries[i]), object_bytes);
+        }
     }
-    for (uint32_t i = 0; i < n; i++) {
-        bool home_only = !t->buckets[home_of(t, hashes[i])].away;
-        if (WEIR_LIKELY(entries[i] ? has_key(t, entries[i], keys[i]) : home_only))
-            continue;
-        struct place p = search(t, keys[i], hashes[i]);
-        entries[i] = p.bucket ? p.bucket->entries[p.slot] : 0;
-    }
+    for (uint32_t i = 0; i < n; i++)
+        if (WEIR_UNLIKELY(entries[i] ? !has_key(t, entries[i], keys[i]) : homes[i]->away))
+            entries[i] = flow_table_find(t, keys[i]);
 }

@@ -19,18 +19,6 @@ static void write_tail(struct rope *r, const void *data, uint32_t n) {
     r->len_bytes += n;
 }
 
-/* Link one mbuf with data_len > 0 behind the tail. */
-static void link_tail(struct rope *r, struct rte_mbuf *m) {
-    m->next = NULL;
-    if (r->tail)
-        r->tail->next = m;
-    else
-        r->head = m;
-    r->tail = m;
-    r->len_bytes += m->data_len;
-    r->mbufs++;
-}
-
 /* Take the first mbuf off. */
 static struct rte_mbuf *unlink_head(struct rope *r) {
     struct rte_mbuf *m = r->head;
@@ -49,11 +37,11 @@ static void push_segment(struct rope *r, struct rte_mbuf *m) {
         write_tail(r, bytes_of(m), m->data_len);
         rte_pktmbuf_free_seg(m);
     } else {
-        link_tail(r, m);
+        rope_link(r, m);
     }
 }
 
-void rope_push(struct rope *r, struct rte_mbuf *m) {
+void rope_push_chain(struct rope *r, struct rte_mbuf *m) {
     while (m) {
         struct rte_mbuf *next = m->next;
 
@@ -77,7 +65,7 @@ static int copy_to_fresh(struct rope *r, struct rte_mempool *pool, const uint8_t
         uint32_t part = weir_min_u32(n, rte_pktmbuf_tailroom(m));
         m->data_len = (uint16_t)part;
         memcpy(bytes_of(m), data, part);
-        link_tail(r, m);
+        rope_link(r, m);
         data += part;
         n -= part;
     }
@@ -196,7 +184,7 @@ int rope_move(struct rope *dst, struct rope *src, uint32_t n, struct rte_mempool
             return WEIR_ENOMEM;
         front = cut_between(src, &p);
         insert_rest(src, rest, k);
-        link_tail(&front, unlink_head(src));
+        rope_link(&front, unlink_head(src));
     } else {
         front = cut_between(src, &p);
         if (k > 0 && rope_append(front.head ? &front : dst, pool, bytes_of(p.at), k) < 0) {

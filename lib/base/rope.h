@@ -32,10 +32,30 @@ static inline bool rope_mbuf_private(const struct rte_mbuf *m) {
     return RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1;
 }
 
+/* Link one mbuf with data_len > 0 behind the tail, whatever its size. */
+static inline void rope_link(struct rope *r, struct rte_mbuf *m) {
+    m->next = NULL;
+    if (r->tail)
+        r->tail->next = m;
+    else
+        r->head = m;
+    r->tail = m;
+    r->len_bytes += m->data_len;
+    r->mbufs++;
+}
+
+/* rope_push where it is not as simple as it mostly is. */
+void rope_push_chain(struct rope *r, struct rte_mbuf *m);
+
 /* Append the payload of the chain `m` (each segment's data_off/data_len); the rope owns `m` from here on, segments of
  * zero length are freed. Copies and frees segments of up to ROPE_COPY_MAX bytes where the tail has room and is private.
  */
-void rope_push(struct rope *r, struct rte_mbuf *m);
+static inline void rope_push(struct rope *r, struct rte_mbuf *m) {
+    if (WEIR_LIKELY(!m->next && m->data_len && (!r->tail || m->data_len > ROPE_COPY_MAX)))
+        rope_link(r, m);
+    else
+        rope_push_chain(r, m);
+}
 
 /* Append a copy of `n` bytes, taking mbufs from `pool` where the tail has no room.
  * Returns 0, or WEIR_ENOMEM: then nothing was appended. */

@@ -41,16 +41,17 @@ int tcp_seg_parse(struct rte_mbuf *m, struct tcp_seg *seg) {
     uint32_t header = (th->data_offset >> 4) * 4u;
     if (header < sizeof *th || m->data_len < at + header)
         return -TCP_DROP_DATA_OFFSET;
-    *seg = (struct tcp_seg){
-        .m = m,
-        .key = {ip->saddr_be, ip->daddr_be, th->sport_be, th->dport_be, FLOW_FAMILY_IP4, IPPROTO_TCP, 0},
-        .seq = rte_be_to_cpu_32(th->seq_be),
-        .ack = rte_be_to_cpu_32(th->ack_be),
-        .len = m->pkt_len - at - header,
-        .wnd = rte_be_to_cpu_16(th->window_be),
-        .payload = (uint16_t)(at + header),
-        .flags = th->flags,
-    };
+    /* Field by field: a literal would zero the SACK blocks first, and there are hardly ever any. */
+    seg->m = m;
+    seg->key =
+        (struct flow_key){ip->saddr_be, ip->daddr_be, th->sport_be, th->dport_be, FLOW_FAMILY_IP4, IPPROTO_TCP, 0};
+    seg->seq = rte_be_to_cpu_32(th->seq_be);
+    seg->ack = rte_be_to_cpu_32(th->ack_be);
+    seg->len = m->pkt_len - at - header;
+    seg->wnd = rte_be_to_cpu_16(th->window_be);
+    seg->payload = (uint16_t)(at + header);
+    seg->flags = th->flags;
+    seg->kept = seg->window_cut = seg->ts_due = false;
     if (!th->sport_be || !th->dport_be)
         return -TCP_DROP_PORT_ZERO;
     if (flags_impossible(th->flags))
@@ -96,28 +97,28 @@ static int input_one(struct tcp_core *core, struct tcp_seg *seg, tcp_id id) {
 
 void tcp_input_burst(struct tcp_core *core, struct rte_mbuf **m, uint16_t n, uint64_t now_us, int16_t *verdicts) {
     struct tcp_seg segs[TCP_BURST];
-    const struct flow_key *keys[TCP_BURST] = {0};
-    uint32_t ids[TCP_BURST] = {0};
-    uint16_t which[TCP_BURST], good = 0;
+    const struct flow_key *keys[TCP_BURST];
+    uint32_t ids[TCP_BURST];
+    uint16_t which[TCP_BURST], good = 0; /* of m: those that are in segs */
     assert(n <= TCP_BURST);
+    if (n == 0)
+        return;
     core->now_us = now_us;
     core->stats.segs_in += n;
     for (uint16_t i = 0; i < n; i++) {
-        verdicts[i] = (int16_t)tcp_seg_parse(m[i], &segs[i]);
-        if (verdicts[i] == 0) {
-            keys[good] = &segs[i].key;
-            which[good++] = i;
-        }
+        verdicts[i] = (int16_t)tcp_seg_parse(m[i], &segs[good]);
+        keys[good] = &segs[good].key;
+        which[good] = i;
+        good += verdicts[i] == 0;
     }
     flow_table_find_bulk(&core->table, keys, good, ids);
     uint32_t epoch = core->table_epoch;
     for (uint16_t k = 0; k < good; k++) {
-        struct tcp_seg *seg = &segs[which[k]];
         /* Flows that came or went within this burst: the bulk answer may be wrong from here on. */
-        tcp_id id = WEIR_LIKELY(core->table_epoch == epoch) ? ids[k] : flow_table_find(&core->table, &seg->key);
-        verdicts[which[k]] = (int16_t)input_one(core, seg, id);
+        tcp_id id = WEIR_LIKELY(core->table_epoch == epoch) ? ids[k] : flow_table_find(&core->table, keys[k]);
+        verdicts[which[k]] = (int16_t)input_one(core, &segs[k], id);
     }
     for (uint16_t i = 0; i < n; i++)
-        if (verdicts[i] < 0)
+        if (WEIR_UNLIKELY(verdicts[i] < 0))
             core->stats.drops[-verdicts[i]]++;
 }

@@ -9,6 +9,7 @@
 #include "tcp_core.h"
 
 #include <netinet/in.h>
+#include <string.h>
 
 /* tcp_conn.flags */
 #define TCP_F_PASSIVE      0x00000001u /* came from a listener */
@@ -54,6 +55,7 @@
 #define TCP_PATH_MTU_MIN      552u /* ICMP never takes the path MTU below it (forged frag-needed, RFC 5927 7.2) */
 #define TCP_HEADERS           40u  /* IPv4 and TCP without options */
 #define TCP_OPT_TS_BYTES      12u  /* timestamps with two NOPs */
+#define TCP_OPT_TS_PREFIX     0x0101080au /* NOP NOP TS 10: how those bytes begin */
 #define TCP_OPTIONS_MAX       40u
 #define TCP_RTO_INITIAL_US    1000000u          /* RFC 6298 2.1 */
 #define TCP_RTO_MIN_US        200000u           /* RFC 6298 2.4 says 1 s for coarse clocks; ours is 1 ms */
@@ -92,8 +94,22 @@ struct tcp_opts {
     bool has_ts, has_wscale, sack_permitted;
     struct tcp_sack sacks[TCP_SACK_BLOCKS];
 };
-/* Read options, which span exactly `s`. Returns 0 or -TCP_DROP_OPTION. Unknown kinds are skipped. */
-int tcp_opts_parse(struct span s, bool syn, struct tcp_opts *o);
+/* Options one by one into a zeroed `o`. */
+int tcp_opts_walk(struct span s, bool syn, struct tcp_opts *o);
+/* Read options, which span exactly `s`: nearly always none, or timestamps alone. Returns 0 or -TCP_DROP_OPTION. Unknown
+ * kinds are skipped. */
+static inline int tcp_opts_parse(struct span s, bool syn, struct tcp_opts *o) {
+    memset(o, 0, offsetof(struct tcp_opts, sacks)); /* n_sacks says how many of those count */
+    if (!span_left(&s))
+        return 0;
+    struct span fast = s;
+    if (span_left(&s) != TCP_OPT_TS_BYTES || span_u32(&fast) != TCP_OPT_TS_PREFIX)
+        return tcp_opts_walk(s, syn, o);
+    o->has_ts = true;
+    o->ts_val = span_u32(&fast);
+    o->ts_ecr = span_u32(&fast);
+    return 0;
+}
 /* Write those of a SYN (as our side offers or, in a SYN-ACK, agrees to them); of any other segment. 4-byte multiples.
  * tcp_opts_write_syn writes exactly those in `o`. */
 void tcp_opts_write_syn(struct span_writer *w, const struct tcp_opts *o);

@@ -4,8 +4,6 @@
 
 enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_WSCALE = 3, OPT_SACK_PERMITTED = 4, OPT_SACK = 5, OPT_TS = 8 };
 
-#define TS_PREFIX 0x0101080au /* NOP NOP TS 10: how nearly every segment of an established flow begins its options */
-
 static void parse_sacks(struct span body, struct tcp_opts *o) {
     while (o->n_sacks < WEIR_ARRAY_LEN(o->sacks) && span_left(&body) >= 8) {
         struct tcp_sack *b = &o->sacks[o->n_sacks++];
@@ -33,17 +31,7 @@ static void parse_one(uint8_t kind, struct span body, bool syn, struct tcp_opts 
     }
 }
 
-int tcp_opts_parse(struct span s, bool syn, struct tcp_opts *o) {
-    memset(o, 0, offsetof(struct tcp_opts, sacks)); /* n_sacks says how many of those count */
-    if (span_left(&s) == TCP_OPT_TS_BYTES) {
-        struct span fast = s;
-        if (span_u32(&fast) == TS_PREFIX) {
-            o->has_ts = true;
-            o->ts_val = span_u32(&fast);
-            o->ts_ecr = span_u32(&fast);
-            return 0;
-        }
-    }
+int tcp_opts_walk(struct span s, bool syn, struct tcp_opts *o) {
     while (span_left(&s)) {
         uint8_t kind = span_u8(&s);
         if (kind == OPT_END)
@@ -102,7 +90,7 @@ void tcp_opts_put_syn(struct span_writer *w, const struct tcp_core *core, const 
 void tcp_opts_put(struct span_writer *w, const struct tcp_core *core, const struct tcp_conn *c, bool with_sacks) {
     bool ts = c->flags & TCP_F_TS;
     if (ts) { /* of nearly every segment: in one piece */
-        const uint32_t words[3] = {RTE_BE32(TS_PREFIX), rte_cpu_to_be_32(tcp_ts_now(core, c)),
+        const uint32_t words[3] = {RTE_BE32(TCP_OPT_TS_PREFIX), rte_cpu_to_be_32(tcp_ts_now(core, c)),
                                    rte_cpu_to_be_32(c->ts_recent)};
         span_put_bytes(w, words, sizeof(words));
     }

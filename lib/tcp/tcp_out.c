@@ -16,6 +16,8 @@ struct out {
 enum out_result { OUT_DONE, OUT_BLOCKED, OUT_SPENT }; /* nothing left; no room or mbuf; quantum used up */
 
 void tcp_pending(struct tcp_core *core, struct tcp_conn *c) {
+    if (c->flags & TCP_F_ON_PENDING)
+        return;
     tcp_list_push(core, &core->pending[c->port], TCP_LIST_PENDING, c);
     core->pending_ports |= 1u << c->port;
 }

@@ -43,6 +43,11 @@ uint32_t tcp_rx_right_edge(const struct tcp_core *core, const struct tcp_conn *c
 
 void tcp_seg_keep_payload(struct tcp_seg *seg) {
     uint32_t offset = seg->payload, len = seg->len;
+    if (WEIR_LIKELY(!seg->m->next)) {
+        seg->m->data_off = (uint16_t)(seg->m->data_off + offset);
+        seg->m->data_len = (uint16_t)len;
+        return;
+    }
     for (struct rte_mbuf *m = seg->m; m; m = m->next) {
         uint32_t skip = weir_min_u32(offset, m->data_len);
         m->data_off = (uint16_t)(m->data_off + skip);
@@ -103,7 +108,8 @@ static int in_order(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *s
         rope_push(&c->rx, seg->m);
         seg->kept = true;
         took(core, c, seg->len);
-        tcp_reasm_drain(core, c);
+        if (gap)
+            tcp_reasm_drain(core, c);
     }
     c->dup_owed = 0;
     tcp_conn_raise(core, c, TCP_EV_READABLE);
