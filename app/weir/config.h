@@ -48,12 +48,14 @@ struct config_memory {
     enum config_hugepages hugepages;
 };
 
-struct config_timeouts {     /* seconds */
-    uint32_t connect_s;      /* TCP handshake with a server */
-    uint32_t handshake_s;    /* TLS handshake of a client */
-    uint32_t mqtt_connect_s; /* until a complete CONNECT is here */
-    uint32_t drain_s;        /* SIGTERM: how long open connections may go on */
-    uint32_t udp_idle_s;     /* a UDP flow without a datagram either way */
+struct config_timeouts {      /* seconds */
+    uint32_t connect_s;       /* TCP handshake with a server */
+    uint32_t handshake_s;     /* TLS handshake of a client */
+    uint32_t mqtt_connect_s;  /* until a complete CONNECT is here */
+    uint32_t drain_s;         /* SIGTERM: how long open connections may go on */
+    uint32_t udp_idle_s;      /* a UDP flow without a datagram either way */
+    uint32_t tcp_user_s;      /* a TCP flow whose peer takes too little of what waits for it */
+    uint32_t tcp_keepalive_s; /* an idle TCP flow, until its peer is asked whether it is still there */
 };
 
 struct config_log {
@@ -74,7 +76,10 @@ struct config_port {
     struct config_address addresses[CONFIG_MAX_ADDRESSES]; /* all that weir owns here; [0] is the port's default */
     uint16_t n_addresses;                                  /* >= 1 */
     uint16_t mtu;                                          /* 576..9000 */
+    uint16_t mss;                                          /* most payload of a TCP segment; 0: what the MTU takes */
     uint32_t gateway_be;                                   /* on-link; 0: none */
+    uint8_t gateway_mac[6];                                /* where gateway_pinned: not asked for */
+    bool gateway_pinned;
     bool exclusive; /* the interface with the host's default route may be taken */
 };
 

@@ -133,8 +133,13 @@ static int check_timeouts(struct config_pass *p) {
     const struct raw_timeouts *r = p->raw->timeouts ? p->raw->timeouts : &none;
     struct config_timeouts *t = &p->config->timeouts;
     config_at(p, "timeouts");
-    *t = (struct config_timeouts){
-        .connect_s = 5, .handshake_s = 10, .mqtt_connect_s = 10, .drain_s = 30, .udp_idle_s = 60};
+    *t = (struct config_timeouts){.connect_s = 5,
+                                  .handshake_s = 10,
+                                  .mqtt_connect_s = 10,
+                                  .drain_s = 30,
+                                  .udp_idle_s = 60,
+                                  .tcp_user_s = 60,
+                                  .tcp_keepalive_s = 300};
     int rc = config_text_u32(p, "connect_s", r->connect_s, 1, 300, &t->connect_s);
     if (rc == 0)
         rc = config_text_u32(p, "handshake_s", r->handshake_s, 1, 300, &t->handshake_s);
@@ -144,6 +149,10 @@ static int check_timeouts(struct config_pass *p) {
         rc = config_text_u32(p, "drain_s", r->drain_s, 0, 86400, &t->drain_s);
     if (rc == 0)
         rc = config_text_u32(p, "udp_idle_s", r->udp_idle_s, 1, 86400, &t->udp_idle_s);
+    if (rc == 0)
+        rc = config_text_u32(p, "tcp_user_s", r->tcp_user_s, 5, 86400, &t->tcp_user_s);
+    if (rc == 0)
+        rc = config_text_u32(p, "tcp_keepalive_s", r->tcp_keepalive_s, 1, 86400, &t->tcp_keepalive_s);
     return rc;
 }
 
@@ -235,16 +244,22 @@ static int check_device(struct config_pass *p, const char *device, char **out) {
 }
 
 static int check_port(struct config_pass *p, const struct raw_port *r, struct config_port *port) {
-    uint32_t mtu = 1500;
+    uint32_t mtu = 1500, mss = 0;
     int rc = config_text_name(p, r->name, port->name);
     if (rc == 0)
         rc = check_device(p, r->device, &port->device);
     if (rc == 0)
         rc = config_text_u32(p, "mtu", r->mtu, 576, 9000, &mtu);
+    if (rc == 0) /* the least that TCP sends, and what IPv4 and TCP headers leave */
+        rc = config_text_u32(p, "mss", r->mss, 88, mtu - 40, &mss);
     if (rc == 0)
         rc = config_text_bool(p, "exclusive", r->exclusive, &port->exclusive);
     if (rc == 0)
         rc = config_text_addr(p, "gateway", r->gateway, &port->gateway_be);
+    if (rc == 0)
+        rc = config_text_mac(p, "gateway_mac", r->gateway_mac, port->gateway_mac);
+    if (rc == 0 && r->gateway_mac && !r->gateway)
+        rc = config_fail(p, "gateway_mac", "name the gateway's address as well", "there is no gateway");
     if (rc == 0 && !r->addresses.n)
         rc = config_missing(p, "addresses", "weir's own addresses here, such as [198.18.0.1/24]");
     if (rc == 0 && r->addresses.n > CONFIG_MAX_ADDRESSES)
@@ -252,6 +267,8 @@ static int check_port(struct config_pass *p, const struct raw_port *r, struct co
     for (unsigned i = 0; rc == 0 && i < r->addresses.n; i++)
         rc = config_text_prefix(p, config_key_of("addresses", i).text, r->addresses.items[i], &port->addresses[i]);
     port->mtu = (uint16_t)mtu;
+    port->mss = (uint16_t)mss;
+    port->gateway_pinned = r->gateway_mac != NULL;
     port->n_addresses = (uint16_t)r->addresses.n;
     return rc;
 }

@@ -27,13 +27,13 @@ struct raw_memory {
     char *max_connections, *hugepages;
 };
 struct raw_timeouts {
-    char *connect_s, *handshake_s, *mqtt_connect_s, *drain_s, *udp_idle_s;
+    char *connect_s, *handshake_s, *mqtt_connect_s, *drain_s, *udp_idle_s, *tcp_user_s, *tcp_keepalive_s;
 };
 struct raw_log {
     char *level, *target, *format;
 };
 struct raw_port {
-    char *name, *device, *gateway, *mtu, *exclusive;
+    char *name, *device, *gateway, *gateway_mac, *mtu, *mss, *exclusive;
     struct raw_list addresses;
 };
 struct raw_tls {
@@ -150,6 +150,7 @@ int config_text_bool(struct config_pass *p, const char *key, const char *text, b
 /* A host's unicast address. */
 int config_text_addr(struct config_pass *p, const char *key, const char *text, uint32_t *addr_be);
 /* "198.18.0.1/24": a host's address in that subnet. */
+int config_text_mac(struct config_pass *p, const char *key, const char *text, uint8_t mac[6]);
 int config_text_prefix(struct config_pass *p, const char *key, const char *text, struct config_address *out);
 /* "198.18.0.1:8883"; any_host: also 0.0.0.0 and 127.0.0.0/8. */
 int config_text_addr_port(struct config_pass *p, const char *key, const char *text, bool any_host, uint32_t *addr_be,

@@ -27,16 +27,18 @@ static const cyaml_schema_field_t cores_fields[] = {TEXT(raw_cores, control), SO
 static const cyaml_schema_field_t memory_fields[] = {TEXT(raw_memory, max_connections), TEXT(raw_memory, hugepages),
                                                      CYAML_FIELD_END};
 static const cyaml_schema_field_t timeouts_fields[] = {
-    TEXT(raw_timeouts, connect_s), TEXT(raw_timeouts, handshake_s), TEXT(raw_timeouts, mqtt_connect_s),
-    TEXT(raw_timeouts, drain_s),   TEXT(raw_timeouts, udp_idle_s),  CYAML_FIELD_END};
+    TEXT(raw_timeouts, connect_s),       TEXT(raw_timeouts, handshake_s),
+    TEXT(raw_timeouts, mqtt_connect_s),  TEXT(raw_timeouts, drain_s),
+    TEXT(raw_timeouts, udp_idle_s),      TEXT(raw_timeouts, tcp_user_s),
+    TEXT(raw_timeouts, tcp_keepalive_s), CYAML_FIELD_END};
 static const cyaml_schema_field_t log_fields[] = {TEXT(raw_log, level), TEXT(raw_log, target), TEXT(raw_log, format),
                                                   CYAML_FIELD_END};
 static const cyaml_schema_field_t control_fields[] = {TEXT(raw_control, socket), TEXT(raw_control, http),
                                                       CYAML_FIELD_END};
 static const cyaml_schema_field_t port_fields[] = {
-    TEXT(raw_port, name),    TEXT(raw_port, device), LIST(raw_port, addresses),
-    TEXT(raw_port, gateway), TEXT(raw_port, mtu),    TEXT(raw_port, exclusive),
-    CYAML_FIELD_END};
+    TEXT(raw_port, name),    TEXT(raw_port, device),      LIST(raw_port, addresses),
+    TEXT(raw_port, gateway), TEXT(raw_port, gateway_mac), TEXT(raw_port, mtu),
+    TEXT(raw_port, mss),     TEXT(raw_port, exclusive),   CYAML_FIELD_END};
 static const cyaml_schema_field_t tls_fields[] = {
     TEXT(raw_tls, name),    TEXT(raw_tls, certificate),  TEXT(raw_tls, key), TEXT(raw_tls, min_version),
     TEXT(raw_tls, ciphers), TEXT(raw_tls, ciphersuites), CYAML_FIELD_END};

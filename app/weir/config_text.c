@@ -131,6 +131,22 @@ int config_text_addr(struct config_pass *p, const char *key, const char *text, u
     return text ? addr_parse(p, key, text, false, addr_be) : 0;
 }
 
+int config_text_mac(struct config_pass *p, const char *key, const char *text, uint8_t mac[6]) {
+    static const char hint[] = "six pairs of hexadecimal digits of one station, such as 02:00:00:00:00:01";
+    unsigned b[6];
+    int end = 0;
+    if (!text)
+        return 0;
+    if (strlen(text) != 17 || strspn(text, "0123456789abcdefABCDEF:") != 17 ||
+        sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 || end != 17)
+        return config_fail(p, key, hint, "\"%.40s\" is not a MAC address", text);
+    for (int i = 0; i < 6; i++)
+        mac[i] = (uint8_t)b[i];
+    if ((mac[0] & 1) || !(b[0] | b[1] | b[2] | b[3] | b[4] | b[5]))
+        return config_fail(p, key, hint, "\"%.40s\" is not the address of a station", text);
+    return 0;
+}
+
 /* Split at the last `mark` into `head` and the returned tail; NULL where there is none or head does not fit. */
 static const char *split(const char *text, char mark, char *head, size_t head_bytes) {
     const char *at = strrchr(text, mark);

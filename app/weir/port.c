@@ -27,6 +27,8 @@ static int fill_interface(struct port *p, const struct config_port *c, char *err
     }
     p->ifc.mtu = c->mtu;
     p->ifc.gateway_be = c->gateway_be;
+    p->ifc.gateway_pinned = c->gateway_pinned;
+    memcpy(p->ifc.gateway_mac, c->gateway_mac, sizeof(p->ifc.gateway_mac));
     p->ifc.n_addrs = (uint8_t)c->n_addresses;
     for (uint16_t i = 0; i < c->n_addresses; i++) {
         uint8_t len = c->addresses[i].prefix_len;

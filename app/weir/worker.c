@@ -178,8 +178,11 @@ static int ports_attach(struct worker *w) {
         wp->arp = arp_table_new(name, SOCKET_ID_ANY);
         if (wp->arp == NULL)
             return WEIR_ENOMEM;
+        if (wp->ifc->gateway_pinned)
+            arp_pin(wp->arp, wp->ifc->gateway_be, wp->ifc->gateway_mac);
         *tcp_core_port(&w->tcp, (uint8_t)i) = (struct tcp_port){.pool = wp->pool,
                                                                 .mtu = p->ifc.mtu,
+                                                                .mss_clamp = w->weir->config->ports[i].mss,
                                                                 .multi_seg = p->multi_seg,
                                                                 .hw_ip_cksum = p->hw_ip_cksum,
                                                                 .hw_tcp_cksum = p->hw_tcp_cksum,
@@ -250,6 +253,8 @@ static int tcp_open(struct worker *w, const struct memory_plan *plan, uint64_t n
                             .rx_budget_mbufs = plan->rope_mbufs / 2,
                             .tx_budget_mbufs = plan->rope_mbufs / 2,
                             .connect_timeout_ms = c->timeouts.connect_s * 1000,
+                            .user_timeout_ms = c->timeouts.tcp_user_s * 1000,
+                            .keepalive_idle_ms = c->timeouts.tcp_keepalive_s * 1000,
                             .secret = {w->weir->secret[0], w->weir->secret[1]},
                             .name = name,
                             .socket_id = SOCKET_ID_ANY};

@@ -5,6 +5,7 @@
  * An address goes  (new) -> ASKING -> REACHABLE -> PROBING -> REACHABLE
  *                              \                     \ no answer
  *                               `-----> SILENT <------'     (refused for ARP_NEGATIVE_US, then asked again)
+ * PINNED by configuration: never asked for, never changed, never evicted.
  * ASKING broadcasts, packets wait. PROBING still hands out the MAC; its first question is unicast (RFC 1122 2.3.2.1).
  *
  * Entries with something to do (a question due, packets ready, packets to give up) are on the busy list; arp_poll takes
@@ -22,7 +23,7 @@
 #define OPERATION_REQUEST 1
 #define OPERATION_REPLY   2
 
-enum entry_state { FREE, ASKING, REACHABLE, PROBING, SILENT };
+enum entry_state { FREE, ASKING, REACHABLE, PROBING, SILENT, PINNED };
 
 struct entry {
     uint32_t addr_be;
@@ -174,12 +175,16 @@ static void set_state(struct arp_table *t, struct entry *e, enum entry_state sta
     e->due_us = due_us;
 }
 
+static bool stays(const struct entry *e) {
+    return e->busy || e->state == PINNED;
+}
+
 /* Take the least recently used entry out of the table. Entries on the busy list stay: they are asking, or packets wait.
  * Returns its id, or 0. */
 static uint16_t evict(struct arp_table *t) {
     uint16_t id = t->used_last;
 
-    for (int i = 0; id != 0 && t->entries[id].busy; i++)
+    for (int i = 0; id != 0 && stays(&t->entries[id]); i++)
         id = i < EVICT_STEPS ? t->entries[id].used_prev : 0;
     if (id == 0)
         return 0;
@@ -208,6 +213,13 @@ static uint16_t insert(struct arp_table *t, uint32_t addr_be, uint64_t now_us) {
     used_push(t, id);
     t->stats.entries++;
     return id;
+}
+
+void arp_pin(struct arp_table *t, uint32_t addr_be, const uint8_t mac[6]) {
+    struct entry *e = &t->entries[insert(t, addr_be, 0)];
+
+    set_state(t, e, PINNED, 0);
+    memcpy(e->mac, mac, 6);
 }
 
 int arp_resolve(struct arp_table *t, uint32_t next_hop_be, struct rte_mbuf *m, uint64_t now_us, uint8_t mac[6]) {

@@ -68,6 +68,8 @@ struct net_if {
         uint32_t addr_be, mask_be;
     } addrs[NET_IF_ADDRS];
     uint32_t gateway_be; /* 0: none */
+    uint8_t gateway_mac[6];
+    bool gateway_pinned; /* gateway_mac is its address: no ARP for it (arp_pin) */
 };
 
 /* Is `addr_be` an address of the interface? */
@@ -93,6 +95,8 @@ int eth_output(const struct net_if *ifc, struct rte_mbuf *m, const uint8_t dst_m
 struct arp_table;                                                 /* one per worker and port */
 struct arp_table *arp_table_new(const char *name, int socket_id); /* NULL: no memory */
 void arp_table_free(struct arp_table *t);                         /* frees waiting packets */
+/* From here on addr_be has this MAC, whatever anybody says. For a table just made. */
+void arp_pin(struct arp_table *t, uint32_t addr_be, const uint8_t mac[6]);
 
 /* Request for one of our addresses -> NET_REPLY. Reply to a question of ours -> entry set, waiting packets become ready
  * (arp_poll), NET_DONE. Unasked-for replies never overwrite a live entry: -NET_DROP_ARP_UNSOLICITED. */

@@ -9,7 +9,7 @@
  * with tcp_conn_send (tcp_conn.c) out:  flows with something to send are on the PENDING list; tcp_output (tcp_out.c)
  * serves it by deficit round robin, tcp_build.c makes each segment; ACKs leave once a flow a turn time: one lazy wheel
  * node a flow (tcp_timer.c) memory: tcp_core.c; congestion control: tcp_cc.c, cc_reno.c; ICMP errors: tcp_icmp.c;
- * looking on: tcp_info.c
+ * looking on: tcp_info.c; path MTU: tcp_path.c
  *
  * RFCs here: 9293 (state machine), 7323 (window scale, timestamps, PAWS), 2018 (SACK: generated; received blocks are
  * parsed), 2883 (DSACK), 5681 and 6582 (congestion control, NewReno), 3042 and 5827
@@ -110,6 +110,7 @@ struct tcp_options {
 struct tcp_port {
     struct rte_mempool *pool; /* header mbufs, and whole frames on single-segment ports */
     uint16_t mtu;             /* IP bytes */
+    uint16_t mss_clamp;       /* most payload bytes of a segment either way; 0: what the MTU takes */
     uint16_t tx_room;         /* packets the port takes this turn; tcp_output stops at 0 and lowers it */
     bool multi_seg;           /* payload attached (indirect), not copied */
     bool hw_ip_cksum, hw_tcp_cksum;
@@ -170,7 +171,11 @@ struct tcp_config {
     X(cookies_bad, "ACKs that brought no valid cookie back while some were out.")                                      \
     X(replies_lost, "Resets and SYN cookies lost because too many waited to be sent.")                                 \
     X(conns_refused, "Connections refused because the flow pool was empty.")                                           \
-    X(time_wait_reused, "TIME-WAIT flows that gave way to a new connection (RFC 6191).")
+    X(time_wait_reused, "TIME-WAIT flows that gave way to a new connection (RFC 6191).")                               \
+    X(icmp_ignored, "ICMP errors about nothing that is outstanding (RFC 5927 4.1).")                                   \
+    X(pmtu_lowered, "Times ICMP made a flow's segments smaller (RFC 1191).")                                           \
+    X(pmtu_held, "ICMP reports of a smaller MTU not believed while large segments get through (RFC 5927 7.2).")        \
+    X(pmtu_blackholes, "Times silence about large segments made a flow's smaller (RFC 4821 7.7).")
 /* clang-format on */
 struct tcp_stats {
 #define X(name, help) uint64_t name;

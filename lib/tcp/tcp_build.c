@@ -4,8 +4,9 @@
 #include "tcp_int.h"
 
 uint16_t tcp_mss_announced(const struct tcp_core *core, uint8_t port) {
-    uint16_t mtu = core->ports[port].mtu;
-    return (uint16_t)((mtu ? mtu : 1500) - TCP_HEADERS);
+    const struct tcp_port *p = &core->ports[port];
+    uint32_t mss = (p->mtu ? p->mtu : 1500) - TCP_HEADERS;
+    return (uint16_t)(p->mss_clamp ? weir_min_u32(mss, p->mss_clamp) : mss);
 }
 
 uint16_t tcp_mss_towards(const struct tcp_core *core, uint8_t port, uint16_t peer_mss) {

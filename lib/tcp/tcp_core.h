@@ -183,6 +183,15 @@ struct tcp_reply {
 #define TCP_REPLY_SACK 0x02u
 #define TCP_REPLY_WS   0x04u
 
+/* What a packet to this address may have (tcp_path.c). */
+struct tcp_path {
+    uint32_t addr_be;
+    uint32_t until_ms; /* then it is tried anew */
+    uint16_t mtu;      /* 0: empty */
+};
+#define TCP_PATHS     1024u
+#define TCP_PATH_WAYS 4u
+
 enum tcp_reply_kind { TCP_REPLIES_RESET, TCP_REPLIES_COOKIE, TCP_REPLY_KINDS };
 #define TCP_REPLIES 256u /* a power of two; what comes beyond it is lost, which TCP survives */
 struct tcp_replies {
@@ -232,8 +241,10 @@ struct tcp_core {
     struct tcp_isn_key isn;
     struct tcp_cookies cookies;
     uint16_t listener_slots[TCP_LISTENER_SLOTS]; /* by hash of the address, open addressing: index + 1 */
-    struct tcp_dsack dsacks[TCP_DSACKS]; /* by tcp_id modulo their number; valid with TCP_F_DSACK */
-    uint32_t reasm_changes;              /* counts changes of runs */
+    struct tcp_dsack dsacks[TCP_DSACKS];         /* by tcp_id modulo their number; valid with TCP_F_DSACK */
+    uint32_t reasm_changes;                      /* counts changes of runs */
+    struct tcp_path paths[TCP_PATHS];
+    bool paths_learnt; /* something was ever entered */
     struct tcp_port ports[TCP_MAX_PORTS];
     struct tcp_listener listeners[TCP_MAX_LISTENERS];
     uint32_t n_listeners;

@@ -254,8 +254,26 @@ void tcp_loss_arm(struct tcp_core *core, struct tcp_conn *c);
 void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c);
 /* The RTO with its backoff, in milliseconds. */
 uint32_t tcp_loss_rto_ms(const struct tcp_conn *c);
+#define TCP_IW_BYTES 14600u
 /* Initial congestion window (RFC 6928). */
 uint32_t tcp_loss_iw(const struct tcp_conn *c);
+
+/* c->mss has become smaller: what is outstanding and larger is lost, without a reduction of cwnd. */
+void tcp_loss_mss_lowered(struct tcp_core *core, struct tcp_conn *c);
+
+/* --- tcp_path.c --- */
+#define TCP_PATH_MS             600000u /* a path MTU from ICMP is tried anew after so long: RFC 1191 6.3 */
+#define TCP_PATH_GUESS_MS       60000u  /* one from timeouts, which an outage causes as well */
+#define TCP_BLACKHOLE_RTOS      3u      /* timeouts in a row per step: two in a row are no rarity on a lossy path */
+#define TCP_BLACKHOLE_MTU       1064u   /* the first step: what tunnels and old links take */
+#define TCP_BLACKHOLE_MTU_LEAST 576u    /* the last: RFC 9293 3.7.1's default */
+/* Payload bytes of a segment to this address, options not yet taken off: `mss`, or less where it is known that the path
+ * takes less. Asked when a flow starts. */
+uint16_t tcp_path_mss(struct tcp_core *core, uint32_t addr_be, uint16_t mss);
+/* ICMP says that a segment of this flow, which is outstanding, was too large. next_hop_mtu 0: it does not say why. */
+void tcp_path_frag_needed(struct tcp_core *core, struct tcp_conn *c, uint16_t next_hop_mtu);
+/* The retransmission timer has fired; c->backoff still counts the timeouts before this one. */
+void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c);
 
 /* --- tcp_timer.c --- */
 void tcp_timer_set(struct tcp_core *core, struct tcp_conn *c, enum tcp_timer_id id, uint32_t in_ms);

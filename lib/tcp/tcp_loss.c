@@ -57,7 +57,7 @@ void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c) {
 }
 
 uint32_t tcp_loss_iw(const struct tcp_conn *c) {
-    return weir_min_u32(10u * c->mss, weir_max_u32(2u * c->mss, 14600)); /* RFC 6928 2 */
+    return weir_min_u32(10u * c->mss, weir_max_u32(2u * c->mss, TCP_IW_BYTES)); /* RFC 6928 2 */
 }
 
 #define RTT_SAMPLE_MAX_MS 120000u /* an echo older than that is no measurement */
@@ -266,6 +266,13 @@ void tcp_loss_probe(struct tcp_core *core, struct tcp_conn *c) {
     }
 }
 
+void tcp_loss_mss_lowered(struct tcp_core *core, struct tcp_conn *c) {
+    c->recover = c->snd_max;
+    c->flags = (c->flags & ~(TCP_F_RECOVERY | TCP_F_TIMED)) | TCP_F_LOSS;
+    tcp_snd_rewind(c);
+    tcp_pending(core, c);
+}
+
 bool tcp_loss_rto(struct tcp_core *core, struct tcp_conn *c) {
     if (tcp_synchronised(c) && tcp_now_ms(core) - c->progress_ms >= core->cfg.user_timeout_ms) {
         tcp_reset_flow(core, c);
@@ -273,6 +280,7 @@ bool tcp_loss_rto(struct tcp_core *core, struct tcp_conn *c) {
         return false;
     }
     core->stats.rto_fired++;
+    tcp_path_rto(core, c);
     if (tcp_synchronised(c)) {
         if (!c->backoff) /* the same loss again does not halve again: RFC 5681 3.1 */
             c->ssthresh = tcp_cc_of(c)->lost(c, NULL, c->snd_max - c->snd_una, core->now_us);

@@ -49,10 +49,10 @@ static const uint64_t eight_cpus[CONFIG_CPUS / 64] = {0xff};
 static const char good[] =
     /*  1 */ "cores: {control: 0, workers: [1, 2], handshake: [3], idle: poll}\n"
     /*  2 */ "memory: {max_connections: 50000, hugepages: off}\n"
-    /*  3 */ "timeouts: {connect_s: 4, handshake_s: 11, mqtt_connect_s: 12, drain_s: 0, udp_idle_s: 90}\n"
+    /*  3 */ "timeouts: {connect_s: 4, handshake_s: 11, mqtt_connect_s: 12, drain_s: 0, udp_idle_s: 90, tcp_user_s: 20, tcp_keepalive_s: 7}\n"
     /*  4 */ "log: {level: debug, target: weir.log, format: json}\n"
     /*  5 */ "ports:\n"
-    /*  6 */ "  - {name: front, device: \"net_tap0,iface=a\", addresses: [198.18.0.1/24], gateway: 198.18.0.254, mtu: 9000}\n"
+    /*  6 */ "  - {name: front, device: \"net_tap0,iface=a\", addresses: [198.18.0.1/24], gateway: 198.18.0.254, mtu: 9000, mss: 1200}\n"
     /*  7 */ "  - {name: back, device: \"0000:18:00.1\", addresses: [198.18.1.1/24, 198.18.1.9/24], exclusive: true}\n"
     /*  8 */ "tls:\n"
     /*  9 */ "  - {name: t, certificate: server.crt, key: server.key, min_version: \"1.3\", ciphersuites: X}\n"
@@ -126,6 +126,7 @@ Test(config, accepts_and_resolves) {
     cr_expect(c->memory.max_connections == 50000 && c->memory.hugepages == CONFIG_HUGEPAGES_OFF);
     cr_expect(c->timeouts.connect_s == 4 && c->timeouts.handshake_s == 11 && c->timeouts.mqtt_connect_s == 12);
     cr_expect(c->timeouts.drain_s == 0 && c->timeouts.udp_idle_s == 90);
+    cr_expect(c->timeouts.tcp_user_s == 20 && c->timeouts.tcp_keepalive_s == 7);
     cr_expect(c->log.level == LOG_LVL_DEBUG && c->log.format == LOG_FMT_JSON);
     snprintf(line, sizeof(line), "%s/weir.log", folder);
     cr_expect_str_eq(c->log.target, line);
@@ -133,6 +134,7 @@ Test(config, accepts_and_resolves) {
     cr_assert(c->n_ports == 2);
     cr_expect_str_eq(c->ports[0].device, "net_tap0,iface=a");
     cr_expect(c->ports[0].mtu == 9000 && c->ports[1].mtu == 1500);
+    cr_expect(c->ports[0].mss == 1200 && c->ports[1].mss == 0);
     cr_expect(c->ports[0].gateway_be == inet_addr("198.18.0.254") && c->ports[1].gateway_be == 0);
     cr_expect(!c->ports[0].exclusive && c->ports[1].exclusive);
     cr_expect(c->ports[1].n_addresses == 3, "two of its own and the pool's second source");
@@ -204,7 +206,8 @@ Test(config, refuses_what_is_not_yaml) {
 }
 
 Test(config, refuses_unknown_keys_and_shapes) {
-    REFUSED({"mtu: 9000", "mtuu: 9000", 6, "ports[0].mtuu", "keys here: name, device, addresses, gateway, mtu"},
+    REFUSED({"mtu: 9000", "mtuu: 9000", 6, "ports[0].mtuu",
+             "keys here: name, device, addresses, gateway, gateway_mac, mtu, mss"},
             {"memory: {", "memry: {", 2, "memry", "keys here: cores, memory, timeouts"},
             {"weight: 3", "wait: 3", 16, "pools[0].servers[0].wait", "keys here: name, address, weight"},
             {"[1, 2]", "3", 1, "cores.workers", "a list is expected here, not a single value"},
@@ -234,7 +237,9 @@ Test(config, refuses_cores_memory_timeouts) {
         {"handshake_s: 11", "handshake_s: 301", 3, "timeouts.handshake_s", "out of range"},
         {"mqtt_connect_s: 12", "mqtt_connect_s: 10s", 3, "timeouts.mqtt_connect_s", "\"10s\" is not a number"},
         {"drain_s: 0", "drain_s: 86401", 3, "timeouts.drain_s", "from 0 to 86400"},
-        {"udp_idle_s: 90", "udp_idle_s: 0", 3, "timeouts.udp_idle_s", "from 1 to 86400"});
+        {"udp_idle_s: 90", "udp_idle_s: 0", 3, "timeouts.udp_idle_s", "from 1 to 86400"},
+        {"tcp_user_s: 20", "tcp_user_s: 4", 3, "timeouts.tcp_user_s", "from 5 to 86400"},
+        {"tcp_keepalive_s: 7", "tcp_keepalive_s: 0", 3, "timeouts.tcp_keepalive_s", "from 1 to 86400"});
 }
 
 Test(config, refuses_too_many_workers) {
@@ -290,6 +295,14 @@ Test(config, refuses_ports) {
         {"gateway: 198.18.0.254", "gateway: router", 6, "ports[0].gateway", "not an IPv4 address"},
         {"mtu: 9000", "mtu: 575", 6, "ports[0].mtu", "(a whole number from 576 to 9000)"},
         {"mtu: 9000", "mtu: 9001", 6, "ports[0].mtu", "9001 is out of range"},
+        {"mss: 1200", "mss: 87", 6, "ports[0].mss", "(a whole number from 88 to 8960)"},
+        {"mtu: 9000", "mtu: 1239", 6, "ports[0].mss", "1200 is out of range (a whole number from 88 to 1199)"},
+        {"mtu: 9000", "gateway_mac: '02:00:00:00:FE'", 6, "ports[0].gateway_mac", "is not a MAC address"},
+        {"mtu: 9000", "gateway_mac: '02:00:00:00:FE:0g'", 6, "ports[0].gateway_mac", "is not a MAC address"},
+        {"mtu: 9000", "gateway_mac: '2:00:00:00:FE:001'", 6, "ports[0].gateway_mac", "is not a MAC address"},
+        {"mtu: 9000", "gateway_mac: 'ff:ff:ff:ff:ff:ff'", 6, "ports[0].gateway_mac", "not the address of a station"},
+        {"mtu: 9000", "gateway_mac: '00:00:00:00:00:00'", 6, "ports[0].gateway_mac", "not the address of a station"},
+        {"gateway: 198.18.0.254", "gateway_mac: '02:00:00:00:fe:01'", 6, "ports[0].gateway_mac", "there is no gateway"},
         {"mtu: 9000", "mtu: 15oo", 6, "ports[0].mtu", "\"15oo\" is not a number"},
         {"exclusive: true", "exclusive: maybe", 7, "ports[1].exclusive", "(true | false)"});
 }
@@ -330,6 +343,17 @@ Test(config, refuses_pools) {
         {"198.18.1.3:1883", "198.18.1.3", 17, "pools[0].servers[1].address", "has no port"},
         {"198.18.1.3:1883", "broker.example:1883", 17, "pools[0].servers[1].address", "is not an IPv4 address"},
         {"weight: 3", "weight: 257", 16, "pools[0].servers[0].weight", "from 1 to 256"});
+}
+
+Test(config, a_gateway_is_pinned) {
+    char *text = changed("mtu: 9000", "gateway_mac: '02:00:00:00:FE:01'");
+    struct config *c;
+    struct config_error e;
+    cr_assert(parse(text, strlen(text), &c, &e) == 0);
+    cr_expect(c->ports[0].gateway_pinned && !c->ports[1].gateway_pinned);
+    cr_expect_arr_eq(c->ports[0].gateway_mac, "\2\0\0\0\xfe\1", 6);
+    config_free(c);
+    free(text);
 }
 
 Test(config, refuses_servers_out_of_reach) {

@@ -312,6 +312,20 @@ Test(arp, poll_is_bounded_by_room_and_survives_an_empty_pool) {
     cr_expect_eq(poll(S), 0);
 }
 
+/* The gateway of the configuration: no question, no answer that changes it, no flood that pushes it out. */
+Test(arp, attack_a_pinned_gateway_stays) {
+    arp_pin(t, OTHER_ADDR, peer_mac);
+    expect_mac(OTHER_ADDR, peer_mac, S);
+    cr_expect_eq(poll(S), 0, "nobody is asked");
+    cr_expect_eq(input(packet(2, thief_mac, OTHER_ADDR, OUR_ADDR), S), -NET_DROP_ARP_UNSOLICITED);
+    expect_mac(OTHER_ADDR, peer_mac, 10 * ARP_REACHABLE_US);
+    cr_expect_eq(poll(10 * ARP_REACHABLE_US), 0);
+    for (uint32_t i = 0; i < 2 * ARP_TABLE_ENTRIES; i++) {
+        make_live(IP(198, 18, 4 + (i >> 8), i & 0xff), thief_mac, S);
+    }
+    expect_mac(OTHER_ADDR, peer_mac, S);
+}
+
 Test(arp, gratuitous) {
     struct rte_mbuf *m = arp_gratuitous(&interface, 1, frames);
 
