@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Options, the matrix of variants, and the laboratory as fixtures.
 
-A test module says how much of the matrix it takes with MATRIX ("arms", "all", "ends", "one"), changes the configuration with
+A test module says how much of the matrix it takes with MATRIX ("arms", "all", "ends", "one"; "later" and "measured" leave
+the quick depth out), changes the configuration with
 configure(config, lab), and starts its peers in prepare(lab), both optional. One weir serves a (module, variant)."""
 import os
 import resource
@@ -18,11 +19,14 @@ import netns  # noqa: E402
 TWO_PORTS = ["tap-1", "af_xdp-1", "tap-2", "af_xdp-2"]
 ONE_ARM = ["tap-1-onearm", "af_xdp-2-onearm"]
 MATRIX = {  # depth: what a module's MATRIX means
-    "quick": {"arms": ["tap-1"], "all": ["af_xdp-2"], "ends": ["tap-1"], "one": ["tap-1"]},
+    "quick": {"arms": ["tap-1"], "all": ["af_xdp-2"], "ends": ["tap-1"], "one": ["tap-1"], "later": [], "measured": []},
     # As deep as quick, over more of the matrix: what the sanitizer build runs in a plain test.
-    "broad": {"arms": ["tap-1", "af_xdp-2-onearm"], "all": ["tap-1", "af_xdp-2"], "ends": ["tap-1"], "one": ["tap-1"]},
-    "plain": {"arms": TWO_PORTS + ONE_ARM, "all": TWO_PORTS, "ends": ["tap-1", "af_xdp-2"], "one": ["tap-1"]},
-    "nightly": {"arms": TWO_PORTS + ONE_ARM, "all": TWO_PORTS + ONE_ARM, "ends": TWO_PORTS + ONE_ARM, "one": ["tap-1"]},
+    "broad": {"arms": ["tap-1", "af_xdp-2-onearm"], "all": ["tap-1", "af_xdp-2"], "ends": ["tap-1"], "one": ["tap-1"],
+              "later": ["tap-1"], "measured": []},
+    "plain": {"arms": TWO_PORTS + ONE_ARM, "all": TWO_PORTS, "ends": ["tap-1", "af_xdp-2"], "one": ["tap-1"],
+              "later": ["tap-1", "af_xdp-2"], "measured": ["tap-1"]},
+    "nightly": {"arms": TWO_PORTS + ONE_ARM, "all": TWO_PORTS + ONE_ARM, "ends": TWO_PORTS + ONE_ARM, "one": ["tap-1"],
+                "later": TWO_PORTS + ONE_ARM, "measured": ["tap-1"]},
 }
 
 
@@ -48,9 +52,17 @@ def pytest_generate_tests(metafunc):
     if "variant" in metafunc.fixturenames:
         extent = getattr(metafunc.module, "MATRIX", "ends")
         wanted = MATRIX[metafunc.config.getoption("depth")][extent]
-        if extent != "one":  # those hold for their own variant alone
+        if extent not in ("one", "measured"):  # those hold for their own variant alone
             wanted = metafunc.config.getoption("variant") or wanted
         metafunc.parametrize("variant", wanted, indirect=True, scope="module")
+
+
+def pytest_collection_modifyitems(config, items):
+    """A module that the depth leaves out is no skipped test."""
+    extents = MATRIX[config.getoption("depth")]
+    left_out = [item for item in items if not extents[getattr(item.module, "MATRIX", "ends")]]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,9 @@ def with_sums(frame):
     body = frame[ETH + size:ETH + total]
     if offset is None or len(body) < offset + 2:
         return frame
-    pseudo = b"" if frame[ETH + 9] == frames.ICMP else frame[ETH + 12:ETH + 20] + struct.pack("!BBH", 0, frame[ETH + 9], len(body))
+    pseudo = frame[ETH + 12:ETH + 20] + struct.pack("!BBH", 0, frame[ETH + 9], len(body))
+    if frame[ETH + 9] == frames.ICMP:
+        pseudo = b""
     value = frames.checksum(pseudo + at(body, offset, b"\0\0"))
     return at(frame, ETH + size + offset, u16(value))
 
@@ -154,8 +156,9 @@ def tcp_offset(rng, frame):
 
 
 def tcp_options(rng, frame):
-    options = rng.choice([b"\2\0\0\0", b"\1\1\2\x20", b"\3\3\xff\0", b"\5\x22" + rng.randbytes(32) + b"\1\1", b"\x08\x0a" + bytes(10),
-                          rng.randbytes(4 * rng.randrange(1, 10)), b"\2\4\0\0", b"\2\4\0\1", b"\x13\x12" + bytes(18)])
+    options = rng.choice([b"\2\0\0\0", b"\1\1\2\x20", b"\3\3\xff\0", b"\5\x22" + rng.randbytes(32) + b"\1\1",
+                          b"\x08\x0a" + bytes(10), rng.randbytes(4 * rng.randrange(1, 10)), b"\2\4\0\0",
+                          b"\2\4\0\1", b"\x13\x12" + bytes(18)])
     tcp = ETH + ip_bytes(frame)
     body = frame[tcp + (frame[tcp + 12] >> 4) * 4:]
     frame = at(frame[:tcp + 20], tcp + 12, bytes([5 + len(options) // 4 << 4])) + options + body
@@ -183,15 +186,16 @@ def ports(rng, frame):
 
 
 def icmp_error(rng, frame):
-    kind, code = rng.choice([(3, 4), (3, 1), (3, 3), (11, 0), (12, 0), (5, 1), (4, 0), (rng.randrange(256), rng.randrange(256))])
+    kind, code = rng.choice([(3, 4), (3, 1), (3, 3), (11, 0), (12, 0), (5, 1), (4, 0),
+                             (rng.randrange(256), rng.randrange(256))])
     quoted = bytearray(frame[ETH:ETH + rng.choice([28, 28, 20, 60, 8])])
     # What weir sent has its addresses and ports the other way round.
     if len(quoted) >= 24 and rng.random() < 0.7:
         quoted[12:20] = quoted[16:20] + quoted[12:16]
         quoted[20:24] = quoted[22:24] + quoted[20:22]
     body = struct.pack("!BBHI", kind, code, 0, rng.choice([0, 68, 296, 1499, 65535, rng.randrange(1 << 32)])) + bytes(quoted)
-    packet = frames.ip4(socket.inet_ntoa(frame[ETH + 12:ETH + 16]), socket.inet_ntoa(frame[ETH + 16:ETH + 20]), frames.ICMP, body)
-    return with_sums(frame[:ETH] + packet)
+    source, target = (socket.inet_ntoa(frame[ETH + start:ETH + start + 4]) for start in (12, 16))
+    return with_sums(frame[:ETH] + frames.ip4(source, target, frames.ICMP, body))
 
 
 def noise(rng, frame):

@@ -60,8 +60,8 @@ class Emulink:
 
 
 class FarHost:
-    """`address` (with prefix length; None: the kernel gets none) behind an emulated link; "there" in the link's counters is away from this host. close()
-    removes all of it."""
+    """`address` (with prefix length; None: the kernel gets none) behind an emulated link; "there" in the link's counters is
+    away from this host. close() removes all of it."""
 
     count = 0
 

@@ -11,7 +11,7 @@ import pytest
 
 import links
 
-MATRIX = "one"
+MATRIX = "measured"
 FRAMES = 4000
 
 

@@ -13,10 +13,11 @@ import peers
 from lab import wait_for
 from test_churn import Churn
 
-MATRIX = "ends"
+MATRIX = "later"
 PORT = 9500
 PROFILES = {"as built": (1500, 0), "two small segments": (576, 2 * 536)}  # MTU, window
-LINKS = {"clean": {"delay_ms": 1}, "lossy": {"delay_ms": 5, "loss": 1, "duplicate": 1, "reorder": 1, "reorder_ms": 3, "seed": 6}}
+LINKS = {"clean": {"delay_ms": 1},
+         "lossy": {"delay_ms": 5, "loss": 1, "duplicate": 1, "reorder": 1, "reorder_ms": 3, "seed": 6}}
 # Where a reset may be lost, one that ends an idle connection may go unnoticed for long, and rightly so.
 KINDS = {"clean": ["client_first", "server_first", "both_at_once", "client_resets", "server_resets"],
          "lossy": ["client_first", "server_first", "both_at_once", "client_resets"]}

@@ -6,13 +6,13 @@ import pytest
 import links
 import streams
 
-MATRIX = "one"
-SIZE = {"quick": 2 << 20, "plain": 64 << 20, "nightly": 64 << 20}
+MATRIX = "measured"
+SIZE = 64 << 20
 SOURCE, SINK, ENDLESS = 9100, 9101, 9200
 LOSSY = {"delay_ms": 10, "loss": 1}
 # 20 Mbit/s, 20 ms, a queue of one bandwidth-delay product.
 BOTTLENECK = {"delay_ms": 10, "rate_mbit": (0, 20), "queue_bytes": (0, 50000)}
-SHARING_S = {"quick": 24, "plain": 64, "nightly": 64}
+SHARING_S = 64
 SETTLE_S = 4
 NO_END = 1 << 30
 PAIRS = [("weir", "weir"), ("weir", "Linux"), ("Linux", "Linux")]
@@ -32,17 +32,16 @@ def mbit(rate):
 class Experiments:
     """Streams from and to weir (with the servers behind it), and from and to a Linux host on the clients' network."""
 
-    def __init__(self, lab, size, sharing_s):
+    def __init__(self, lab):
         self._lab, self._hosts = lab, []
-        self.size = size
         for namespace, address in ((lab.broker_ns, lab.brokers[2]), (lab.client_ns, lab.client)):
-            streams.Server(lab, namespace, address, SOURCE, "source", size)
-            streams.Server(lab, namespace, address, SINK, "sink", size)
+            streams.Server(lab, namespace, address, SOURCE, "source", SIZE)
+            streams.Server(lab, namespace, address, SINK, "sink", SIZE)
             streams.Server(lab, namespace, address, ENDLESS, "source", NO_END)
         peers = {"weir": lab.front, "Linux": lab.client}
-        self.shared = {pair: [streams.Stream(host, peers[peer], ENDLESS, "down", NO_END, seconds=sharing_s) for peer in pair]
+        self.shared = {pair: [streams.Stream(host, peers[peer], ENDLESS, "down", NO_END, seconds=SHARING_S) for peer in pair]
                        for pair, host in [(pair, self._far(**BOTTLENECK, seed=5)) for pair in PAIRS]}
-        self.lossy = {(way, peer): streams.Stream(self._far(**LOSSY, seed=11), peers[peer], port, way, size)
+        self.lossy = {(way, peer): streams.Stream(self._far(**LOSSY, seed=11), peers[peer], port, way, SIZE)
                       for way, port in (("down", SOURCE), ("up", SINK)) for peer in peers}
 
     def _far(self, **link):
@@ -59,8 +58,8 @@ class Experiments:
 
 
 @pytest.fixture(scope="module")
-def experiments(running_lab, depth):
-    them = Experiments(running_lab, SIZE[depth], SHARING_S[depth])
+def experiments(running_lab):
+    them = Experiments(running_lab)
     yield them
     them.close()
 
@@ -90,7 +89,7 @@ def test_one_percent_loss(lab, experiments):
     rates = {key: stream.wait() for key, stream in experiments.lossy.items()}
     shares = {way: rates[way, "weir"] / rates[way, "Linux"] for way in ("down", "up")}
     for way, who in (("down", "weir sends"), ("up", "Linux sends to weir")):
-        print(f"{experiments.size >> 20} MiB, 20 ms, 1% loss: {who} {mbit(rates[way, 'weir']):.2f} Mbit/s, "
+        print(f"{SIZE >> 20} MiB, 20 ms, 1% loss: {who} {mbit(rates[way, 'weir']):.2f} Mbit/s, "
               f"Linux to Linux {mbit(rates[way, 'Linux']):.2f}: {shares[way]:.0%}")
     experiments.check()
     assert shares["down"] >= 0.8 and shares["up"] >= 0.8, shares
