@@ -155,9 +155,24 @@ def build(tally, folder, options, timeout_s):
     return True
 
 
+def count_script(tally, folder, name, output):
+    """test_script says "FILE:LINE: case NAME: why" of each case that failed, and ends with a line of counts; without
+    that line it did not come to its end."""
+    found = COUNT_LINE.findall(output)
+    passed, failed, _ = map(int, found[-1]) if found else (0, 1, 0)
+    tally.add(passed, max(0, failed - 1))
+    if failed:
+        faults = [line for line in output.splitlines() if ": case " in line or "ERROR:" in line]
+        tally.fail(f"{folder}: {name}", "\n".join(faults[:10]) + "\n" + tail(output, 40))
+
+
 def count_meson_test(tally, folder, test):
-    """One line of testlog.json: a Criterion program counts its tests, any other program counts as one."""
+    """One line of testlog.json: a Criterion program counts its tests, packet scripts their cases, any other program
+    counts as one."""
     name, result, output = test["name"], test["result"], test.get("stdout", "") + test.get("stderr", "")
+    if any(suite.split(":")[-1] == "script" for suite in test["suite"]):
+        count_script(tally, folder, name, output)
+        return
     found, seeds = SYNTHESIS.search(output), SEEDS_LINE.search(output)
     if seeds:  # a simulation over seeds is one test; how many it ran is worth a line
         print(f"   {name}: {seeds[0]}", flush=True)
@@ -180,7 +195,7 @@ def meson_tests(tally, folder, sanitized, timeout_s, depth):
     if sanitized:
         env |= {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:strict_string_checks=1",
                 "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
-    step = Step(f"unit, pair and simulation tests in {folder}",
+    step = Step(f"unit, pair, script and simulation tests in {folder}",
                 ["meson", "test", "-C", folder, "--no-rebuild", "--num-processes", str(CPUS),
                  "--timeout-multiplier", "5" if sanitized else "2"], timeout_s, env)
     step.run()

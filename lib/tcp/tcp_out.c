@@ -242,8 +242,10 @@ static bool out_ack(struct out *o, struct tcp_conn *c) {
 }
 
 static enum out_result out_conn(struct out *o, struct tcp_conn *c) {
-    if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED)
-        return out_syn(o, c) ? OUT_DONE : OUT_BLOCKED;
+    if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED) { /* ACK_NOW: a challenge (RFC 9293 3.10.7.4) */
+        bool done = out_syn(o, c) && (!(c->flags & TCP_F_ACK_NOW) || out_ack(o, c));
+        return done ? OUT_DONE : OUT_BLOCKED;
+    }
     if ((c->flags & TCP_F_ACK_NOW) && (c->reasm_count || (c->flags & TCP_F_DSACK)) && !out_ack(o, c))
         return OUT_BLOCKED;
     if ((c->flags & TCP_F_KEEP_PROBE) && !out_keepalive(o, c))

@@ -28,6 +28,18 @@ static void reset_for(struct tcp_core *core, const struct tcp_conn *c, const str
 
 /* --- first: sequence number --- */
 
+/* The ACK that an unacceptable segment draws. Data, SYN and FIN are answered at once, because our last ACK may have
+ * been lost; bare ACKs and probes at most twice a second a flow, so that two confused peers do not play ping-pong. */
+static void answer_unacceptable(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
+    uint32_t now_ms = tcp_now_ms(core);
+    if (tcp_seg_space(seg)) {
+        tcp_ack_now(core, c);
+    } else if (!c->challenge_ms || now_ms - c->challenge_ms >= TCP_CHALLENGE_FLOW_MS) {
+        c->challenge_ms = now_ms ? now_ms : 1;
+        tcp_ack_now(core, c);
+    }
+}
+
 /* RFC 7323 5.3 R1, and 3.2: once agreed on, timestamps are on every segment but RST. */
 static int check_timestamp(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     if (!(c->flags & TCP_F_TS) || (seg->flags & (WIRE_TCP_RST | WIRE_TCP_SYN)))
@@ -36,27 +48,18 @@ static int check_timestamp(struct tcp_core *core, struct tcp_conn *c, struct tcp
         return -TCP_DROP_TS_MISSING;
     if (seq_leq(c->ts_recent, seg->opts.ts_val) || tcp_now_ms(core) - c->last_rx_ms >= TCP_PAWS_IDLE_MS)
         return NEXT;
-    tcp_ack_now(core, c);
+    answer_unacceptable(core, c, seg);
     return -TCP_DROP_PAWS;
 }
 
-/* Not one byte of the window. Data is answered at once, because our ACK may have been lost; bare ACKs and keep-alive
- * probes at most twice a second a flow, so that two confused peers do not play ping-pong. */
+/* Not one byte of the window. */
 static int unacceptable(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
-    uint32_t now_ms = tcp_now_ms(core);
-    if (seg->flags & WIRE_TCP_RST)
-        return -TCP_DROP_RST_OUT;
-    if (tcp_seg_space(seg)) {
-        tcp_ack_now(core, c);
-    } else if (!c->challenge_ms || now_ms - c->challenge_ms >= TCP_CHALLENGE_FLOW_MS) {
-        c->challenge_ms = now_ms ? now_ms : 1;
-        tcp_ack_now(core, c);
-    }
+    answer_unacceptable(core, c, seg);
     bool before = seq_lt(seg->seq, c->rcv_nxt);
     if (before && seg->len)
         tcp_dsack_note(core, c, seg->seq, seg->seq + seg->len);
     if (before) { /* a keep-alive probe is of this kind */
-        c->last_rx_ms = now_ms;
+        c->last_rx_ms = tcp_now_ms(core);
         c->keep_sent = 0;
     }
     return before ? -TCP_DROP_DUPLICATE : -TCP_DROP_OUT_OF_WINDOW;
@@ -68,13 +71,13 @@ static int check_sequence(struct tcp_core *core, struct tcp_conn *c, struct tcp_
     int rc = check_timestamp(core, c, seg);
     if (rc != NEXT || (seg->flags & WIRE_TCP_SYN)) /* a SYN is challenged wherever it stands: RFC 5961 4.2 */
         return rc;
+    if (seg->flags & WIRE_TCP_RST) /* judged by its own number, not by those of bytes that it may carry */
+        return seg->seq - c->rcv_nxt < weir_max_u32(c->rcv_adv - c->rcv_nxt, 1) ? NEXT : -TCP_DROP_RST_OUT;
     uint32_t first = seg->seq, end = seg->seq + tcp_seg_space(seg);
     /* A bare ACK may stand on the right edge: a peer that filled our window sends from there. */
     if (seq_lt(c->rcv_adv, first) || (end != first && first == c->rcv_adv && first != c->rcv_nxt) ||
         seq_lt(end, c->rcv_nxt) || (end == c->rcv_nxt && end != first))
         return unacceptable(core, c, seg);
-    if (seg->flags & WIRE_TCP_RST) /* not trimmed: its own number must be exact, not that of a byte in it */
-        return NEXT;
     if (seq_lt(first, c->rcv_nxt)) {
         uint32_t cut = c->rcv_nxt - first;
         tcp_dsack_note(core, c, first, first + weir_min_u32(cut, seg->len));
@@ -119,12 +122,12 @@ static int time_wait(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
         tcp_challenge(core, c);
         return -TCP_DROP_SYN_IN_FLOW;
     }
-    if (seg->flags & WIRE_TCP_FIN)
+    /* The peer's FIN once more, and no other: whoever guesses the 4-tuple must not keep the flow for ever. */
+    if ((seg->flags & WIRE_TCP_FIN) && seg->seq + seg->len + 1 == c->rcv_nxt)
         tcp_timer_set(core, c, TCP_TIMER_LIFE, core->cfg.time_wait_ms);
     if (!tcp_seg_space(seg) && seg->seq == c->rcv_nxt)
         return TCP_SEG_FREE; /* a late ACK */
-    if (tcp_seg_space(seg))
-        tcp_ack_now(core, c);
+    answer_unacceptable(core, c, seg);
     return -TCP_DROP_TIME_WAIT;
 }
 
@@ -160,6 +163,8 @@ static int check_rst(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
 static void syn_acked(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     if ((c->flags & TCP_F_TIMED) && !c->backoff)
         tcp_loss_rtt(c, (uint32_t)core->now_us - c->rtt_start_us);
+    else if (c->backoff && !c->srtt_us) /* our SYN was sent more than once: RFC 6298 5.7 */
+        c->rto_us = TCP_RTO_LOST_SYN_US;
     c->flags = (c->flags & ~TCP_F_TIMED) | TCP_F_SYN_ACKED;
     c->backoff = 0;
     c->snd_una = c->snd_nxt = c->snd_max = seg->ack;
