@@ -159,12 +159,21 @@ static int check_rst(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
 
 /* --- fourth: SYN --- */
 
+/* The handshake measures the first round trip. Where our SYN was sent more than once only an echo of the last one's
+ * timestamp measures; without it the RTO begins at 3 s (RFC 6298 5.7). */
+static void measure_syn(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
+    uint32_t ms = tcp_ts_now(core, c) - seg->opts.ts_ecr, us = (uint32_t)core->now_us - c->rtt_start_us;
+    if ((c->flags & TCP_F_TIMED) && !c->backoff)
+        tcp_loss_rtt(c, us);
+    else if ((c->flags & TCP_F_TS) && seg->opts.has_ts && ms <= us / 1000 + 1)
+        tcp_loss_rtt(c, weir_max_u32(ms, 1) * 1000);
+    else
+        c->rto_us = TCP_RTO_LOST_SYN_US;
+}
+
 /* Our SYN has been acknowledged by this segment. */
 static void syn_acked(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
-    if ((c->flags & TCP_F_TIMED) && !c->backoff)
-        tcp_loss_rtt(c, (uint32_t)core->now_us - c->rtt_start_us);
-    else if (c->backoff && !c->srtt_us) /* our SYN was sent more than once: RFC 6298 5.7 */
-        c->rto_us = TCP_RTO_LOST_SYN_US;
+    measure_syn(core, c, seg);
     c->flags = (c->flags & ~TCP_F_TIMED) | TCP_F_SYN_ACKED;
     c->backoff = 0;
     c->snd_una = c->snd_nxt = c->snd_max = seg->ack;
