@@ -73,8 +73,11 @@ static void endpoint_turn(struct tcp_core *core, struct endpoint *e) {
 static const char *run(const struct link_faults *f, uint32_t up, uint32_t down, uint32_t limit_ms, bool single_seg,
                        uint64_t *took_ms) {
     static char why[512];
-    /* With a fifth of all segments lost an RTO of 3 s (RFC 6298 5.7) does not get far in the default 60 s. */
-    struct tcp_config cfg = {.time_wait_ms = 60000, .user_timeout_ms = 300000};
+    /* With a fifth of all segments lost an RTO of 3 s (RFC 6298 5.7) does not get far within the default times. */
+    struct tcp_config cfg = {.time_wait_ms = 200000,
+                             .user_timeout_ms = 300000,
+                             .connect_timeout_ms = 120000,
+                             .half_open_timeout_ms = 120000};
     struct link *l = link_new(f, &cfg, &cfg);
     struct tcp_core *a = link_core(l, 0), *b = link_core(l, 1);
     struct endpoint ea = {.to_send = up}, eb = {.to_send = down};
@@ -111,8 +114,8 @@ static const char *run(const struct link_faults *f, uint32_t up, uint32_t down, 
                 (unsigned long)s->segs_out);
     if (!ret) { /* TIME-WAIT runs out by itself */
         for (int i = 1; i < 100; i++) {
-            tcp_timers(a, link_now(l) + i * 700000ull);
-            tcp_timers(b, link_now(l) + i * 700000ull);
+            tcp_timers(a, link_now(l) + i * 3000000ull);
+            tcp_timers(b, link_now(l) + i * 3000000ull);
         }
         for (unsigned st = 0; st < TCP_STATE_COUNT; st++)
             if (a->stats.by_state[st] || b->stats.by_state[st])
