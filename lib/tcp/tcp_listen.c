@@ -61,11 +61,11 @@ int tcp_no_flow(struct tcp_core *core, const struct tcp_seg *seg, enum tcp_drop 
     return -(int)reason;
 }
 
+/* RFC 6191 2. TS.Recent is the last timestamp seen; RCV.NXT lies one beyond the last number, the FIN. */
 bool tcp_time_wait_yields(const struct tcp_conn *c, const struct tcp_seg *seg) {
-    if ((c->flags & TCP_F_TS) && seg->opts.has_ts) {
-        if (seg->opts.ts_val != c->ts_recent)
-            return seq_lt(c->ts_recent, seg->opts.ts_val);
-    }
+    bool had = c->flags & TCP_F_TS;
+    if (seg->opts.has_ts && (!had || seg->opts.ts_val != c->ts_recent))
+        return !had || seq_lt(c->ts_recent, seg->opts.ts_val);
     return seq_lt(c->rcv_nxt, seg->seq);
 }
 
