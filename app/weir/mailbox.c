@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define MAILBOX_SIZE 64u
-#define CLOSE_BATCH 256u /* sessions ended a turn at the end of a drain */
+#define CLOSE_BATCH  256u /* flows looked at a turn at the end of a drain, to end their sessions */
 
 int mailbox_init(struct mailbox *b, const char *name, int socket_id) {
     b->ring = rte_ring_create(name, MAILBOX_SIZE, socket_id, RING_F_SP_ENQ | RING_F_SC_DEQ);
@@ -107,7 +107,7 @@ static bool serve(struct worker *w, struct mail *m) {
         w->ports[m->port].link_up = m->up;
         return true;
     case MAIL_CLOSE_SESSIONS:
-        return session_close_some(w, CLOSE_BATCH) < CLOSE_BATCH;
+        return !session_close_some(w, &m->after, CLOSE_BATCH);
     }
     return true;
 }

@@ -44,7 +44,7 @@ struct mail {
     struct capture *capture;
     struct flow_row *rows; /* MAIL_FLOWS: room for max_rows */
     uint32_t max_rows, n_rows;
-    uint32_t after; /* in: continue behind this flow; out: the last one written, 0 at the end */
+    uint32_t after; /* FLOWS, CLOSE_SESSIONS: in: go on behind this flow; out: the last one seen, 0 at the end */
     uint32_t done;  /* atomic; set last by the worker */
 };
 

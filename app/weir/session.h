@@ -67,8 +67,9 @@ uint32_t session_run(struct worker *w);
 /* Phase deadlines, bounded. Returns how many fired. */
 uint32_t session_timers(struct worker *w);
 
-/* End at most `max` sessions (end of the drain). Returns how many were ended. */
-uint32_t session_close_some(struct worker *w, uint32_t max);
+/* End of the drain: look at the next `max` flows behind *after (0: from the first) and end the sessions of those that are
+ * clients'. Returns whether there are more. */
+bool session_close_some(struct worker *w, tcp_id *after, uint32_t max);
 
 /* --- between the session_*.c files --- */
 /* Move what can be moved, both ways, and carry closes across. May end and free the session: do not touch it afterwards.

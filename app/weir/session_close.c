@@ -200,17 +200,15 @@ static void part_from_client(struct worker *w, struct session *s) {
     (void)notify_client(w, s);
 }
 
-uint32_t session_close_some(struct worker *w, uint32_t max) {
-    uint32_t ended = 0;
+bool session_close_some(struct worker *w, tcp_id *after, uint32_t max) {
     /* Ending a session may free flows, its server's too: the next one is looked for only then. */
-    for (tcp_id id = 0; ended < max && (id = tcp_conn_next(&w->tcp, id)) != 0;) {
-        uint32_t user = tcp_conn_user(&w->tcp, id);
+    for (uint32_t visits = 0; visits < max && (*after = tcp_conn_next(&w->tcp, *after)) != 0; visits++) {
+        uint32_t user = tcp_conn_user(&w->tcp, *after);
         if ((user >> 2) == 0 || (user & 3) != SIDE_CLIENT)
             continue;
         struct session *s = pool_get(&w->sessions, user >> 2);
         part_from_client(w, s);
         session_finish(w, s, SESSION_END_DRAINED);
-        ended++;
     }
-    return ended;
+    return *after != 0;
 }

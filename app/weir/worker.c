@@ -361,8 +361,9 @@ void worker_free(struct worker *w) {
             rte_pktmbuf_free(w->ports[i].pending[p]);
         arp_table_free(w->ports[i].arp);
     }
+    tcp_id first = 0;
     if (w->sessions.used != 0)
-        session_close_some(w, UINT32_MAX);
+        session_close_some(w, &first, UINT32_MAX);
     tls_core_fini(&w->tls);
     tls_engine_free(w->inline_engine);
     tcp_core_fini(&w->tcp);

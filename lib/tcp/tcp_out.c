@@ -269,7 +269,8 @@ static void out_port(struct out *o, uint8_t port) {
     struct tcp_core *core = o->core;
     struct tcp_list *l = &core->pending[port];
     o->port = &core->ports[port];
-    for (uint32_t left = l->count; left && l->head && o->n < o->max && o->port->tx_room; left--) {
+    for (uint32_t left = weir_min_u32(l->count, TCP_OUT_VISITS); left && l->head && o->n < o->max && o->port->tx_room;
+         left--) {
         struct tcp_conn *c = tcp_conn_of(core, l->head);
         o->quantum = core->quantum_left[port] ? core->quantum_left[port] : TCP_QUANTUM_BYTES;
         enum out_result r = out_conn(o, c);

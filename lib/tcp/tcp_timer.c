@@ -4,8 +4,6 @@
  * again. So the restart of a timer by every ACK costs one store. */
 #include "tcp_int.h"
 
-#define FIRED_MAX 256u /* ids a call: bounded work a turn */
-
 static uint32_t *deadline_of(struct tcp_conn *c, enum tcp_timer_id id) {
     switch (id) {
     case TCP_TIMER_REXMIT:
@@ -139,9 +137,9 @@ static void fired(struct tcp_core *core, struct tcp_conn *c) {
 }
 
 void tcp_timers(struct tcp_core *core, uint64_t now_us) {
-    uint32_t ids[FIRED_MAX];
+    uint32_t ids[TCP_TIMERS_FIRED];
     core->now_us = now_us;
-    uint32_t n = timer_wheel_advance(&core->wheel, clock_ms(now_us), ids, FIRED_MAX);
+    uint32_t n = timer_wheel_advance(&core->wheel, clock_ms(now_us), ids, TCP_TIMERS_FIRED);
     for (uint32_t i = 0; i < n; i++)
         if (core->used[ids[i] / 64] & 1ull << (ids[i] % 64))
             fired(core, tcp_conn_of(core, ids[i]));
