@@ -64,6 +64,9 @@ struct pair_conn {
     struct pair_end end[2];
     uint16_t client_port; /* 0: PAIR_CLIENT_PORT + number */
     bool may_break;       /* the test expects an end other than FIN */
+    bool by_cookie; /* data that overtake the handshake's ACK are a stray's, and reset; an ACK repeated after all is
+                       over opens a flow once more */
+    bool refused;   /* that has happened */
 };
 
 /* A segment, as read off the wire or to be injected. */

@@ -213,7 +213,10 @@ static void closed(struct pair *p, unsigned s, uint32_t number) {
     e->closed = true;
     e->end = tcp_conn_end(p->side[s].core, e->id);
     read_some(p, s, number, true);
-    if (e->end != TCP_END_FIN && !p->conn[number].may_break)
+    struct pair_conn *conn = &p->conn[number];
+    conn->refused |=
+        conn->by_cookie && e->end == TCP_END_PEER_RESET && tcp_core_stats(p->side[1].core)->drops[TCP_DROP_COOKIE] != 0;
+    if (e->end != TCP_END_FIN && !conn->may_break && !conn->refused)
         pair_fail(p, "conn %u side %u ended: %s", number, s, tcp_end_name(e->end));
     if (e->end == TCP_END_FIN && e->read_bytes != peer_of(p, s, number)->written_bytes)
         pair_fail(p, "conn %u side %u closed in order, but bytes are missing", number, s);
@@ -229,7 +232,9 @@ static bool adopt(struct pair *p, unsigned s, tcp_id id) {
     uint16_t port = rte_be_to_cpu_16(tcp_conn_key(p->side[s].core, id)->remote_port_be);
     if (tcp_conn_listener(p->side[s].core, id) != LISTENER)
         pair_fail(p, "listener %u", tcp_conn_listener(p->side[s].core, id));
+    bool again = false;
     for (uint32_t i = 0; i < p->n_conns; i++) {
+        again |= client_port(p, i) == port && p->conn[i].by_cookie;
         if (client_port(p, i) != port || p->conn[i].end[s].opened)
             continue;
         p->conn[i].end[s].id = id;
@@ -237,7 +242,10 @@ static bool adopt(struct pair *p, unsigned s, tcp_id id) {
         tcp_conn_set_user(p->side[s].core, id, i + 1);
         return true;
     }
-    pair_fail(p, "a flow from port %u that nobody opened", port);
+    if (again)
+        tcp_conn_abort(p->side[s].core, id);
+    else
+        pair_fail(p, "a flow from port %u that nobody opened", port);
     return false;
 }
 
@@ -315,7 +323,7 @@ void pair_app_wake(struct pair *p) {
 
 bool pair_all_arrived(const struct pair *p) {
     for (uint32_t i = 0; i < p->n_conns; i++)
-        for (unsigned s = 0; s < 2; s++) {
+        for (unsigned s = 0; s < 2 && !p->conn[i].refused; s++) {
             const struct pair_end *from = &p->conn[i].end[!s], *to = &p->conn[i].end[s];
             if (to->read_bytes != RTE_MAX(from->write_bytes, from->written_bytes))
                 return false;

@@ -23,6 +23,7 @@ struct way {
     uint8_t shift;
     int8_t stamps; /* timestamps on its segments: -1 not known yet */
     uint32_t iss, end, fin_seq;
+    uint32_t other_iss; /* of the SYN-ACK before, where it was another: the peer may have taken either */
     uint32_t ack, edge; /* highest that left */
     uint32_t ts_val;
     uint32_t syn_window;                /* of the peer's SYN, until our ISS is known */
@@ -127,15 +128,17 @@ static void sent_syn(unsigned side, struct flow *f, const struct pair_segment *s
     struct way *w = &f->way[side], *peer = &f->way[!side];
     if (!w->syn || w->iss != s->seq) { /* a SYN-ACK anew, from a listener that has forgotten the one before */
         bool kept = w->syn_window != 0;
-        uint32_t window = w->syn_window;
+        uint32_t window = w->syn_window, other = w->syn ? w->iss : 0;
         struct seq_set got = w->got;
         seq_set_clear(&w->twice);
-        *w = (struct way){.stamps = -1, .syn = true, .iss = s->seq, .end = s->seq + 1, .got = got};
+        *w = (struct way){.stamps = -1, .syn = true, .iss = s->seq, .end = s->seq + 1, .other_iss = other, .got = got};
         if (kept) {
             w->arrived_edge = w->iss + 1 + window;
             w->arrived_edged = true;
         }
         w->syn_window = window;
+        peer->edged = false; /* what it said was about the other number */
+        seq_set_clear(&peer->got);
     }
     w->has_wscale = s->has_wscale;
     w->shift = s->wscale;
@@ -148,11 +151,26 @@ static void sent_syn(unsigned side, struct flow *f, const struct pair_segment *s
     }
 }
 
+/* The handshake's third segment says which SYN-ACK it is about. */
+static void settle_iss(struct flow *f, unsigned side, uint32_t ack) {
+    struct way *w = &f->way[side], *peer = &f->way[!side];
+    if (!w->other_iss || w->end != w->iss + 1 || ack != w->other_iss + 1)
+        return;
+    w->arrived_edge += w->other_iss - w->iss;
+    w->iss = w->other_iss;
+    w->end = w->iss + 1;
+    w->other_iss = 0;
+    peer->edged = false;
+    seq_set_clear(&peer->got);
+    seq_set_add(&peer->got, w->iss, w->end, NULL);
+}
+
 static void sent_text(struct pair_model *m, unsigned side, struct flow *f, const struct pair_segment *s,
                       const uint8_t *payload) {
     struct way *w = &f->way[side];
     uint32_t end = s->seq + s->len_bytes;
     bool fin = s->flags & WIRE_TCP_FIN;
+    settle_iss(f, side, s->seq);
     if (seq_lt(s->seq, w->iss) || seq_lt(w->end, s->seq))
         FAULT("outside of what was sent, %u to %u", w->iss, w->end);
     if (w->fin && ((s->len_bytes && seq_lt(w->fin_seq, end)) || (fin && end != w->fin_seq)))
@@ -226,6 +244,9 @@ void pair_model_sent(struct pair_model *m, unsigned side, const struct pair_segm
     if (!f || (!syn && !f->way[side].syn)) /* an answer to a stranger, or of a flow before */
         return;
     f->touched[side] = true;
+    /* A cookie for a SYN that the network had kept, while the flow goes on or is over. */
+    if (syn && ack && f->way[side].syn && f->way[side].end != f->way[side].iss + 1 && !conn_of(m, side, f))
+        return;
     if (!syn && !ack)
         FAULT("%s", "without ACK");
     if (syn)
@@ -270,6 +291,8 @@ void pair_model_arrived(struct pair_model *m, unsigned side, const struct pair_s
     if (sane && seq_lt(s->seq, end))
         seq_set_add(&w->got, s->seq, end, &w->twice);
     w->stranger |= !sane && peer->syn && !(s->flags & WIRE_TCP_SYN);
+    if (s->flags & WIRE_TCP_ACK)
+        settle_iss(f, side, s->ack);
     if (!(s->flags & WIRE_TCP_ACK) || !w->syn || seq_lt(s->ack, w->iss) || seq_lt(w->end, s->ack))
         return;
     uint32_t edge = s->ack + ((uint32_t)s->window << shift_of(m, f, !side, s));
