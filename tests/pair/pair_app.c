@@ -214,8 +214,9 @@ static void closed(struct pair *p, unsigned s, uint32_t number) {
     e->end = tcp_conn_end(p->side[s].core, e->id);
     read_some(p, s, number, true);
     struct pair_conn *conn = &p->conn[number];
-    conn->refused |=
-        conn->by_cookie && e->end == TCP_END_PEER_RESET && tcp_core_stats(p->side[1].core)->drops[TCP_DROP_COOKIE] != 0;
+    const uint64_t *drops = tcp_core_stats(p->side[1].core)->drops;
+    conn->refused |= conn->by_cookie && e->end == TCP_END_PEER_RESET &&
+                     (drops[TCP_DROP_COOKIE] || (drops[TCP_DROP_NO_FLOW] && !conn->end[1].opened));
     if (e->end != TCP_END_FIN && !conn->may_break && !conn->refused)
         pair_fail(p, "conn %u side %u ended: %s", number, s, tcp_end_name(e->end));
     if (e->end == TCP_END_FIN && e->read_bytes != peer_of(p, s, number)->written_bytes)
