@@ -157,7 +157,7 @@ static int new_headers(struct worker *w, struct rte_mbuf *m, const struct flow_k
     int rc =
         udp_output(m, to->local_addr_be, to->remote_addr_be, to->local_port_be, to->remote_port_be, dev->hw_udp_cksum);
     if (rc == 0)
-        rc = ip4_output(m, to->local_addr_be, to->remote_addr_be, IPPROTO_UDP, &w->tcp.ip_id, dev->hw_ip_cksum);
+        rc = ip4_output(m, to->local_addr_be, to->remote_addr_be, IPPROTO_UDP, 0, &w->tcp.ip_id, dev->hw_ip_cksum);
     return rc;
 }
 

@@ -40,6 +40,7 @@ struct datagram {
     uint16_t received;                  /* payload bytes */
     uint8_t n;                          /* fragments held */
     uint8_t dead;                       /* enum net_drop that ended it, in a tombstone */
+    uint8_t ecn;                        /* bit i: a fragment's ECN field is i */
     uint64_t start_us;
     struct fragment fragments[IP4_REASS_FRAGMENTS]; /* by begin */
 };
@@ -259,12 +260,14 @@ static bool length_possible(const struct datagram *d, const struct rte_mbuf *m, 
 /* All there: one packet, with the first fragment's header, which now tells of no fragments. */
 static int finish(struct ip4_reass *r, uint32_t id, struct rte_mbuf **whole) {
     struct datagram *d = pool_get(&r->datagrams, id);
+    bool ce = d->ecn & 1u << WIRE_IP4_CE;
     struct rte_mbuf *m = take_chain(r, d);
 
     forget(r, id);
     if (rope_mbuf_private(m) && rte_pktmbuf_tailroom(m) >= m->pkt_len - m->data_len)
         (void)rte_pktmbuf_linearize(m); /* one segment fits every port; it has the room */
     struct wire_ip4 *ip = net_ip4(m);
+    ip->tos |= ce ? WIRE_IP4_CE : 0; /* no mark is lost: RFC 3168 5.3 */
     ip->total_len_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - m->l2_len));
     ip->frag_be = 0;
     ip->checksum_be = 0;
@@ -287,6 +290,14 @@ static bool piece_possible(const struct rte_mbuf *m, const struct wire_ip4 *ip, 
     return begin != 0 || end >= header_min;
 }
 
+/* RFC 3168 5.3: a mark beside a fragment that cannot be marked was set by nobody honest, and may not be passed on. */
+static bool ecn_possible(struct datagram *d, const struct wire_ip4 *ip) {
+    const uint8_t both = 1u << WIRE_IP4_NOT_ECT | 1u << WIRE_IP4_CE;
+
+    d->ecn |= (uint8_t)(1u << (ip->tos & WIRE_IP4_ECN));
+    return (d->ecn & both) != both;
+}
+
 int ip4_reassemble(struct ip4_reass *r, struct rte_mbuf *m, uint64_t now_us, struct rte_mbuf **whole) {
     const struct wire_ip4 *ip = net_ip4(m);
     const struct key k = {ip->saddr_be, ip->daddr_be, ip->id_be, ip->proto, 0};
@@ -306,6 +317,8 @@ int ip4_reassemble(struct ip4_reass *r, struct rte_mbuf *m, uint64_t now_us, str
         return -(int)d->dead;
     if (!end_consistent(d, end, last) || !length_possible(d, m, begin, end))
         return kill_datagram(r, d, m, NET_DROP_FRAG_MALFORMED);
+    if (!ecn_possible(d, ip))
+        return kill_datagram(r, d, m, NET_DROP_FRAG_ECN);
     while (r->held >= r->held_max)
         if (!evict(r, id))
             return kill_datagram(r, d, m, NET_DROP_FRAG_LIMIT);

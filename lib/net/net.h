@@ -125,9 +125,11 @@ void arp_table_stats(const struct arp_table *t, struct arp_stats *s);
  * broadcast, our own), destination ours, TTL > 0; options skipped, source routing dropped. Fragments -> NET_TO_FRAG. */
 int ip4_input(const struct net_if *ifc, struct rte_mbuf *m);
 
-/* Prepend an IPv4 header to m (payload only): DF set, TTL 64, id from *ip_id. pkt_len and nb_segs must be right; asks
- * for checksum offload where hw_cksum, else computes it. Returns 0 or -NET_DROP_NO_HEADROOM. */
-int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t proto, uint16_t *ip_id, bool hw_cksum);
+/* Prepend an IPv4 header to m (payload only): DF set, TTL 64, id from *ip_id, `tos` (WIRE_IP4_ECT0, or 0). pkt_len and
+ * nb_segs must be right; asks for checksum offload where hw_cksum, else computes it. Returns 0 or
+ * -NET_DROP_NO_HEADROOM. */
+int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t proto, uint8_t tos, uint16_t *ip_id,
+               bool hw_cksum);
 
 /* Reassembly (RFC 815 in spirit) with a cap of datagrams per source. A fragment that overlaps another, or contradicts
  * what is known of the datagram's end, ends the datagram (RFC 5722 4); an exact repetition is dropped alone (RFC

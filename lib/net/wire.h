@@ -56,6 +56,13 @@ static_assert(sizeof(struct wire_tcp) == 20, "RFC 9293");
 #define WIRE_ETH_IP4  0x0800
 #define WIRE_ETH_VLAN 0x8100
 
+/* The ECN field of tos: RFC 3168 5 */
+#define WIRE_IP4_ECN     0x03
+#define WIRE_IP4_NOT_ECT 0x00
+#define WIRE_IP4_ECT1    0x01
+#define WIRE_IP4_ECT0    0x02
+#define WIRE_IP4_CE      0x03
+
 #define WIRE_IP4_DF     0x4000
 #define WIRE_IP4_MF     0x2000
 #define WIRE_IP4_OFFSET 0x1fff

@@ -135,8 +135,8 @@ static uint32_t cubic_lost(struct tcp_conn *c, struct tcp_cc_state *s, uint32_t 
 /* 4.9: the curve goes on where it was; the time since the reduction, when the window was not the path's, is left out.
  * Where a new stage has begun in the meantime its curve is one from the lower window: the next ACK begins another. */
 static void cubic_undone(struct tcp_conn *c, struct tcp_cc_state *s) {
-    if (!s)
-        return; /* W_max is at most the window that is back: the next stage begins with its plateau */
+    if (!s || c->cwnd < c->CWND_PRIOR)
+        return; /* nothing was kept, or the window is not back where it was (ECE had its part) */
     c->W_MAX = s->undo_w_max;
     c->CWND_PRIOR = s->undo_cwnd_prior;
     s->in_epoch = !s->in_epoch && s->undo_epoch;

@@ -91,6 +91,8 @@ const char *tcp_end_name(enum tcp_end e);
 /* Congestion control of a flow. */
 enum tcp_cc_id { TCP_CC_CUBIC, TCP_CC_RENO, TCP_CC_COUNT };
 
+const char *tcp_cc_name(enum tcp_cc_id id); /* "cubic" */
+
 /* When a listener answers SYNs with cookies (RFC 4987 3.6): under backlog pressure, always, never. */
 enum tcp_cookie_mode { TCP_COOKIES_AUTO, TCP_COOKIES_ALWAYS, TCP_COOKIES_OFF };
 
@@ -175,7 +177,10 @@ struct tcp_config {
     X(icmp_ignored, "ICMP errors about nothing that is outstanding (RFC 5927 4.1).")                                   \
     X(pmtu_lowered, "Times ICMP made a flow's segments smaller (RFC 1191).")                                           \
     X(pmtu_held, "ICMP reports of a smaller MTU not believed while large segments get through (RFC 5927 7.2).")        \
-    X(pmtu_blackholes, "Times silence about large segments made a flow's smaller (RFC 4821 7.7).")
+    X(pmtu_blackholes, "Times silence about large segments made a flow's smaller (RFC 4821 7.7).")                     \
+    X(ecn_ce_in, "Segments received with a congestion mark (CE, RFC 3168), on flows that agreed on it.")               \
+    X(ecn_ece_in, "Segments received whose sender was told of a congestion mark (ECE, RFC 3168).")                     \
+    X(ecn_reductions, "Congestion windows reduced because of ECE.")
 /* clang-format on */
 struct tcp_stats {
 #define X(name, help) uint64_t name;
@@ -298,7 +303,8 @@ struct tcp_info {
     struct flow_key key;
     enum tcp_state state;
     uint8_t port, snd_wscale, rcv_wscale;
-    bool sack, timestamps;
+    bool sack, timestamps, ecn;
+    enum tcp_cc_id cc;
     uint16_t mss, listener_id;
     uint32_t user, srtt_us, rttvar_us, rto_us, cwnd_bytes, ssthresh_bytes, snd_wnd_bytes, rcv_wnd_bytes, unacked_bytes,
         rx_bytes, retransmits;

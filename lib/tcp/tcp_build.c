@@ -72,7 +72,7 @@ static bool put_payload(struct tcp_port *p, struct rte_mbuf *h, const struct rte
 
 /* IPv4 header and checksums; m begins with its TCP header. */
 static bool finish(struct tcp_core *core, const struct tcp_port *p, struct rte_mbuf *m, const struct flow_key *key,
-                   uint8_t header) {
+                   uint8_t header, uint8_t ecn) {
     struct wire_tcp *th = rte_pktmbuf_mtod(m, struct wire_tcp *);
     uint16_t len = (uint16_t)m->pkt_len;
     m->l4_len = header;
@@ -82,7 +82,7 @@ static bool finish(struct tcp_core *core, const struct tcp_port *p, struct rte_m
     } else {
         th->checksum_be = checksum_l4(m, 0, len, key->local_addr_be, key->remote_addr_be, IPPROTO_TCP);
     }
-    return ip4_output(m, key->local_addr_be, key->remote_addr_be, IPPROTO_TCP, &core->ip_id, p->hw_ip_cksum) == 0;
+    return ip4_output(m, key->local_addr_be, key->remote_addr_be, IPPROTO_TCP, ecn, &core->ip_id, p->hw_ip_cksum) == 0;
 }
 
 /* Fixed part and options (those that `c` wants) at the front of m. Returns the header's length. */
@@ -131,15 +131,18 @@ struct rte_mbuf *tcp_build(struct tcp_core *core, struct tcp_conn *c, uint32_t s
     if (!m)
         return NULL;
     uint32_t edge;
+    uint8_t ecn = WEIR_UNLIKELY(c->flags & TCP_F_ECN) ? tcp_ecn_out(c, seq, len, &flags) : WIRE_IP4_NOT_ECT;
     uint16_t window = window_field(core, c, flags, &edge);
     uint8_t header = put_header(core, c, m, seq, flags, window, !len);
-    if ((len && !put_payload(p, m, from, offset, len)) || !finish(core, p, m, &c->key, header)) {
+    if ((len && !put_payload(p, m, from, offset, len)) || !finish(core, p, m, &c->key, header, ecn)) {
         rte_pktmbuf_free(m);
         return NULL;
     }
     m->port = c->port;
     c->rcv_adv = edge;
     if (flags & WIRE_TCP_ACK) {
+        if (flags & WIRE_TCP_CWR)
+            c->flags &= ~TCP_F_CWR;
         c->rcv_acked = c->rcv_nxt;
         c->ack_segs = 0;
         c->ack_ms = 0;
@@ -180,7 +183,7 @@ struct rte_mbuf *tcp_build_reply(struct tcp_core *core, const struct tcp_reply *
     };
     m->data_len = header;
     m->pkt_len = header;
-    if (!finish(core, p, m, &r->key, header)) {
+    if (!finish(core, p, m, &r->key, header, WIRE_IP4_NOT_ECT)) {
         rte_pktmbuf_free(m);
         return NULL;
     }

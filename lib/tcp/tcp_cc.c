@@ -29,7 +29,17 @@ static struct tcp_cc_state *state_of(struct tcp_core *core, struct tcp_conn *c, 
     return NULL;
 }
 
+uint32_t tcp_cc_lost(struct tcp_core *core, struct tcp_conn *c, uint32_t flight) {
+    if (c->flags & TCP_F_ECN) /* whatever the reason: RFC 3168 6.1.2 */
+        c->flags |= TCP_F_CWR;
+    return tcp_cc_of(c)->lost(c, state_of(core, c, true), flight, core->now_us);
+}
+
 void tcp_cc_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_cc_ack *a) {
+    if (tcp_ecn_reduced(c)) /* RFC 3168 6.1.2: no growth while the peer still says ECE */
+        return;
+    if (seq_lt(c->recover, c->snd_una)) /* comes along, or after 2^31 bytes without a loss it would lie ahead */
+        c->recover = c->snd_una - 1;
     /* A flow that did not fill half its window has learnt nothing about the path (RFC 7661 4.1). */
     bool limited = a->flight < c->cwnd / 2;
     struct tcp_cc_state *s = state_of(core, c, !limited);

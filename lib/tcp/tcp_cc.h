@@ -40,10 +40,10 @@ extern const struct tcp_cc tcp_cc_reno, tcp_cc_cubic;
 
 /* The flow's. */
 const struct tcp_cc *tcp_cc_of(const struct tcp_conn *c);
-/* "cubic" for TCP_CC_CUBIC. */
-const char *tcp_cc_name(enum tcp_cc_id id);
 /* The handshake is complete. */
 void tcp_cc_start(struct tcp_conn *c);
+/* A reduction: the new ssthresh; cwnd is still what it was, `flight` bytes are outstanding. */
+uint32_t tcp_cc_lost(struct tcp_core *core, struct tcp_conn *c, uint32_t flight);
 /* Open the congestion window (outside recovery): slow start with HyStart++, then the algorithm's own growth. */
 void tcp_cc_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_cc_ack *a);
 /* Slow start and its exits, RFC 9406: takes the bytes that slow start may use of a->acked; returns what is left. */

@@ -82,7 +82,9 @@ int tcp_connect(struct tcp_core *core, uint8_t port, uint32_t laddr_be, uint16_t
 
 void tcp_conn_options(struct tcp_core *core, tcp_id id, const struct tcp_options *options) {
     struct tcp_conn *c = tcp_conn_of(core, id);
-    c->cc = options->cc & 15u;
+    assert(options->cc < TCP_CC_COUNT && c->state == TCP_SYN_SENT);
+    c->cc = options->cc & 7u;
+    tcp_ecn_offer(c, options->ecn);
 }
 
 void tcp_conn_consumed(struct tcp_core *core, tcp_id id) {

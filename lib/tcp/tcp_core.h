@@ -32,9 +32,8 @@ struct tcp_cc_state {
     uint32_t round_end;                       /* HyStart++: the round ends when this is acknowledged */
     uint32_t last_min_rtt_us, now_min_rtt_us; /* HyStart++: of the round before, of this one */
     uint32_t css_base_us;                     /* HyStart++: cssBaselineMinRtt */
-    uint32_t cwr_end;                         /* ECN: ECE says nothing new until this is acknowledged (in_cwr) */
     uint8_t rtt_samples, css_rounds;          /* HyStart++ */
-    bool in_epoch : 1, undo_epoch : 1, limited : 1, in_css : 1, in_rounds : 1, in_cwr : 1;
+    bool in_epoch : 1, undo_epoch : 1, limited : 1, in_css : 1, in_rounds : 1;
 };
 
 /* A block of the SACK option (RFC 2018 3): left <= sequence number < right. */
@@ -47,7 +46,8 @@ struct tcp_conn {
     uint8_t state;      /* enum tcp_state */
     uint8_t events;     /* TCP_EV_*, not yet fetched */
     uint8_t port : 4;   /* index into ports[] */
-    uint8_t cc : 4;     /* enum tcp_cc_id */
+    uint8_t cc : 3;     /* enum tcp_cc_id */
+    uint8_t no_ect : 1; /* ECN: agreed on, but our data must not say so (tcp_ecn.c) */
     uint8_t wscales;    /* low nibble: the peer's shift (snd), high nibble: ours (rcv) */
     uint32_t flags;     /* TCP_F_*, tcp_int.h */
     uint32_t rcv_nxt;   /* next byte expected */

@@ -51,6 +51,7 @@ int tcp_seg_parse(struct rte_mbuf *m, struct tcp_seg *seg) {
     seg->wnd = rte_be_to_cpu_16(th->window_be);
     seg->payload = (uint16_t)(at + header);
     seg->flags = th->flags;
+    seg->ecn = ip->tos & WIRE_IP4_ECN;
     seg->kept = seg->window_cut = seg->ts_due = false;
     if (!th->sport_be || !th->dport_be)
         return -TCP_DROP_PORT_ZERO;
@@ -63,8 +64,9 @@ int tcp_seg_parse(struct rte_mbuf *m, struct tcp_seg *seg) {
  * the table would pass. */
 static bool predictable(const struct tcp_core *core, const struct tcp_conn *c, const struct tcp_seg *seg) {
     bool ts = c->flags & TCP_F_TS;
-    return c->state == TCP_ESTABLISHED && (seg->flags & ~WIRE_TCP_PSH) == WIRE_TCP_ACK && seg->seq == c->rcv_nxt &&
-           !c->reasm_count && !(c->flags & TCP_F_RELEASED) && seg->len <= c->rcv_adv - c->rcv_nxt &&
+    return c->state == TCP_ESTABLISHED && (seg->flags & ~WIRE_TCP_PSH) == WIRE_TCP_ACK && seg->ecn != WIRE_IP4_CE &&
+           seg->seq == c->rcv_nxt && !c->reasm_count && !(c->flags & TCP_F_RELEASED) &&
+           seg->len <= c->rcv_adv - c->rcv_nxt &&
            (!ts || (seg->opts.has_ts && seq_leq(c->ts_recent, seg->opts.ts_val))) && seq_leq(c->snd_una, seg->ack) &&
            seq_leq(seg->ack, c->snd_max) && core->stats.rx_mbufs < core->cfg.rx_budget_mbufs;
 }

@@ -114,6 +114,8 @@ void tcp_conn_info(const struct tcp_core *core, tcp_id id, struct tcp_info *info
         .rcv_wscale = tcp_rcv_wscale(c),
         .sack = c->flags & TCP_F_SACK,
         .timestamps = c->flags & TCP_F_TS,
+        .ecn = tcp_synchronised(c) && (c->flags & TCP_F_ECN),
+        .cc = c->cc,
         .mss = c->mss,
         .listener_id = c->listener,
         .user = c->user,

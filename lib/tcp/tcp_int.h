@@ -130,6 +130,7 @@ struct tcp_seg {
     uint32_t wnd;     /* scaled once the flow is known */
     uint16_t payload; /* offset of the payload in m */
     uint8_t flags;
+    uint8_t ecn;     /* the ECN field of its IP header */
     bool kept;       /* m belongs to the core now */
     bool window_cut; /* bytes beyond the window were cut off */
     bool ts_due;     /* its timestamp becomes TS.Recent where its ACK is acceptable */
@@ -277,6 +278,22 @@ uint16_t tcp_path_mss(struct tcp_core *core, uint32_t addr_be, uint16_t mss);
 void tcp_path_frag_needed(struct tcp_core *core, struct tcp_conn *c, uint16_t next_hop_mtu);
 /* The retransmission timer has fired; c->backoff still counts the timeouts before this one. */
 void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c);
+
+/* --- tcp_ecn.c --- RFC 3168 */
+/* Our SYN will offer it, or not. */
+void tcp_ecn_offer(struct tcp_conn *c, bool wanted);
+/* The peer's SYN, or its SYN-ACK to ours: do both want it? */
+void tcp_ecn_agree(struct tcp_conn *c, uint8_t syn_flags, bool willing);
+/* The same SYN again: the peer may have given it up, because our answer did not arrive. */
+void tcp_ecn_syn_again(struct tcp_conn *c, uint8_t syn_flags);
+/* Of a segment of a flow with TCP_F_ECN that leaves: adds its flags, returns its ECN field. */
+uint8_t tcp_ecn_out(struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t *flags);
+/* Payload within the window arrived: is it marked, does it say CWR? */
+void tcp_ecn_data(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg);
+/* An acceptable ACK says ECE; before SND.UNA moves. */
+void tcp_ecn_echo(struct tcp_core *core, struct tcp_conn *c, uint32_t ack);
+/* Has ECE brought the window down already, for what is outstanding? */
+bool tcp_ecn_reduced(const struct tcp_conn *c);
 
 /* --- tcp_timer.c --- */
 void tcp_timer_set(struct tcp_core *core, struct tcp_conn *c, enum tcp_timer_id id, uint32_t in_ms);

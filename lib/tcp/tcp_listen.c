@@ -43,6 +43,7 @@ void tcp_listen_accepting(struct tcp_core *core, uint16_t listener_id, bool acce
 }
 
 void tcp_listen_options(struct tcp_core *core, uint16_t listener_id, const struct tcp_options *options) {
+    assert(options->cc < TCP_CC_COUNT);
     for (uint32_t i = 0; i < core->n_listeners; i++)
         if (core->listeners[i].listener_id == listener_id)
             core->listeners[i].options = *options;
@@ -91,7 +92,7 @@ struct tcp_conn *tcp_listen_open(struct tcp_core *core, const struct tcp_listene
     c->flags |= TCP_F_PASSIVE;
     core->half_open++;
     c->listener = l->listener_id;
-    c->cc = l->options.cc & 15u;
+    c->cc = l->options.cc & 7u;
     c->snd_una = c->snd_nxt = c->snd_max = c->recover = iss;
     c->rcv_nxt = c->rcv_acked = irs + 1;
     c->rcv_adv = c->rcv_nxt;
@@ -108,6 +109,7 @@ static int half_open(struct tcp_core *core, const struct tcp_listener *l, struct
     struct tcp_conn *c = tcp_listen_open(core, l, seg, seg->seq, &seg->opts, iss);
     if (!c)
         return -TCP_DROP_CONNS_FULL;
+    tcp_ecn_agree(c, seg->flags, l->options.ecn);
     tcp_pending(core, c);
     return TCP_SEG_FREE;
 }

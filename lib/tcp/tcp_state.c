@@ -189,6 +189,7 @@ static void syn_acked(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg 
 static int syn_sent_syn(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     if (!(seg->flags & WIRE_TCP_SYN))
         return -TCP_DROP_FLAGS;
+    tcp_ecn_agree(c, seg->flags, c->flags & TCP_F_ECN);
     seg->seq++;
     seg->flags &= ~WIRE_TCP_SYN;
     c->rcv_nxt = c->rcv_acked = seg->seq;
@@ -219,6 +220,7 @@ static int syn_received_syn(struct tcp_core *core, struct tcp_conn *c, struct tc
         seg->len = 0;
         return NEXT;
     }
+    tcp_ecn_syn_again(c, seg->flags);
     tcp_snd_rewind(c); /* our SYN-ACK was lost */
     tcp_pending(core, c);
     return TCP_SEG_FREE;
@@ -275,6 +277,8 @@ static int check_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
         return -TCP_DROP_ACK_OLD;
     }
     take_timestamp(c, seg);
+    if (WEIR_UNLIKELY(seg->flags & WIRE_TCP_ECE))
+        tcp_ecn_echo(core, c, seg->ack);
     bool fin_was_acked = c->flags & TCP_F_FIN_ACKED;
     tcp_loss_ack(core, c, seg);
     if (!fin_was_acked && (c->flags & TCP_F_FIN_ACKED)) {
@@ -292,6 +296,7 @@ static int check_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
 /* --- seventh and eighth: text and FIN --- */
 
 static int text(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
+    tcp_ecn_data(core, c, seg);
     int rc = tcp_text(core, c, seg);
     return rc < 0 ? rc : NEXT;
 }

@@ -44,7 +44,7 @@ static void ip4(void *arg, uint32_t rounds) {
     struct ctx *c = arg;
 
     for (uint32_t i = 0; i < rounds; i++)
-        c->bad |= ip4_output(c->m[i], LOCAL_ADDR, REMOTE_ADDR, IPPROTO_UDP, &c->ip_id, c->hw_cksum);
+        c->bad |= ip4_output(c->m[i], LOCAL_ADDR, REMOTE_ADDR, IPPROTO_UDP, 0, &c->ip_id, c->hw_cksum);
 }
 
 static void eth(void *arg, uint32_t rounds) {

@@ -284,3 +284,24 @@ Test(ip4_reass, random_cuts, .timeout = 60) {
         frames_expect_no_leak();
     }
 }
+
+/* RFC 3168 5.3: every pair of ECN fields. */
+Test(ip4_reass, congestion_marks) {
+    for (uint8_t a = 0; a < 4; a++)
+        for (uint8_t b = 0; b < 4; b++) {
+            bool lost = (a == WIRE_IP4_CE && b == WIRE_IP4_NOT_ECT) || (b == WIRE_IP4_CE && a == WIRE_IP4_NOT_ECT);
+            uint16_t id = (uint16_t)(a << 2 | b);
+            uint32_t saddr_be = IP(198, 18, 0, 10 + id);
+            struct rte_mbuf *m[2] = {piece(saddr_be, id, IPPROTO_UDP, 0, 16, true),
+                                     piece(saddr_be, id, IPPROTO_UDP, 16, 20, false)};
+            frame_ip(m[0])->tos = 0xb8 | a;
+            frame_ip(m[1])->tos = 0xb8 | b;
+            cr_assert_eq(give(m[0], S), NET_HELD);
+            cr_expect_eq(give(m[1], S), lost ? -NET_DROP_FRAG_ECN : NET_TO_IP4, "%u %u", a, b);
+            if (lost)
+                continue;
+            uint8_t ecn = a == WIRE_IP4_CE || b == WIRE_IP4_CE ? WIRE_IP4_CE : a;
+            cr_expect_eq(frame_ip(whole)->tos, 0xb8 | ecn, "%u %u", a, b);
+            expect_whole(20);
+        }
+}

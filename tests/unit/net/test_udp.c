@@ -87,7 +87,7 @@ Test(udp, output_is_valid_input) {
         struct rte_mbuf *m = fixture_mbuf(frames, NULL, n);
         memset(rte_pktmbuf_mtod(m, void *), 0xab, n);
         cr_assert_eq(udp_output(m, PEER_ADDR, OUR_ADDR, 1, 2, false), 0);
-        cr_assert_eq(ip4_output(m, PEER_ADDR, OUR_ADDR, IPPROTO_UDP, &ip_id, false), 0);
+        cr_assert_eq(ip4_output(m, PEER_ADDR, OUR_ADDR, IPPROTO_UDP, 0, &ip_id, false), 0);
         cr_assert_eq(eth_output(&interface, m, our_mac), 0);
         memcpy(frame_eth(m)->src, peer_mac, 6);
         cr_expect_eq(frame_receive(m), NET_TO_UDP);

@@ -106,6 +106,7 @@ struct rte_mbuf *craft(const struct craft *f) {
     struct wire_ip4 *ip = (struct wire_ip4 *)(p + 14);
     struct wire_tcp *th = (struct wire_tcp *)(p + 34);
     *ip = (struct wire_ip4){.version_ihl = 0x45,
+                            .tos = f->ecn,
                             .total_len_be = rte_cpu_to_be_16((uint16_t)(20 + header + f->len)),
                             .ttl = 64,
                             .proto = IPPROTO_TCP,
@@ -173,7 +174,7 @@ unsigned drain(struct tcp_core *core, struct decoded *d, unsigned max) {
         struct tcp_seg seg;
         turn_round(out[i]);
         expect(tcp_seg_parse(out[i], &seg) == 0, "segment does not parse");
-        d[i] = (struct decoded){seg.seq, seg.ack, seg.len, (uint16_t)seg.wnd, seg.flags, seg.opts, false};
+        d[i] = (struct decoded){seg.seq, seg.ack, seg.len, (uint16_t)seg.wnd, seg.flags, seg.opts, false, seg.ecn};
         rte_pktmbuf_free(out[i]);
     }
     return n;

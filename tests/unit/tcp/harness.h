@@ -33,6 +33,7 @@ struct craft {
     uint8_t fill;         /* payload byte; 0: seq-dependent pattern */
     uint16_t remote_port; /* host order; 0: 40000 */
     uint16_t local_port;  /* host order; 0: 1883 */
+    uint8_t ecn;          /* the ECN field of the IP header */
 };
 struct rte_mbuf *craft(const struct craft *f);
 /* Feed one; frees the mbuf where it was not kept. Returns the verdict. */
@@ -48,6 +49,7 @@ struct decoded {
     uint8_t flags;
     struct tcp_opts opts;
     bool syn_opts;
+    uint8_t ecn;
 };
 /* Run tcp_output once, decode up to max, free them. Verifies lengths and checksums. */
 unsigned drain(struct tcp_core *core, struct decoded *d, unsigned max);
