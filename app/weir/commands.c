@@ -132,6 +132,8 @@ static json_t *flow_json(const struct control *c, const struct flow_row *r, uint
         (int)r->rttvar_us, "rto_us", (int)r->rto_us, "snd_wnd", (int)r->snd_wnd_bytes, "rcv_wnd", (int)r->rcv_wnd_bytes,
         "unacked", (int)r->unacked_bytes, "sack", r->sack, "ts", r->timestamps, "rx_queued", (int)r->rx_bytes,
         "retransmits", (int)r->retransmits, "wscale", r->snd_wscale << 4 | r->rcv_wscale);
+    json_object_set_new(j, "congestion", json_string(tcp_cc_name(r->cc)));
+    json_object_set_new(j, "ecn", json_boolean(r->ecn));
     if (r->listener != LB_NONE)
         json_object_set_new(j, "listener", json_string(config->listeners[r->listener].name));
     if (r->pool != LB_NONE && r->server != LB_NONE)

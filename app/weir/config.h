@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "lb/lb.h"
 #include "limits.h"
+#include "tcp/tcp.h"
 
 #define CONFIG_NAME_LEN      32 /* [A-Za-z0-9_.-]{1,31} and a zero */
 #define CONFIG_MAX_ADDRESSES 32 /* a port: configured ones and the pools' source addresses */
@@ -104,6 +105,7 @@ struct config_pool {
     enum lb_policy policy;
     uint8_t proxy_protocol;                       /* 0: off, 1, 2 */
     uint8_t port;                                 /* index of the port that reaches every server of this pool */
+    struct tcp_options tcp;                       /* of connections towards its servers */
     uint16_t n_sources;                           /* >= 1 */
     uint16_t n_servers;                           /* >= 1 */
     uint32_t source_addresses_be[LB_MAX_SOURCES]; /* owned by that port */
@@ -115,9 +117,10 @@ struct config_listener {
     uint32_t addr_be;
     uint16_t port_be;
     enum config_mode mode;
-    int tls;      /* index, or CONFIG_NONE */
-    int pool;     /* index, or CONFIG_NONE (echo) */
-    uint8_t port; /* index of the port that owns addr_be */
+    int tls;                /* index, or CONFIG_NONE */
+    int pool;               /* index, or CONFIG_NONE (echo) */
+    uint8_t port;           /* index of the port that owns addr_be */
+    struct tcp_options tcp; /* of accepted connections; nothing for udp */
 };
 
 struct config_control {

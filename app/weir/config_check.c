@@ -340,6 +340,19 @@ static int check_sources(struct config_pass *p, const struct raw_pool *r, struct
     return 0;
 }
 
+/* What listeners and pools have in common. */
+static int check_tcp(struct config_pass *p, const char *congestion, const char *ecn, struct tcp_options *o) {
+    static const struct config_word algorithms[] = {{"cubic", TCP_CC_CUBIC}, {"reno", TCP_CC_RENO}, {NULL, 0}};
+    static const struct config_word switches[] = {{"on", 1}, {"off", 0}, {NULL, 0}};
+    int cc = TCP_CC_CUBIC, on = 0;
+    int rc = config_text_word(p, "congestion", congestion, algorithms, &cc);
+    if (rc == 0)
+        rc = config_text_word(p, "ecn", ecn, switches, &on);
+    o->cc = (uint8_t)cc;
+    o->ecn = on;
+    return rc;
+}
+
 static int check_pool(struct config_pass *p, unsigned index, const struct raw_pool *r, struct config_pool *pool) {
     static const struct config_word policies[] = {
         {"client-id", LB_CLIENT_ID},     {"username", LB_USERNAME},
@@ -352,6 +365,8 @@ static int check_pool(struct config_pass *p, unsigned index, const struct raw_po
         rc = config_text_word(p, "policy", r->policy, policies, &policy);
     if (rc == 0)
         rc = config_text_word(p, "proxy_protocol", r->proxy_protocol, proxy, &proxy_protocol);
+    if (rc == 0)
+        rc = check_tcp(p, r->congestion, r->ecn, &pool->tcp);
     if (rc == 0)
         rc = check_sources(p, r, pool);
     if (rc == 0 && !r->n_servers)
@@ -373,7 +388,9 @@ static int check_listener(struct config_pass *p, const struct raw_listener *r, s
                                                {"udp", CONFIG_MODE_UDP},
                                                {"echo", CONFIG_MODE_ECHO},
                                                {NULL, 0}};
-    int mode = CONFIG_MODE_MQTT;
+    static const struct config_word cookies[] = {
+        {"auto", TCP_COOKIES_AUTO}, {"always", TCP_COOKIES_ALWAYS}, {"off", TCP_COOKIES_OFF}, {NULL, 0}};
+    int mode = CONFIG_MODE_MQTT, syn_cookies = TCP_COOKIES_AUTO;
     int rc = config_text_name(p, r->name, l->name);
     if (rc == 0 && !r->address)
         rc = config_missing(p, "address", "address:port, such as 198.18.0.1:8883");
@@ -383,7 +400,12 @@ static int check_listener(struct config_pass *p, const struct raw_listener *r, s
         rc = config_missing(p, "mode", "mqtt | tcp | udp | echo");
     if (rc == 0)
         rc = config_text_word(p, "mode", r->mode, modes, &mode);
+    if (rc == 0)
+        rc = check_tcp(p, r->congestion, r->ecn, &l->tcp);
+    if (rc == 0)
+        rc = config_text_word(p, "syn_cookies", r->syn_cookies, cookies, &syn_cookies);
     l->mode = (enum config_mode)mode;
+    l->tcp.cookies = (uint8_t)syn_cookies;
     l->tls = l->pool = CONFIG_NONE;
     return rc;
 }

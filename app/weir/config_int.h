@@ -43,13 +43,13 @@ struct raw_server {
     char *name, *address, *weight;
 };
 struct raw_pool {
-    char *name, *policy, *port, *proxy_protocol;
+    char *name, *policy, *port, *proxy_protocol, *congestion, *ecn;
     struct raw_list source_addresses;
     struct raw_server *servers;
     unsigned n_servers;
 };
 struct raw_listener {
-    char *name, *address, *mode, *tls, *pool;
+    char *name, *address, *mode, *tls, *pool, *congestion, *ecn, *syn_cookies;
 };
 struct raw_control {
     char *socket, *http;

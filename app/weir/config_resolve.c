@@ -364,6 +364,12 @@ static void warn_listener_pool(struct config_pass *p, const struct config_listen
         config_warn(p, "pool", "pool \"%s\" has proxy_protocol, which is not sent for udp", pool->name);
 }
 
+/* Keys that say how TCP is to behave, where there is none. */
+static int refuse_tcp_keys(struct config_pass *p, const struct raw_listener *r) {
+    const char *key = r->congestion ? "congestion" : r->ecn ? "ecn" : r->syn_cookies ? "syn_cookies" : NULL;
+    return key ? config_fail(p, key, "leave it out; it is about TCP", "mode udp has no %s", key) : 0;
+}
+
 static int resolve_listener(struct config_pass *p, unsigned index) {
     struct config *c = p->config;
     struct config_listener *l = &c->listeners[index];
@@ -377,6 +383,8 @@ static int resolve_listener(struct config_pass *p, unsigned index) {
         return rc;
     if (l->mode == CONFIG_MODE_UDP && l->tls != CONFIG_NONE)
         return config_fail(p, "tls", "leave it out; TLS runs over TCP", "mode udp has no TLS");
+    if (l->mode == CONFIG_MODE_UDP && (rc = refuse_tcp_keys(p, r)) < 0)
+        return rc;
     if (l->mode == CONFIG_MODE_ECHO && l->pool != CONFIG_NONE)
         return config_fail(p, "pool", "leave it out", "mode echo answers by itself and has no pool");
     if (l->mode != CONFIG_MODE_ECHO && l->pool == CONFIG_NONE) {

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #define LOOK_EVERY_US 50000u
-#define PROBE_MS 2000u /* connection and CONNACK together */
+#define PROBE_MS      2000u /* connection and CONNACK together */
 
 static void probe_free(struct worker *w, uint32_t index, bool alive) {
     struct probe *p = pool_get(&w->probes, index);
@@ -48,6 +48,8 @@ static void probe_start(struct worker *w, uint16_t pool_index_, uint16_t server_
     if (tcp_connect(&w->tcp, server->port, p->source_addr_be, p->source_port_be, server->addr_be, server->port_be,
                     session_user(index, SIDE_PROBE), w->now_us, &p->flow) != 0)
         probe_free(w, index, false);
+    else
+        tcp_conn_options(&w->tcp, p->flow, &w->weir->config->pools[pool_index_].tcp);
 }
 
 /* Connected: a TCP pool needs no more; an MQTT broker has to accept a CONNECT. */

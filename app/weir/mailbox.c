@@ -60,6 +60,8 @@ static void row_fill(const struct worker *w, tcp_id id, struct flow_row *row) {
     row->port = i.port;
     row->sack = i.sack;
     row->timestamps = i.timestamps;
+    row->ecn = i.ecn;
+    row->cc = (uint8_t)i.cc;
     row->snd_wscale = i.snd_wscale;
     row->rcv_wscale = i.rcv_wscale;
     row->mss = i.mss;

@@ -28,7 +28,7 @@ struct flow_row {
     uint16_t peer_port_be, local_port_be;
     uint16_t listener;     /* 0xffff: towards a server */
     uint16_t pool, server; /* 0xffff: none */
-    uint8_t state, port, sack, timestamps, snd_wscale, rcv_wscale;
+    uint8_t state, port, sack, timestamps, ecn, cc, snd_wscale, rcv_wscale;
     uint16_t mss;
     uint32_t srtt_us, rttvar_us, rto_us, cwnd_bytes, ssthresh_bytes, snd_wnd_bytes, rcv_wnd_bytes, unacked_bytes,
         rx_bytes, retransmits;

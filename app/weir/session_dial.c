@@ -49,6 +49,7 @@ static int dial_connect(struct worker *w, struct session *s) {
     }
     if (rc != 0)
         return WEIR_EFULL;
+    tcp_conn_options(&w->tcp, s->server, &w->weir->config->pools[s->pool].tcp);
     s->flags |= SESSION_PORT_HELD;
     server->connections++;
     w->servers[server->server_id].connections++;

@@ -239,6 +239,7 @@ static int listeners_open(struct worker *w) {
         int rc = tcp_listen(&w->tcp, l->addr_be, l->port_be, i);
         if (rc != 0)
             return rc;
+        tcp_listen_options(&w->tcp, i, &l->tcp);
     }
     return 0;
 }

@@ -102,9 +102,10 @@ static void print_flows(const json_t *answer) {
         if (json_object_get(f, "server") != NULL)
             printf("server:%s ", text(f, "server"));
         printf("worker:%lld port:%s\n\t", number(f, "worker"), text(f, "port"));
-        printf("%s%swscale:%lld,%lld rto:%.3g rtt:%.3g/%.3g mss:%lld cwnd:%lld ",
+        printf("%s %s%s%swscale:%lld,%lld rto:%.3g rtt:%.3g/%.3g mss:%lld cwnd:%lld ", text(f, "congestion"),
                json_is_true(json_object_get(f, "ts")) ? "ts " : "",
-               json_is_true(json_object_get(f, "sack")) ? "sack " : "", scale >> 4, scale & 15,
+               json_is_true(json_object_get(f, "sack")) ? "sack " : "",
+               json_is_true(json_object_get(f, "ecn")) ? "ecn " : "", scale >> 4, scale & 15,
                (double)number(f, "rto_us") / 1e3, (double)number(f, "srtt_us") / 1e3,
                (double)number(f, "rttvar_us") / 1e3, number(f, "mss"), number(f, "cwnd"));
         if (number(f, "ssthresh") < 1 << 30)

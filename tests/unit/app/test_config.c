@@ -166,6 +166,32 @@ Test(config, accepts_and_resolves) {
     config_free(c);
 }
 
+static struct config *accepted(const char *from, const char *to) {
+    struct config *c;
+    struct config_error e;
+    char *text = changed(from, to);
+    cr_assert_eq(parse(text, strlen(text), &c, &e), 0, "%s: %s", e.key, e.message);
+    free(text);
+    return c;
+}
+
+Test(config, how_tcp_behaves) {
+    struct config *c = accepted("proxy_protocol: v2", "congestion: reno\n    ecn: on");
+    cr_expect(c->pools[0].tcp.cc == TCP_CC_RENO && c->pools[0].tcp.ecn);
+    cr_expect(c->listeners[0].tcp.cc == TCP_CC_CUBIC && !c->listeners[0].tcp.ecn, "the defaults");
+    cr_expect(c->listeners[0].tcp.cookies == TCP_COOKIES_AUTO);
+    config_free(c);
+    c = accepted("mode: echo", "mode: echo, congestion: reno, ecn: on, syn_cookies: always");
+    cr_expect(c->pools[0].tcp.cc == TCP_CC_CUBIC && !c->pools[0].tcp.ecn);
+    cr_expect(c->listeners[1].tcp.cc == TCP_CC_RENO && c->listeners[1].tcp.ecn);
+    cr_expect(c->listeners[1].tcp.cookies == TCP_COOKIES_ALWAYS);
+    config_free(c);
+    c = accepted("mode: echo", "mode: echo, congestion: cubic, ecn: off, syn_cookies: off");
+    cr_expect(c->listeners[1].tcp.cc == TCP_CC_CUBIC && !c->listeners[1].tcp.ecn);
+    cr_expect(c->listeners[1].tcp.cookies == TCP_COOKIES_OFF);
+    config_free(c);
+}
+
 Test(config, minimal_takes_defaults) {
     static const char text[] = "ports: [{name: lab, device: \"net_tap0\", addresses: [198.18.0.1/24]}]\n"
                                "listeners: [{name: echo, address: \"198.18.0.1:7\", mode: echo}]\n";
@@ -327,6 +353,10 @@ Test(config, refuses_pools) {
          "pools[1].name", "pool \"brokers\" exists already: pools[0]"},
         {"round-robin", "random", 12, "pools[0].policy", "(client-id | username | source | least-connections | round"},
         {"proxy_protocol: v2", "proxy_protocol: v3", 14, "pools[0].proxy_protocol", "(off | v1 | v2)"},
+        {"proxy_protocol: v2", "congestion: vegas", 14, "pools[0].congestion",
+         "\"vegas\" is not known here (cubic | reno)"},
+        {"proxy_protocol: v2", "ecn: true", 14, "pools[0].ecn", "\"true\" is not known here (on | off)"},
+        {"proxy_protocol: v2", "syn_cookies: off", 14, "pools[0].syn_cookies", "unknown key"},
         {"proxy_protocol: v2", "port: bakc", 14, "pools[0].port", "no port is named \"bakc\" (ports: front, back)"},
         {"[198.18.1.1, 198.18.1.5]", "[198.18.1.1, 198.18.1.1]", 13, "pools[0].source_addresses[1]", "named twice"},
         {"[198.18.1.1, 198.18.1.5]", "[198.18.0.1]", 13, "pools[0].source_addresses[0]",
@@ -412,6 +442,12 @@ Test(config, refuses_listeners) {
         {"mode: udp, pool: brokers", "mode: udp", 21, "listeners[2].pool", "mode udp needs a pool"},
         {"mode: echo", "mode: echo, pool: brokers", 20, "listeners[1].pool", "has no pool (leave it out)"},
         {"mode: udp,", "mode: udp, tls: t,", 21, "listeners[2].tls", "mode udp has no TLS"},
+        {"mode: udp,", "mode: udp, congestion: reno,", 21, "listeners[2].congestion", "mode udp has no congestion"},
+        {"mode: udp,", "mode: udp, ecn: on,", 21, "listeners[2].ecn", "mode udp has no ecn"},
+        {"mode: udp,", "mode: udp, syn_cookies: off,", 21, "listeners[2].syn_cookies", "(leave it out"},
+        {"mode: echo", "mode: echo, congestion: bbr", 20, "listeners[1].congestion", "(cubic | reno)"},
+        {"mode: echo", "mode: echo, ecn: yes", 20, "listeners[1].ecn", "(on | off)"},
+        {"mode: echo", "mode: echo, syn_cookies: on", 20, "listeners[1].syn_cookies", "(auto | always | off)"},
         {"198.18.0.1:7", "198.18.0.1:8883", 20, "listeners[1].address",
          "198.18.0.1:8883 (TCP) is taken by listener \"mqtts\""},
         {"name: dgram, address: \"198.18.0.1:8883\"", "name: dgram, address: \"198.18.0.1:7\"", 21,
