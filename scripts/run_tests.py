@@ -384,7 +384,7 @@ def run(options, tally):
     if "live" in wanted:
         live(tally, RELEASE, depth, False, (600, 1500, 7200)[level], options.select)
     if "live-asan" in wanted:
-        live(tally, SANITIZED, ("quick", "broad", "plain")[level], True, (600, 600, 7200)[level], options.select)
+        live(tally, SANITIZED, ("quick", "broad", "plain")[level], True, (600, 900, 7200)[level], options.select)
     if "demo" in wanted:
         if os.path.exists(os.path.join(ROOT, "scripts", "demo")):
             simple(tally, "scripts/demo", ["scripts/demo", "--no-build"], 180, show=True)
