@@ -109,9 +109,20 @@ static bool keepalive_expired(struct tcp_core *core, struct tcp_conn *c) {
     return true;
 }
 
+/* A released flow whose peer takes what is queued, however slowly, is not cut off: its linger time counts from the last
+ * ACK that took us further. True: it has been given more. */
+static bool lingers_on(const struct tcp_core *core, struct tcp_conn *c) {
+    uint32_t idle_ms = tcp_now_ms(core) - c->progress_ms;
+    if (!tcp_synchronised(c) || c->tx.len_bytes == 0 || idle_ms >= core->cfg.linger_ms)
+        return false;
+    c->life_ms += core->cfg.linger_ms - idle_ms;
+    c->life_ms += !c->life_ms; /* 0 says "off" */
+    return true;
+}
+
 static void fired(struct tcp_core *core, struct tcp_conn *c) {
     uint32_t now_ms = tcp_now_ms(core);
-    if (is_due(c->life_ms, now_ms)) {
+    if (is_due(c->life_ms, now_ms) && !lingers_on(core, c)) {
         c->life_ms = 0;
         life_expired(core, c);
         return;

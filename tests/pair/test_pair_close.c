@@ -110,6 +110,28 @@ Test(pair_close, linger_is_bounded) {
     cr_assert(pair_finish(p));
 }
 
+/* One that takes the rest slowly gets all of it, over many linger times. */
+Test(pair_close, linger_counts_from_progress) {
+    struct pair_setup setup;
+    pair_setup_default(&setup, 4);
+    setup.tcp[0].rcv_buf_bytes = setup.tcp[1].rcv_buf_bytes = 8192;
+    setup.tcp[0].linger_ms = setup.tcp[1].linger_ms = 2000;
+    struct pair *p = pair_new(&setup);
+    pair_open(p, 0, 0);
+    pair_run(p, pair_all_established, 30 * PAIR_SECOND);
+    pair_write(p, 0, 0, 60000);
+    p->conn[0].end[1].does = PAIR_CLOSE;
+    pair_release(p, 0, 0);
+    for (unsigned wakes = 0; wakes < 20; wakes++) {
+        p->conn[0].end[1].read_from_us = p->now_us + PAIR_SECOND; /* until then it reads nothing */
+        pair_run(p, NULL, PAIR_SECOND + PAIR_SECOND / 1000);
+    }
+    pair_run(p, pair_is_over, 300 * PAIR_SECOND);
+    cr_expect_eq(p->conn[0].end[1].read_bytes, 60000);
+    cr_expect_eq(tcp_core_stats(p->side[0].core)->ends[TCP_END_LINGER_TIMEOUT], 0);
+    cr_assert(pair_finish(p));
+}
+
 /* RFC 1122 4.2.2.13: data for an owner that has let go is answered with RST, so that the peer learns of it. */
 Test(pair_close, data_after_release) {
     struct pair *p = pair_new_established(5);
