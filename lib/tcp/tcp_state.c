@@ -174,6 +174,8 @@ static void measure_syn(struct tcp_core *core, struct tcp_conn *c, const struct 
 /* Our SYN has been acknowledged by this segment. */
 static void syn_acked(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     measure_syn(core, c, seg);
+    if (c->backoff > 1) /* RFC 6928 2: the path is lossy, not only slower than our first guess */
+        c->cwnd = c->mss;
     c->flags = (c->flags & ~TCP_F_TIMED) | TCP_F_SYN_ACKED;
     c->backoff = 0;
     c->snd_una = c->snd_nxt = c->snd_max = seg->ack;
