@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""SYN floods from made-up addresses while real clients connect, and floods of what belongs to no connection."""
+import concurrent.futures
+import json
+import os
+import subprocess
+
+import pytest
+
+import clients
+import mqtt
+import peers
+from lab import ROOT, wait_for
+
+MATRIX = "ends"
+FLOOD = {"quick": 100_000, "plain": 2_000_000, "nightly": 2_000_000}
+CLIENTS = {"quick": 100, "plain": 1000, "nightly": 1000}
+RSS_SLACK_KB = 8192  # pages of pools that were never used before
+
+
+def configure(config, lab):
+    config["ports"][0]["gateway"] = lab.client  # the way back to 198.19.0.0/16, where nobody is
+    # The link in front of weir loses most of what the flood and the clients send, so that their retransmissions back off.
+    config["timeouts"] |= {"handshake_s": 60, "mqtt_connect_s": 60}
+
+
+def prepare(lab):
+    peers.two_mosquittos(lab)
+
+
+def weir_mac(lab):
+    """As the clients' kernel knows it."""
+    lab.connect(9000).close()
+    return json.loads(lab.client_ns.ip("-j", "neigh", "show", lab.front).stdout)[0]["lladdr"]
+
+
+class Flood:
+    """syn_flood, running."""
+
+    def __init__(self, lab, port, count, *kind):
+        path = os.path.join(ROOT, lab.build, "tests", "live", "flood", "syn_flood")
+        self.process = lab.client_ns.popen(path, "eth0", weir_mac(lab), lab.front, str(port), str(count), *kind,
+                                           stdout=subprocess.PIPE, text=True)
+        lab.keep(self)
+
+    def running(self):
+        return self.process.poll() is None
+
+    def result(self):
+        out, _ = self.process.communicate(timeout=120)
+        assert self.process.returncode == 0
+        return json.loads(out)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait(10)
+
+
+def rss_kb(lab):
+    with open(f"/proc/{lab.weir.process.pid}/status", encoding="utf-8") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
+
+
+def served(lab, number):
+    """A client that connects over TLS, speaks MQTT and stays."""
+    sock = lab.connect_tls(8883, timeout_s=90)
+    sock.sendall(mqtt.connect(f"real-{number}"))
+    answer = mqtt.read(sock)
+    assert answer and answer[0] == mqtt.CONNACK and answer[2][1] == 0, answer
+    clients.ping(sock)
+    return sock
+
+
+def longest_turn(lab, seconds):
+    """In the next so many seconds: "1234.5 us", in a process of its own."""
+    return subprocess.Popen([lab.binary("weirctl"), "-s", lab.socket_path(), "cycles", "--json", "-i", str(seconds)],
+                            stdout=subprocess.PIPE, text=True)
+
+
+def test_syn_flood(lab, depth):
+    for sock in [served(lab, f"early-{number}") for number in range(20)]:
+        clients.leave(sock)
+    lab.wait_metric("weir_sessions", lambda value: value == 0)
+    baseline, rss = lab.metrics(), rss_kb(lab)
+    cycles = longest_turn(lab, 10 if depth == "quick" else 40)
+    flood = Flood(lab, 8883, FLOOD[depth])
+    lab.wait_metric("weir_tcp_cookies_sent_total", lambda value: value > 0)
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        jobs = [pool.submit(served, lab, number) for number in range(CLIENTS[depth])]
+        socks, during = [], 0
+        for job in concurrent.futures.as_completed(jobs):
+            socks.append(job.result())
+            during += flood.running()
+    assert len(socks) == CLIENTS[depth]
+    sent = flood.result()
+    now = lab.metrics()
+    seen = now.get("weir_tcp_syns_in_total") - baseline.get("weir_tcp_syns_in_total")
+    cookies = now.get("weir_tcp_cookies_sent_total")
+    print(f"{sent['sent']} SYNs in {sent['seconds']:.1f} s, {seen:.0f} reached weir, {cookies:.0f} cookies, "
+          f"{now.get('weir_tcp_cookies_accepted_total'):.0f} of them came back, {during} of {len(socks)} clients during it; "
+          f"drops {now.drops('tcp')}")
+    for sock in socks:
+        clients.ping(sock)
+        clients.leave(sock)
+    for worker in json.loads(cycles.communicate(timeout=120)[0])["workers"]:
+        exactly = "" if worker["longest_turn_exact"] else "at most "
+        print(f"worker {worker['worker']}: longest turn {exactly}{worker['longest_turn_us']:.0f} us")
+    lab.wait_metric("weir_tcp_half_open", lambda value: value == 0, 30)
+    lab.wait_quiet(baseline)
+    grown = rss_kb(lab) - rss
+    print(f"resident memory grew by {grown} KB")
+    assert grown < RSS_SLACK_KB
+    assert now.get("weir_tcp_cookies_accepted_total") > 0
+    assert now.get("weir_tcp_half_open") <= 20000
+
+
+@pytest.mark.parametrize("port,kind,reason", [(8883, "ack", "cookie"), (9999, "syn", "no_flow_limit")])
+def test_flood_of_strays(lab, depth, port, kind, reason):
+    """Bare ACKs while cookies are out, and SYNs to a closed port: answered at a limited rate, nothing is kept."""
+    before = lab.metrics()
+    flood = Flood(lab, port, FLOOD[depth] // 10, kind)
+    clients.leave(served(lab, f"{kind}-beside"))
+    flood.result()
+    wait_for("the strays to be counted", lambda: lab.metrics().drops("tcp").get(reason, 0) > before.drops("tcp").get(reason, 0))
+    now = lab.metrics()
+    print(f"{kind}: {now.drops('tcp')}, resets {now.get('weir_tcp_resets_out_total') - before.get('weir_tcp_resets_out_total'):.0f}")
+    clients.leave(served(lab, f"{kind}-after"))
+    lab.wait_quiet(before)
