@@ -15,7 +15,7 @@ from lab import ROOT, wait_for
 MATRIX = "ends"
 FLOOD = {"quick": 100_000, "plain": 2_000_000, "nightly": 2_000_000}
 CLIENTS = {"quick": 100, "plain": 1000, "nightly": 1000}
-RSS_SLACK_KB = 8192  # pages of pools that were never used before
+RSS_SLACK_KB = 2048  # of pools and stacks, a page here and there
 
 
 def configure(config, lab):
@@ -77,41 +77,48 @@ def longest_turn(lab, seconds):
                             stdout=subprocess.PIPE, text=True)
 
 
-def test_syn_flood(lab, depth):
-    for sock in [served(lab, f"early-{number}") for number in range(20)]:
-        clients.leave(sock)
-    lab.wait_metric("weir_sessions", lambda value: value == 0)
-    baseline, rss = lab.metrics(), rss_kb(lab)
-    cycles = longest_turn(lab, 10 if depth == "quick" else 40)
-    flood = Flood(lab, 8883, FLOOD[depth])
-    lab.wait_metric("weir_tcp_cookies_sent_total", lambda value: value > 0)
+def storm(lab, syns, count):
+    """So many SYNs, and clients that connect meanwhile. Returns (what syn_flood says, clients served during it)."""
+    flood = Flood(lab, 8883, syns)
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
-        jobs = [pool.submit(served, lab, number) for number in range(CLIENTS[depth])]
+        jobs = [pool.submit(served, lab, number) for number in range(count)]
         socks, during = [], 0
         for job in concurrent.futures.as_completed(jobs):
             socks.append(job.result())
             during += flood.running()
-    assert len(socks) == CLIENTS[depth]
-    sent = flood.result()
-    now = lab.metrics()
-    seen = now.get("weir_tcp_syns_in_total") - baseline.get("weir_tcp_syns_in_total")
-    cookies = now.get("weir_tcp_cookies_sent_total")
-    print(f"{sent['sent']} SYNs in {sent['seconds']:.1f} s, {seen:.0f} reached weir, {cookies:.0f} cookies, "
-          f"{now.get('weir_tcp_cookies_accepted_total'):.0f} of them came back, {during} of {len(socks)} clients during it; "
-          f"drops {now.drops('tcp')}")
     for sock in socks:
         clients.ping(sock)
         clients.leave(sock)
+    return flood.result(), during
+
+
+def test_syn_flood(lab, depth):
+    at_rest = lab.metrics()
+    storm(lab, 100_000, CLIENTS[depth])  # touches the pages that so many connections and half-open flows take
+    lab.wait_metric("weir_tcp_half_open", lambda value: value == 0, 60)
+    lab.wait_quiet(at_rest)
+    before, rss = lab.metrics(), rss_kb(lab)
+    cycles = longest_turn(lab, 5 if depth == "quick" else 30)
+    sent, during = storm(lab, FLOOD[depth], CLIENTS[depth])
+    now = lab.metrics()
+
+    def new(name):
+        return now.get(name) - before.get(name)
+
+    print(f"{sent['sent']} SYNs in {sent['seconds']:.1f} s, {new('weir_tcp_syns_in_total'):.0f} reached weir, "
+          f"{new('weir_tcp_cookies_sent_total'):.0f} cookies, {new('weir_tcp_cookies_accepted_total'):.0f} of them came back; "
+          f"{during} of {CLIENTS[depth]} clients served during it; drops {now.drops('tcp')}")
     for worker in json.loads(cycles.communicate(timeout=120)[0])["workers"]:
         exactly = "" if worker["longest_turn_exact"] else "at most "
         print(f"worker {worker['worker']}: longest turn {exactly}{worker['longest_turn_us']:.0f} us")
-    lab.wait_metric("weir_tcp_half_open", lambda value: value == 0, 30)
-    lab.wait_quiet(baseline)
+    lab.wait_metric("weir_tcp_half_open", lambda value: value == 0, 60)
+    lab.wait_quiet(at_rest)
     grown = rss_kb(lab) - rss
     print(f"resident memory grew by {grown} KB")
     assert grown < RSS_SLACK_KB
-    assert now.get("weir_tcp_cookies_accepted_total") > 0
-    assert now.get("weir_tcp_half_open") <= 20000
+    assert new("weir_tcp_cookies_sent_total") > 0
+    if depth != "quick":
+        assert new("weir_tcp_cookies_accepted_total") > 0 and during > 0
 
 
 @pytest.mark.parametrize("port,kind,reason", [(8883, "ack", "cookie"), (9999, "syn", "no_flow_limit")])
