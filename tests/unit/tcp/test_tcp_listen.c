@@ -170,3 +170,33 @@ Test(tcp_listen, time_wait_reuse_by_timestamp) {
     cr_assert_eq(feed(core, &f), TCP_SEG_FREE);
     harness_core_free(core);
 }
+
+/* Opens of our own are no backlog, whichever way they come; and a stranger who guesses neither ends nor opens one. */
+Test(tcp_listen, active_opens_are_no_backlog) {
+    struct tcp_core *core = harness_core(NULL);
+    struct decoded d[8];
+    tcp_id id = in_state(core, TCP_SYN_SENT);
+    uint32_t iss = tcp_conn_of(core, id)->snd_una;
+    unsigned answers = 0;
+    for (uint32_t i = 0; i < 1000; i++) { /* answers to what we never sent, beside the one number that we did */
+        struct craft f = {.seq = i, .ack = iss + 2 + i, .flags = i & 1 ? WIRE_TCP_SYN | WIRE_TCP_ACK : WIRE_TCP_ACK};
+        cr_assert_eq(feed(core, &f), -TCP_DROP_ACK_UNACCEPTABLE);
+        f.flags = WIRE_TCP_RST | WIRE_TCP_ACK;
+        cr_assert_eq(feed(core, &f), -TCP_DROP_ACK_UNACCEPTABLE);
+        f.flags = WIRE_TCP_RST;
+        cr_assert_eq(feed(core, &f), -TCP_DROP_RST_OUT);
+        answers += drain(core, d, 8);
+    }
+    cr_assert_eq(answers, TCP_RESETS_A_SOURCE);
+    cr_assert(tcp_conn_state(core, id) == TCP_SYN_SENT && tcp_ready_next(core) == 0);
+    struct craft both = {.seq = 500, .flags = WIRE_TCP_SYN, .wnd = 100, .mss = 1000};
+    feed(core, &both);
+    cr_assert_eq(tcp_conn_state(core, id), TCP_SYN_RECEIVED);
+    cr_assert_eq(core->half_open, 0);
+    drain(core, d, 8);
+    struct craft rst = {.seq = 501, .flags = WIRE_TCP_RST};
+    feed(core, &rst);
+    cr_assert_eq(tcp_conn_end(core, id), TCP_END_REFUSED);
+    cr_assert_eq(core->half_open, 0);
+    harness_core_free(core);
+}
