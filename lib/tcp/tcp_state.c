@@ -160,8 +160,11 @@ static int check_rst(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
 /* --- fourth: SYN --- */
 
 /* The handshake measures the first round trip. Where our SYN was sent more than once only an echo of the last one's
- * timestamp measures; without it the RTO begins at 3 s (RFC 6298 5.7). */
+ * timestamp measures; without it the RTO begins at 3 s (RFC 6298 5.7). A cookie measures nothing: how long the peer was
+ * silent before the segment that brings it back is not known, and its timestamp is rounded down. */
 static void measure_syn(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
+    if (!c->rexmit_ms) /* no SYN of this flow is out: it came from a cookie */
+        return;
     uint32_t ms = tcp_ts_now(core, c) - seg->opts.ts_ecr, us = (uint32_t)core->now_us - c->rtt_start_us;
     if ((c->flags & TCP_F_TIMED) && !c->backoff)
         tcp_loss_rtt(c, us);

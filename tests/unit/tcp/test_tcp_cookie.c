@@ -102,6 +102,7 @@ Test(tcp_cookie, all_options_come_back) {
         cr_assert(!(c->flags & TCP_F_SACK) == !o->sack && !(c->flags & TCP_F_TS) == !o->ts);
         cr_assert(!(c->flags & TCP_F_ECN) == !o->expect_ecn);
         cr_assert(!o->ts || c->ts_recent == 800);
+        cr_assert(c->srtt_us == 0 && c->rto_us == TCP_RTO_INITIAL_US, "nothing was measured");
         cr_assert(core->stats.cookies_sent == 1 && core->stats.cookies_accepted == 1 && core->stats.accepted == 1);
         cr_assert_eq(tcp_conn_listener(core, id), 7);
         harness_core_free(core);
