@@ -12,7 +12,7 @@ import mqtt
 import peers
 from lab import ROOT, wait_for
 
-MATRIX = "ends"
+MATRIX = "later"
 FLOOD = {"quick": 100_000, "plain": 2_000_000, "nightly": 2_000_000}
 CLIENTS = {"quick": 100, "plain": 1000, "nightly": 1000}
 RSS_SLACK_KB = 2048  # of pools and stacks, a page here and there
