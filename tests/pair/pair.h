@@ -18,12 +18,13 @@
 #include "tcp/tcp.h"
 #include "tcp/tcp_core.h"
 
-#define PAIR_CONNS       8
-#define PAIR_ADDR(side)  ((side) ? RTE_BE32(0xc6120002) : RTE_BE32(0xc6120001)) /* 198.18.0.1, 198.18.0.2 */
-#define PAIR_SERVER_PORT 1883
-#define PAIR_CLIENT_PORT 10000 /* plus the connection's number */
-#define PAIR_SECOND      1000000ull
-#define PAIR_POOL_MBUFS  2047u
+#define PAIR_CONNS         8
+#define PAIR_ADDR(side)    ((side) ? RTE_BE32(0xc6120002) : RTE_BE32(0xc6120001)) /* 198.18.0.1, 198.18.0.2 */
+#define PAIR_SERVER_PORT   1883
+#define PAIR_CLIENT_PORT   10000 /* plus the connection's number */
+#define PAIR_STRANGER_PORT 20000 /* from here on: no flow of side 0's, what is sent there is only looked at */
+#define PAIR_SECOND        1000000ull
+#define PAIR_POOL_MBUFS    2047u
 
 /* A side's pools; made once a process and whole again after every run. */
 enum pair_pool { PAIR_POOL_RX, PAIR_POOL_TX, PAIR_POOL_APP, PAIR_POOL_COUNT };
@@ -48,6 +49,8 @@ struct pair_setup {
 #define PAIR_RELEASE_EARLY 0x04 /* release once everything is queued and all of the peer's bytes are read */
 #define PAIR_ECHO          0x08 /* what is read is what is to be sent; FIN after FIN */
 #define PAIR_AFTER_FIN     0x10 /* writes nothing before the peer's FIN: half-closed all along */
+
+#define PAIR_BLIND 0x20 /* reads whatever comes: it is a stranger's */
 
 /* One end of a connection, as its owner sees it. */
 struct pair_end {
@@ -112,8 +115,10 @@ struct pair {
     struct pair_model *model;
     struct sim_rng rng;
     uint64_t now_us;
-    uint32_t idle_turns; /* in a row, with a core that says it is busy */
-    uint16_t path_mtu;   /* a router between passes no larger packets, and says so, but for a black hole; 0: no limit */
+    uint32_t idle_turns;             /* in a row, with a core that says it is busy */
+    struct pair_segment to_stranger; /* the last one */
+    uint64_t stranger_segments, stranger_bytes;
+    uint16_t path_mtu; /* a router between passes no larger packets, and says so, but for a black hole; 0: no limit */
     bool black_hole;
     bool progress, trace;
     char error[2048];
@@ -198,6 +203,7 @@ struct pair_cell {
     uint16_t mtu[2];
     uint16_t path_mtu; /* of a path that changes to it, and back, now and then; 0: it does not */
     uint32_t strip;
+    bool black_hole; /* and its router says nothing */
     enum pair_close close;
     struct tcp_options options[2];
 };

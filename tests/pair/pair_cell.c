@@ -46,6 +46,7 @@ void pair_cell_draw(struct pair_cell *c, uint64_t seed) {
     c->options[1].cookies = (uint8_t)PICK(TCP_COOKIES_AUTO, TCP_COOKIES_ALWAYS, TCP_COOKIES_OFF);
     c->mark_ppm = PICK(0, 0, 10000, 100000);
     c->path_mtu = (uint16_t)PICK(0, 0, 0, 1492, 1006, 576);
+    c->black_hole = c->path_mtu && PICK(0, 1);
     c->strip = draw_strip(&r);
     c->hw_cksum = PICK(0, 1);
     c->hold_tx = PICK(0, 1);
@@ -65,12 +66,12 @@ void pair_cell_print(const struct pair_cell *c, char *text, size_t room) {
     snprintf(text, room,
              "loss %u reorder %u dup %u corrupt %u mark %u ppm, rtt %u us, window %u, %u conns of %u bytes, read %u "
              "write %u, room %d, %lu B/s, multi %d %d hw %d hold %d wrap %d echo %d drain %d outages %d close %d both "
-             "open %d, mtu %u %u path %u, strip 0x%x, cc %u %u ecn %d %d cookies %u",
+             "open %d, mtu %u %u path %u black hole %d, strip 0x%x, cc %u %u ecn %d %d cookies %u",
              c->loss_ppm, c->reorder_ppm, c->dup_ppm, c->corrupt_ppm, c->mark_ppm, c->rtt_us, c->rcv_buf_bytes,
              c->conns, c->bytes, c->read_chunk, c->write_chunk, c->tx_room, c->bytes_per_s, c->multi_seg[0],
              c->multi_seg[1], c->hw_cksum, c->hold_tx, c->wrap, c->echo, c->drain_pools, c->outages, c->close,
-             c->both_open, c->mtu[0], c->mtu[1], c->path_mtu, c->strip, c->options[0].cc, c->options[1].cc,
-             c->options[0].ecn, c->options[1].ecn, c->options[1].cookies);
+             c->both_open, c->mtu[0], c->mtu[1], c->path_mtu, c->black_hole, c->strip, c->options[0].cc,
+             c->options[1].cc, c->options[0].ecn, c->options[1].ecn, c->options[1].cookies);
 }
 
 static void setup_of(const struct pair_cell *c, struct pair_setup *setup) {
@@ -168,6 +169,7 @@ bool pair_cell_run(const struct pair_cell *c) {
         drain_now_and_then(p);
     if (c->outages)
         outages_now_and_then(p);
+    p->black_hole = c->black_hole;
     if (c->path_mtu)
         narrow_now_and_then(p, c->path_mtu);
     pair_run(p, pair_is_over, 20000 * PAIR_SECOND);

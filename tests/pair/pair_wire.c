@@ -120,7 +120,13 @@ bool pair_tap(void *context, uint8_t *packet, uint32_t len_bytes) {
     pair_model_sent(p->model, side == &p->side[1], &side->last, payload);
     if (flags & WIRE_TCP_SYN && p->setup.strip)
         strip_options(packet, header, p->setup.strip);
-    bool big = too_big(p, side, len_bytes), pass = !big && !side->dark && !(flags & side->dark_flags);
+    if (side->last.dport >= PAIR_STRANGER_PORT) {
+        p->to_stranger = side->last;
+        p->stranger_segments++;
+        p->stranger_bytes += side->last.len_bytes;
+    }
+    bool big = too_big(p, side, len_bytes),
+         pass = !big && !side->dark && !(flags & side->dark_flags) && side->last.dport < PAIR_STRANGER_PORT;
     if (p->trace) {
         char text[8];
         fprintf(stderr, "%10.6f %s %5u %-4s seq %u len %u ack %u win %u opt %u%s\n",

@@ -1,5 +1,32 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A stranger who cannot see the flow but knows its addresses and ports (RFC 5961), and segments that make no sense. */
+/* A stranger who cannot see the flow but knows its addresses and ports (RFC 5961), and segments that make no sense.
+ *
+ * Where each attack is shown between two stacks (a test's name in test_pair_<suite>.c; what one layer alone decides is
+ * in tests/unit besides):
+ *
+ *   SYN flood (RFC 4987)                    hostile/syn_flood, cookie (all of it), open/half_open_full
+ *   initial sequence prediction (RFC 6528)  hostile/isn_prediction
+ *   blind RST (RFC 5961 3)                  attack/reset_inexact, reset_outside_the_window, reset_with_bytes
+ *   blind SYN (RFC 5961 4)                  attack/syn_in_flow, peer_has_rebooted
+ *   blind data (RFC 5961 5)                 attack/data_with_impossible_ack, ack_half_the_space_away,
+ *                                           timestamp_from_the_future, noise_into_a_transfer
+ *   challenge-ACK side channel              hostile/challenge_side_channel, attack/challenges_are_rate_limited
+ *   wrong handshakes, strays, scans         attack/wrong_answers_to_a_syn, wrong_ack_to_a_syn_ack, strays
+ *   SACK panic (CVE-2019-11477, -11478)     hostile/sack_blocks
+ *   tiny MSS (CVE-2019-11479)               hostile/tiny_mss
+ *   SegmentSmack (CVE-2018-5390)            hostile/segment_smack, out_of_order_memory
+ *   option length 0, data offset below 5    hostile/options_and_data_offset
+ *   urgent pointer                          hostile/urgent_pointer
+ *   old timestamps (RFC 7323 5)             attack/data_with_impossible_ack
+ *   RST in TIME-WAIT (RFC 1337)             hostile/time_wait_assassination, reset/time_wait_stays
+ *   forged ICMP (RFC 5927)                  hostile/forged_icmp
+ *   sockstress, zero window (RFC 6429)      hostile/zero_windows, timers/window_never_opens, pressure/one_sleeper_harms_nobody
+ *   shrinking window (RFC 9293 3.8.6)       hostile/shrinking_window
+ *   optimistic ACKs                         hostile/optimistic_ack
+ *   split ACKs (RFC 3465)                   hostile/split_acks
+ *   overlaps with different bytes           hostile/overlap_with_other_bytes
+ *   mbuf exhaustion                         pressure/pool_empty, pool_empty_at_open_and_close, small_receive_budget
+ *   slow handshake                          open/half_open_timeout */
 #include "pair.h"
 
 #include "net/wire.h"
