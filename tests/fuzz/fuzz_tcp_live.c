@@ -2,7 +2,7 @@
 /* A core with live flows of both roles against a peer that knows their numbers. An input is a row of operations: whole
  * exchanges that lead a flow from state to state (open, data, ACK, FIN), single segments relative to the flow's current
  * numbers with something wrong about them (the checksum is put right, so that they get in), ICMP errors, time, the
- * owner's calls, output. seeds.py of tests/fuzz writes inputs by name.
+ * owner's calls, output. tests/fuzz/seeds.py writes inputs by name.
  *
  * Whatever comes: no access outside; after each operation everything holds that core_check.c knows; bytes sent are
  * those that the owner queued, at their sequence numbers; bytes read are those that some segment brought at theirs; and
@@ -22,12 +22,14 @@ enum operation { SEGMENT, OPEN, ACK_ALL, DATA, FIN, TIME, OWNER, OUTPUT, ICMP, C
 
 #define LOCAL_ADDR  RTE_BE32(0xc6120001u)
 #define REMOTE_ADDR RTE_BE32(0xc6120002u)
-#define LISTEN_PORT RTE_BE16(1883)
-#define PEER_ISS    0xfffff000u /* sequence numbers wrap early */
+#define LISTEN_PORT RTE_BE16(1883) /* of flow 1 */
+#define COOKIE_PORT RTE_BE16(1884) /* of flow 3: every SYN is answered with a cookie */
+#define PEER_ISS    0xfffff000u    /* sequence numbers wrap early */
 
 struct flow {
     tcp_id id;         /* 0: the owner does not know it */
     uint32_t iss, irs; /* of ours, of the peer's SYN */
+    uint32_t ts_val;   /* of our SYN */
     bool sent_syn;
     uint64_t written, read;
 };
@@ -78,7 +80,9 @@ static struct flow_key key_of(unsigned flow) {
     return (struct flow_key){REMOTE_ADDR,
                              LOCAL_ADDR,
                              rte_cpu_to_be_16((uint16_t)(40000 + flow)),
-                             passive ? LISTEN_PORT : rte_cpu_to_be_16((uint16_t)(50000 + flow)),
+                             flow == 3 ? COOKIE_PORT
+                             : passive ? LISTEN_PORT
+                                       : rte_cpu_to_be_16((uint16_t)(50000 + flow)),
                              FLOW_FAMILY_IP4,
                              IPPROTO_TCP,
                              0};
@@ -185,6 +189,9 @@ static void look_at(struct state *s, const struct rte_mbuf *m) {
             f->written = f->id ? f->written : 0;
         f->sent_syn = true;
         f->iss = seq;
+        struct tcp_opts o;
+        if (tcp_opts_parse(span_of(th + 1, header - sizeof(struct wire_ip4) - sizeof *th), true, &o) == 0)
+            f->ts_val = o.ts_val;
     }
     for (uint32_t i = header; i < m->pkt_len && f->sent_syn && !(th->flags & WIRE_TCP_RST); i++)
         check(p[i] == byte_at(seq + (i - header) - f->iss - 1), "other bytes than the owner's");
@@ -222,10 +229,18 @@ static void open_flow(struct state *s, unsigned flow) {
     deliver(s, flow, &g);
     output(s, 64);
     c = conn_of(s, flow);
-    if (!c || c->state != TCP_SYN_RECEIVED || (how & 32))
+    if (how & 32)
         return;
-    g = proper(s, c);
-    deliver(s, flow, &g);
+    if (!c && flow == 3 && f->sent_syn) { /* the ACK of a cookie; perhaps with data */
+        g = (struct segment){.seq = f->irs + 1, .ack = f->iss + 1, .window = 9999, .flags = WIRE_TCP_ACK};
+        if (how & 16)
+            put_stamps(&g, how + 1u, f->ts_val);
+        g.len = how & 64 ? 100 : 0;
+        deliver(s, flow, &g);
+    } else if (c && c->state == TCP_SYN_RECEIVED) {
+        g = proper(s, c);
+        deliver(s, flow, &g);
+    }
 }
 
 static uint32_t relative(struct span *in, uint32_t base, uint32_t far, uint32_t mss) {
@@ -516,7 +531,7 @@ static void finish(struct state *s) {
     for (unsigned i = 0; i < FLOWS; i++)
         if (s->flows[i].id)
             tcp_conn_release(&s->core, s->flows[i].id);
-    for (unsigned i = 0; i < 400; i++) {
+    for (unsigned i = 0; i < 400 && (s->core.conns.used || tcp_busy(&s->core)); i++) {
         for (tcp_id id; (id = tcp_ready_next(&s->core)) != 0;)
             tcp_conn_abort(&s->core, id);
         output(s, 64);
@@ -548,6 +563,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data_bytes, size_t size) {
     check(tcp_core_init(&s.core, &config, 1000000) == 0, "tcp_core_init");
     *tcp_core_port(&s.core, 0) = (struct tcp_port){.pool = mbufs, .mtu = 1500, .tx_room = 64, .multi_seg = true};
     tcp_listen(&s.core, LOCAL_ADDR, LISTEN_PORT, 1);
+    tcp_listen(&s.core, LOCAL_ADDR, COOKIE_PORT, 2);
+    tcp_listen_options(&s.core, 2, &(struct tcp_options){.cookies = TCP_COOKIES_ALWAYS});
     for (; s.operations < OPERATIONS && span_left(&s.in) && !s.in.failed; s.operations++) {
         operation(&s);
         look(&s, s.operations % 8 ? CORE_CHECK_GAUGES : CORE_CHECK_ALL);

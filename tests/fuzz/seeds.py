@@ -81,7 +81,9 @@ STORIES = {
     "abort": passive() + op(DATA, 1, 0xa3) + owner(1, ABORT) + out(),
     "time_wait_reuse": active() + owner(0, SHUTDOWN) + out() + op(ACK_ALL, 0) + op(FIN, 0, 0) + owner(0) + wait(21)
     + op(CONNECT, ACTIVE, 0) + out() + op(OPEN, ACTIVE, OPTIONS, 9),
-    "syn_flood": b"".join(op(OPEN, flow, OPTIONS | 32, flow) for flow in (1, 3, 1, 3)) + out(),
+    "cookie": op(OPEN, 3, OPTIONS, 1) + owner(3) + op(DATA, 3, 0x23) + owner(3) + write(3) + out() + op(ACK_ALL, 3),
+    "cookie_no_options_data": op(OPEN, 3, 64, 1) + owner(3),
+    "syn_flood": b"".join(op(OPEN, flow, OPTIONS | 32, flow) for flow in (1, 1, 1, 1)) + out(),
     "window_limits": passive() + segment(1, PSH, 7, near(EDGE)) + segment(1, PSH, 7, near(INSIDE, 5)) + out(),
     "bad_options": passive() + segment(1, PSH, 3, with_=16, tail=bytes([1, 5, 0, 1, 1])),
     "data_offset": passive() + segment(1, PSH, 3, with_=32, tail=bytes([0x40])),

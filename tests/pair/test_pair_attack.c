@@ -20,7 +20,8 @@
  *   old timestamps (RFC 7323 5)             attack/data_with_impossible_ack
  *   RST in TIME-WAIT (RFC 1337)             hostile/time_wait_assassination, reset/time_wait_stays
  *   forged ICMP (RFC 5927)                  hostile/forged_icmp
- *   sockstress, zero window (RFC 6429)      hostile/zero_windows, timers/window_never_opens, pressure/one_sleeper_harms_nobody
+ *   sockstress, zero window (RFC 6429)      hostile/zero_windows, timers/window_never_opens,
+ *                                           pressure/one_sleeper_harms_nobody
  *   shrinking window (RFC 9293 3.8.6)       hostile/shrinking_window
  *   optimistic ACKs                         hostile/optimistic_ack
  *   split ACKs (RFC 3465)                   hostile/split_acks
