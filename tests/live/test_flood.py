@@ -128,8 +128,9 @@ def test_flood_of_strays(lab, depth, port, kind, reason):
     flood = Flood(lab, port, FLOOD[depth] // 10, kind)
     clients.leave(served(lab, f"{kind}-beside"))
     flood.result()
-    wait_for("the strays to be counted", lambda: lab.metrics().drops("tcp").get(reason, 0) > before.drops("tcp").get(reason, 0))
-    now = lab.metrics()
-    print(f"{kind}: {now.drops('tcp')}, resets {now.get('weir_tcp_resets_out_total') - before.get('weir_tcp_resets_out_total'):.0f}")
+    counted = before.drops("tcp").get(reason, 0)
+    wait_for("the strays to be counted", lambda: lab.metrics().drops("tcp").get(reason, 0) > counted)
+    now, resets = lab.metrics(), "weir_tcp_resets_out_total"
+    print(f"{kind}: {now.drops('tcp')}, resets {now.get(resets) - before.get(resets):.0f}")
     clients.leave(served(lab, f"{kind}-after"))
     lab.wait_quiet(before)
