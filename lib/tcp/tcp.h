@@ -155,6 +155,9 @@ struct tcp_config {
     X(fast_retransmits, "Fast retransmissions (RFC 5681).")                                                            \
     X(rto_fired, "Retransmission timeouts (RFC 6298).")                                                                \
     X(tlp_probes, "Tail loss probes (RFC 8985).")                                                                      \
+    X(rack_lost, "Segments found lost by RACK (RFC 8985).")                                                            \
+    X(undone, "Loss recoveries that were needless and undone.")                                                        \
+    X(dsacks_in, "Reports of segments received twice (RFC 2883).")                                                     \
     X(dup_acks_in, "Duplicate acknowledgements received.")                                                             \
     X(ooo_in, "Segments received out of order.")                                                                       \
     X(ooo_dropped, "Out-of-order segments beyond the bounds of reassembly.")                                           \

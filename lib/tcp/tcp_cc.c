@@ -25,8 +25,8 @@ void tcp_cc_start(struct tcp_conn *c) {
 
 /* The state of a flow whose window is the network's limit. */
 static struct tcp_cc_state *state_of(struct tcp_core *core, struct tcp_conn *c, bool take) {
-    (void)core, (void)c, (void)take;
-    return NULL;
+    struct tcp_flight *f = take ? tcp_flight_take(core, c) : tcp_flight_of(core, c);
+    return f ? &f->cc : NULL;
 }
 
 uint32_t tcp_cc_lost(struct tcp_core *core, struct tcp_conn *c, uint32_t flight) {
@@ -61,7 +61,7 @@ void tcp_cc_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_cc
  * which slow start may bring it back (RFC 7661 4.4.3). */
 void tcp_cc_idle(struct tcp_core *core, struct tcp_conn *c) {
     uint32_t restart = tcp_loss_iw(c);
-    if (c->snd_una != c->snd_max || c->cwnd <= restart || tcp_now_ms(core) - c->progress_ms <= tcp_loss_rto_ms(c))
+    if (c->snd_una != c->snd_nxt || c->cwnd <= restart || tcp_now_ms(core) - c->progress_ms <= tcp_rtt_rto_ms(c))
         return;
     c->ssthresh = weir_max_u32(c->ssthresh, c->cwnd / 4 * 3);
     c->cwnd = restart;

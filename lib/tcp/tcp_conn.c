@@ -43,7 +43,7 @@ static bool give_way(struct tcp_core *core, struct tcp_conn *old, uint32_t *iss_
         return false;
     if ((old->flags & TCP_F_TS) && tcp_now_ms(core) - old->last_rx_ms < 1000)
         return false;
-    *iss_floor = old->snd_max + 1;
+    *iss_floor = old->snd_nxt + 1;
     core->stats.time_wait_reused++;
     tcp_conn_time_wait_end(core, old);
     return true;
@@ -71,7 +71,7 @@ int tcp_connect(struct tcp_core *core, uint8_t port, uint32_t laddr_be, uint16_t
     }
     c->flags |= TCP_F_OWNED;
     c->user = user;
-    c->snd_una = c->snd_nxt = c->snd_max = c->recover = iss;
+    c->snd_una = c->snd_nxt = c->recover = iss;
     c->mss = TCP_MSS_DEFAULT;
     core->stats.connects++;
     tcp_timer_set(core, c, TCP_TIMER_LIFE, core->cfg.connect_timeout_ms);
@@ -113,7 +113,9 @@ static bool may_send(const struct tcp_conn *c) {
 }
 
 static uint32_t send_room(const struct tcp_core *core, const struct tcp_conn *c, uint32_t extra) {
-    uint64_t limit = (uint64_t)weir_min_u32(c->cwnd, c->snd_wnd) + extra;
+    const struct tcp_flight *f = tcp_flight_of(core, c);
+    /* What has arrived behind a hole, or got lost, takes rope and no window of the network's. */
+    uint64_t window = (uint64_t)c->cwnd + (f ? f->sacked + f->lost : 0), limit = RTE_MIN(window, c->snd_wnd) + extra;
     if (limit > core->cfg.snd_buf_bytes)
         limit = core->cfg.snd_buf_bytes;
     /* Peers that do not read must not hold all mbufs. One that holds none goes on; to the others their ACKs give room.

@@ -84,6 +84,11 @@ int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64
         rc = pool_init(&core->conns, "tcp_conn", sizeof(struct tcp_conn), core->cfg.max_conns, 0);
     if (!rc) /* each record holds an mbuf of the budget; bare FINs take the few on top */
         rc = pool_init(&core->reasm, "tcp_reasm", sizeof(struct tcp_reasm), core->cfg.rx_budget_mbufs / 2 + 64, 0);
+    core->sent_extra = 2 * core->cfg.tx_budget_mbufs + 1024;
+    if (!rc)
+        rc = pool_init(&core->sents, "tcp_sent", sizeof(struct tcp_sent), core->cfg.max_conns + core->sent_extra, 0);
+    if (!rc)
+        rc = pool_init(&core->flights, "tcp_flight", sizeof(struct tcp_flight), core->cfg.max_conns, 0);
     if (!rc)
         rc = timer_wheel_init(&core->wheel, core->cfg.max_conns, clock_ms(now_us));
     if (!rc)
@@ -102,6 +107,8 @@ void tcp_core_fini(struct tcp_core *core) {
         tcp_conn_free(core, tcp_conn_of(core, id));
     flow_table_fini(&core->table);
     timer_wheel_fini(&core->wheel);
+    pool_fini(&core->flights);
+    pool_fini(&core->sents);
     pool_fini(&core->reasm);
     pool_fini(&core->conns);
     free(core->used);
@@ -172,6 +179,7 @@ static void quiesce(struct tcp_core *core, struct tcp_conn *c) {
     core->stats.tx_mbufs -= c->tx.mbufs;
     rope_clear(&c->tx);
     c->cursor = NULL;
+    tcp_flight_clear(core, c);
     tcp_reasm_clear(core, c);
 }
 
@@ -212,6 +220,7 @@ void tcp_conn_time_wait(struct tcp_core *core, struct tcp_conn *c) {
     core->stats.ends[TCP_END_FIN]++;
     c->end = TCP_END_FIN;
     tcp_timer_stop(c, TCP_TIMER_REXMIT);
+    tcp_flight_clear(core, c); /* the TIME-WAIT list lies where its records did */
     tcp_conn_set_state(core, c, TCP_TIME_WAIT);
     if (core->time_wait.count >= core->cfg.max_time_wait)
         tcp_conn_time_wait_end(core, tcp_conn_of(core, core->time_wait.head));

@@ -54,8 +54,8 @@ struct tcp_conn {
     uint32_t rcv_adv;   /* right edge of the window we advertised; never moves left */
     uint32_t rcv_acked; /* RCV.NXT of the last ACK that left */
     uint32_t snd_una;   /* oldest unacknowledged; the send rope begins here (a SYN or FIN is not on it) */
-    uint32_t snd_nxt;   /* next to send; falls back to snd_una on RTO */
-    uint32_t snd_max;   /* one beyond the highest ever sent */
+    uint32_t snd_nxt;   /* next to send: one beyond the highest ever sent */
+    uint32_t flight;    /* struct tcp_flight; 0: none */
     uint32_t snd_wnd;   /* the peer's window, scaled */
     uint32_t ts_recent; /* RFC 7323 4.3 */
     struct rope rx;     /* in order, waiting for the owner */
@@ -76,12 +76,13 @@ struct tcp_conn {
     uint32_t ssthresh, recover;
     uint32_t cc_state[2]; /* the congestion control's own */
     uint32_t srtt_us, rttvar_us, rto_us;
-    uint32_t rtt_seq;      /* the timed segment ends here (TCP_F_TIMED) */
-    uint32_t rtt_start_us; /* low 32 bits of its departure; without TCP_F_TIMED of the last retransmission */
-    uint32_t drs_seq;      /* window auto-tuning (tcp_window.c): RCV.NXT when the round trip began */
-    uint32_t ts_offset;    /* per flow, hides our uptime */
-    uint32_t progress_ms;  /* last time an ACK took us further; the user timeout counts from here */
-    uint32_t last_rx_ms;   /* keep-alive counts from here, and the 24 days after which PAWS expires */
+    uint32_t unused;
+    uint16_t sent_count; /* records of outstanding segments */
+    uint16_t unused_too;
+    uint32_t drs_seq;     /* window auto-tuning (tcp_window.c): RCV.NXT when the round trip began */
+    uint32_t ts_offset;   /* per flow, hides our uptime */
+    uint32_t progress_ms; /* last time an ACK took us further; the user timeout counts from here */
+    uint32_t last_rx_ms;  /* keep-alive counts from here, and the 24 days after which PAWS expires */
 
     /* Line 3: identity and rare events. */
     struct flow_key key;
@@ -131,9 +132,10 @@ static_assert(sizeof(struct tcp_sent) == 24, "budget");
 /* What a flow needs only while it is outstanding and something is unusual (a hole, a timeout, a window that the network
  * limits): taken when the first such thing happens, given back once all is acknowledged. */
 struct tcp_flight {
-    uint32_t oldest, latest;                     /* records by time of departure */
-    uint32_t sacked, lost, resent;               /* bytes: SACKed; lost and not sent again; sent again and not SACKed */
-    uint32_t fack;                               /* end of the highest byte SACKed (RFC 8985 6.2 step 3) */
+    uint32_t oldest, latest; /* records by time of departure */
+    uint32_t sacked, lost;   /* bytes SACKed (without SACK: what duplicate ACKs say); lost and not out again */
+    uint32_t resent;         /* bytes out again and not SACKed */
+    uint32_t fack;           /* end of the highest byte SACKed (RFC 8985 6.2 step 3) */
     uint32_t rack_us, rack_end, rack_rtt_us;     /* RACK.xmit_ts, RACK.end_seq, RACK.rtt */
     uint32_t min_rtt_us, min_rtt_ms;             /* lowest of late, and when it was seen */
     uint32_t dsack_round;                        /* SND.NXT when the last DSACK widened the reordering window */
@@ -142,9 +144,12 @@ struct tcp_flight {
     uint32_t undo_cwnd, undo_ssthresh;           /* what they were */
     uint32_t tlp_end;                            /* TLP.end_seq; the probe is out while tlp_out */
     uint32_t lost_hint, sack_hint;               /* records: no lost one lies before; SACKs begin their search here */
-    uint32_t dsack_left, dsack_right;            /* what arrived twice, for our next ACK (RFC 2883) */
     struct rte_mbuf *rope_hint;                  /* mbuf of the send rope that begins with rope_seq */
     uint32_t rope_seq;
+    uint32_t resent_us;            /* the last retransmission */
+    uint32_t undo_ts;              /* our timestamp on the first retransmission since undo_marker */
+    uint32_t reo_wait_us;          /* until the reordering window of the oldest ends; 0: nothing waits */
+    uint16_t n_sacked;             /* records SACKed */
     uint8_t reo_mult, reo_persist; /* RACK.reo_wnd_mult, RACK.reo_wnd_persist */
     bool reordering, tlp_out, tlp_resent, undo_possible;
     struct tcp_cc_state cc;
@@ -228,7 +233,11 @@ struct tcp_core {
     uint64_t now_us;       /* of the last call that carried the time */
     struct pool conns;     /* struct tcp_conn */
     struct pool reasm;     /* struct tcp_reasm */
-    uint64_t *used;        /* bit i: connection i exists (freed objects are poisoned and may not be read) */
+    struct pool sents;     /* struct tcp_sent: one a flow, and sent_extra for those with more than one segment out */
+    struct pool flights;   /* struct tcp_flight: as many as flows, so that nobody waits for one; touched on use only */
+    uint32_t sent_flows;   /* flows with at least one record */
+    uint32_t sent_extra;
+    uint64_t *used; /* bit i: connection i exists (freed objects are poisoned and may not be read) */
     struct flow_table table;
     struct timer_wheel wheel; /* node i serves connection i */
     struct tcp_list ready, time_wait;

@@ -32,7 +32,7 @@ void tcp_icmp_error(struct tcp_core *core, const struct icmp_error *err, uint64_
                            0};
     tcp_id id = flow_table_find(&core->table, &key);
     struct tcp_conn *c = id ? tcp_conn_of(core, id) : NULL;
-    if (!c || seq_lt(err->tcp_seq, c->snd_una) || !seq_lt(err->tcp_seq, c->snd_max)) {
+    if (!c || seq_lt(err->tcp_seq, c->snd_una) || !seq_lt(err->tcp_seq, c->snd_nxt)) {
         core->stats.icmp_ignored++;
         return;
     }

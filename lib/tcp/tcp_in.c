@@ -68,7 +68,7 @@ static bool predictable(const struct tcp_core *core, const struct tcp_conn *c, c
            seg->seq == c->rcv_nxt && !c->reasm_count && !(c->flags & TCP_F_RELEASED) &&
            seg->len <= c->rcv_adv - c->rcv_nxt &&
            (!ts || (seg->opts.has_ts && seq_leq(c->ts_recent, seg->opts.ts_val))) && seq_leq(c->snd_una, seg->ack) &&
-           seq_leq(seg->ack, c->snd_max) && core->stats.rx_mbufs < core->cfg.rx_budget_mbufs;
+           seq_leq(seg->ack, c->snd_nxt) && core->stats.rx_mbufs < core->cfg.rx_budget_mbufs;
 }
 
 static int predicted(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {

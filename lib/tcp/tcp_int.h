@@ -23,19 +23,18 @@
 #define TCP_F_SACK         0x00000100u /* both sides permit SACK */
 #define TCP_F_WS           0x00000200u /* both sides scale windows */
 #define TCP_F_ACK_NOW      0x00000400u /* an ACK is owed this turn */
-#define TCP_F_REXMIT_HEAD  0x00000800u /* send the first unacknowledged segment again (fast retransmit, partial ACK) */
+#define TCP_F_RESEND       0x00000800u /* something lost waits to go out again; SYN states: the SYN does */
 #define TCP_F_RECOVERY     0x00001000u /* fast recovery, until `recover` is acknowledged */
 #define TCP_F_LOSS         0x00002000u /* after an RTO, until `recover` is acknowledged */
-#define TCP_F_TIMED        0x00004000u /* rtt_seq is being timed */
+#define TCP_F_REO          0x00004000u /* rexmit_ms is the end of RACK's reordering window */
 #define TCP_F_PERSIST      0x00008000u /* rexmit_ms is the persist timer */
 #define TCP_F_PROBE        0x00010000u /* send a window probe now */
 #define TCP_F_KEEP_PROBE   0x00020000u /* send a keep-alive probe now */
 #define TCP_F_WANT_ROOM    0x00040000u /* the owner waits for TCP_EV_WRITABLE */
 #define TCP_F_DETACHED     0x00080000u /* no longer in the flow table */
 #define TCP_F_SYN_ACKED    0x00100000u /* our SYN was acknowledged: snd_una stands on data */
-#define TCP_F_HEAD_RESENT  0x00200000u /* LOSS: the head went out once more on duplicates; not again before it moves */
+#define TCP_F_TLP          0x00200000u /* send a tail loss probe now */
 #define TCP_F_PTO          0x00400000u /* rexmit_ms is a probe timeout */
-#define TCP_F_PROBED       0x00800000u /* the probe is out: only the RTO is left */
 #define TCP_F_ON_READY     0x01000000u
 #define TCP_F_ON_PENDING   0x02000000u
 #define TCP_F_ON_TIME_WAIT 0x04000000u
@@ -226,9 +225,7 @@ uint8_t tcp_dsack_block(const struct tcp_core *core, const struct tcp_conn *c, s
 void tcp_pending(struct tcp_core *core, struct tcp_conn *c);
 /* RST that kills the peer's side of this flow. */
 void tcp_reset_flow(struct tcp_core *core, const struct tcp_conn *c);
-/* snd_nxt goes back to snd_una. */
-void tcp_snd_rewind(struct tcp_conn *c);
-/* snd_nxt skips `n` bytes of the rope (the peer has them). */
+/* snd_nxt moves on by `n` bytes of the rope. */
 void tcp_snd_skip(struct tcp_conn *c, uint32_t n);
 /* Drop `n` acknowledged bytes off the send rope; snd_una and snd_nxt still hold their old values. */
 void tcp_snd_trim(struct tcp_core *core, struct tcp_conn *c, uint32_t n);
@@ -243,21 +240,122 @@ struct rte_mbuf *tcp_build(struct tcp_core *core, struct tcp_conn *c, uint32_t s
                            struct rte_mbuf *from, uint32_t offset, uint32_t len);
 struct rte_mbuf *tcp_build_reply(struct tcp_core *core, const struct tcp_reply *r);
 
+/* --- tcp_flight.c --- what is outstanding, segment by segment */
+#define TCP_SENT_SACKED 0x01u
+#define TCP_SENT_LOST   0x02u /* lost, and not out again */
+#define TCP_SENT_RESENT 0x04u /* out again */
+#define TCP_SENT_FIN    0x08u /* its last number is the FIN's */
+#define TCP_SENT_TIMED  0x10u /* in the list by time */
+
+/* What an ACK brought. */
+struct tcp_news {
+    uint32_t acked;                   /* by how much SND.UNA moved */
+    uint32_t delivered;               /* bytes acknowledged or SACKed for the first time */
+    uint32_t rtt_us;                  /* of the latest segment delivered that was sent once; 0: none */
+    uint32_t rtt_max_us;              /* of the earliest: what the RTO must cover, a delayed ACK included */
+    uint32_t dsack_left, dsack_right; /* reported as received twice (RFC 2883); equal: nothing */
+    bool sacked;                      /* a record was SACKed */
+    bool lost;                        /* a record was found lost */
+};
+
+static inline struct tcp_sent *tcp_sent_of(const struct tcp_core *core, uint32_t i) {
+    return pool_get(&core->sents, i);
+}
+static inline uint32_t tcp_sent_end(const struct tcp_sent *s) {
+    return s->seq + s->len;
+}
+/* The flow's block, or NULL. */
+static inline struct tcp_flight *tcp_flight_of(const struct tcp_core *core, const struct tcp_conn *c) {
+    return c->flight ? pool_get(&core->flights, c->flight) : NULL;
+}
+/* The flow's block, taken where it has none; never NULL. */
+struct tcp_flight *tcp_flight_take(struct tcp_core *core, struct tcp_conn *c);
+/* Give the block back where nothing is outstanding and nothing waits in it. */
+void tcp_flight_rest(struct tcp_core *core, struct tcp_conn *c);
+/* Everything of the flow, records and block. */
+void tcp_flight_clear(struct tcp_core *core, struct tcp_conn *c);
+/* May one more segment be out? False: the flow waits for its own ACKs. */
+bool tcp_sent_room(const struct tcp_core *core, const struct tcp_conn *c);
+/* [snd_nxt, snd_nxt + len) leaves now; there is room. */
+void tcp_sent_add(struct tcp_core *core, struct tcp_conn *c, uint16_t len, uint8_t flags);
+/* This record has just gone out once more. */
+void tcp_sent_again(struct tcp_core *core, struct tcp_conn *c, uint32_t i);
+/* Cut record i behind its first `len` bytes. False: no record is left. */
+bool tcp_sent_split(struct tcp_core *core, struct tcp_conn *c, uint32_t i, uint16_t len);
+/* Join to record i what follows it and is lost as well, up to `max` bytes of payload: small segments that were lost
+ * together go out again as one. */
+void tcp_sent_join(struct tcp_core *core, struct tcp_conn *c, uint32_t i, uint32_t max);
+/* State changes of a record that keep all sums and lists. */
+void tcp_sent_lost(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t i);
+void tcp_sent_sacked(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t i);
+/* Neither lost nor SACKed after all. */
+void tcp_sent_restore(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t i);
+/* Records below `ack` go. */
+void tcp_sent_acked(struct tcp_core *core, struct tcp_conn *c, uint32_t ack, const struct tcp_opts *opts,
+                    struct tcp_news *news);
+/* The first record that is lost and not out again; 0: none. */
+uint32_t tcp_sent_next_lost(struct tcp_core *core, const struct tcp_conn *c);
+/* Bytes in the network: what is outstanding less what has arrived or got lost (RFC 6675 4). */
+static inline uint32_t tcp_pipe(const struct tcp_core *core, const struct tcp_conn *c) {
+    const struct tcp_flight *f = tcp_flight_of(core, c);
+    return c->snd_nxt - c->snd_una - (f ? f->sacked + f->lost : 0);
+}
+
+/* --- tcp_sack.c --- the blocks of an ACK (RFC 2018, RFC 2883) */
+void tcp_sack_take(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, const struct tcp_seg *seg,
+                   struct tcp_news *news);
+/* The peer has let go of what it SACKed (RFC 2018 8). */
+void tcp_sack_forget(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f);
+
+/* --- tcp_rack.c --- RFC 8985 */
+/* Step 2, for a record that an ACK delivers. */
+void tcp_rack_delivered(const struct tcp_core *core, const struct tcp_conn *c, struct tcp_flight *f,
+                        const struct tcp_sent *s, const struct tcp_opts *opts);
+/* Step 4: a DSACK widens the reordering window. */
+void tcp_rack_dsack(const struct tcp_conn *c, struct tcp_flight *f);
+/* Step 5. Returns true where something is lost; f->reo_wait_us says when to look again. */
+bool tcp_rack_detect(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f);
+/* Time until this record is certainly lost; <= 0: it is. */
+int32_t tcp_rack_remaining(const struct tcp_core *core, const struct tcp_conn *c, const struct tcp_flight *f,
+                           const struct tcp_sent *s);
+/* A recovery has ended: the wider window wears off. */
+void tcp_rack_recovered(struct tcp_flight *f);
+/* The probe timeout in milliseconds (7.2); 0: none now. */
+uint32_t tcp_tlp_pto_ms(const struct tcp_core *core, const struct tcp_conn *c);
+/* It fired. */
+void tcp_tlp_fired(struct tcp_core *core, struct tcp_conn *c);
+/* The probe is out; `again`: it repeated the last segment. */
+void tcp_tlp_sent(struct tcp_core *core, struct tcp_conn *c, bool again);
+/* 7.4.2. Returns true where the probe has repaired a loss. */
+bool tcp_tlp_ack(struct tcp_flight *f, const struct tcp_seg *seg, const struct tcp_news *news);
+
+/* --- tcp_prr.c --- RFC 6937 */
+void tcp_prr_start(const struct tcp_conn *c, struct tcp_flight *f);
+/* cwnd after an ACK in fast recovery that delivered so much; `good`: it moved SND.UNA and showed no further loss. */
+void tcp_prr_ack(const struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t delivered, bool good);
+
+/* --- tcp_rtt.c --- RFC 6298 */
+/* One measurement; `flight` bytes were outstanding, each second segment of which gives one (RFC 7323 G). */
+void tcp_rtt_sample(struct tcp_conn *c, uint32_t sample_us, uint32_t flight);
+/* What an ACK measures. */
+void tcp_rtt_ack(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_opts *opts,
+                 const struct tcp_news *news, uint32_t flight);
+/* The RTO with its backoff, in milliseconds. */
+uint32_t tcp_rtt_rto_ms(const struct tcp_conn *c);
+
 /* --- tcp_loss.c --- */
-/* An acceptable ACK (snd_una <= ack <= snd_max). */
+/* An acceptable ACK (snd_una <= ack <= snd_nxt). */
 void tcp_loss_ack(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg);
+/* Our SYN was acknowledged. */
+void tcp_loss_syn_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg);
 /* The retransmission timer fired. Returns false where the flow is over. */
 bool tcp_loss_rto(struct tcp_core *core, struct tcp_conn *c);
-/* One RTT measurement (RFC 6298 2). */
-void tcp_loss_rtt(struct tcp_conn *c, uint32_t sample_us);
-/* A probe timeout fired: the head goes out once more, well before the RTO would send it. */
-void tcp_loss_probe(struct tcp_core *core, struct tcp_conn *c);
-/* Start or restart the timer of what is outstanding: the probe timeout where there is one, else the RTO. */
+/* The reordering window of the oldest segment ended. */
+void tcp_loss_reo(struct tcp_core *core, struct tcp_conn *c);
+/* Start or restart the timer of what is outstanding: reordering window, probe timeout or RTO. */
 void tcp_loss_arm(struct tcp_core *core, struct tcp_conn *c);
 /* New data has left: the probe timeout counts from the last segment. */
 void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c);
-/* The RTO with its backoff, in milliseconds. */
-uint32_t tcp_loss_rto_ms(const struct tcp_conn *c);
 #define TCP_IW_BYTES 14600u
 /* Initial congestion window (RFC 6928). */
 uint32_t tcp_loss_iw(const struct tcp_conn *c);

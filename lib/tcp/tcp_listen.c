@@ -93,7 +93,7 @@ struct tcp_conn *tcp_listen_open(struct tcp_core *core, const struct tcp_listene
     core->half_open++;
     c->listener = l->listener_id;
     c->cc = l->options.cc & 7u;
-    c->snd_una = c->snd_nxt = c->snd_max = c->recover = iss;
+    c->snd_una = c->snd_nxt = c->recover = iss;
     c->rcv_nxt = c->rcv_acked = irs + 1;
     c->rcv_adv = c->rcv_nxt;
     tcp_opts_negotiate(core, c, opts);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Who sends, and what: deficit round robin over the flows with something to send (64 KB a flow a call), and within a
- * flow SYN, probes, retransmission, new data, FIN, ACK. Nothing here is lost when the pool is empty or the port is
+ * flow SYN, probes, retransmissions, new data, FIN, ACK. Nothing here is lost when the pool is empty or the port is
  * full: the flow stays on the PENDING list as it is. */
 #include "tcp_int.h"
 
@@ -22,12 +22,10 @@ void tcp_pending(struct tcp_core *core, struct tcp_conn *c) {
     core->pending_ports |= 1u << c->port;
 }
 
-/* Where a bare ACK or RST stands: SND.MAX, the end of what was ever sent, but within the peer's window (beyond it lies
- * the byte of a window probe). SND.NXT will not do: after an RTO it lies before what the peer has, which drops our ACK
- * as a duplicate, and where both sides go back at once neither would hear the other. */
+/* Where a bare ACK or RST stands: SND.NXT, but within the peer's window, should that have shrunk. */
 static uint32_t ack_seq(const struct tcp_conn *c) {
     uint32_t edge = c->snd_una + c->snd_wnd;
-    return seq_lt(edge, c->snd_max) ? edge : c->snd_max;
+    return seq_lt(edge, c->snd_nxt) ? edge : c->snd_nxt;
 }
 
 void tcp_reset_flow(struct tcp_core *core, const struct tcp_conn *c) {
@@ -38,13 +36,6 @@ void tcp_reset_flow(struct tcp_core *core, const struct tcp_conn *c) {
 
 /* --- the cursor: where in the send rope snd_nxt stands --- */
 
-void tcp_snd_rewind(struct tcp_conn *c) {
-    c->snd_nxt = c->snd_una;
-    c->cursor = c->tx.head;
-    c->cursor_off = 0;
-    c->flags &= ~TCP_F_TIMED; /* Karn */
-}
-
 void tcp_snd_skip(struct tcp_conn *c, uint32_t n) {
     c->snd_nxt += n;
     for (c->cursor_off += n; c->cursor && c->cursor_off >= c->cursor->data_len;) {
@@ -54,7 +45,7 @@ void tcp_snd_skip(struct tcp_conn *c, uint32_t n) {
 }
 
 void tcp_snd_trim(struct tcp_core *core, struct tcp_conn *c, uint32_t n) {
-    bool passes = n >= c->snd_nxt - c->snd_una; /* everything up to snd_nxt, or beyond after going back */
+    bool passes = n >= c->snd_nxt - c->snd_una; /* everything up to snd_nxt */
     uint16_t before = c->cursor ? c->cursor->data_len : 0;
     if (!passes && c->cursor && c->cursor_off == before) { /* stands behind the last byte of an mbuf that may go */
         c->cursor = c->cursor->next;
@@ -91,33 +82,35 @@ static bool emit(struct out *o, struct tcp_conn *c, uint32_t seq, uint8_t flags,
     return true;
 }
 
-/* After a segment up to `end` has left: timing, the retransmission timer (RFC 6298 5.1), SND.MAX. */
-static void sent(struct tcp_core *core, struct tcp_conn *c, uint32_t seq, uint32_t end) {
-    if (seq_lt(seq, c->snd_max)) {
-        core->stats.retransmits++;
-        c->retransmits += c->retransmits != UINT16_MAX;
-        c->flags &=
-            ~TCP_F_TIMED; /* Karn: what is timed waits for this hole; timestamp echoes from before are ambiguous */
-        c->rtt_start_us = (uint32_t)core->now_us;
-    } else if (!(c->flags & TCP_F_TIMED)) {
-        c->flags |= TCP_F_TIMED;
-        c->rtt_seq = end;
-        c->rtt_start_us = (uint32_t)core->now_us;
-    }
-    bool fresh = seq_lt(c->snd_max, end);
-    c->snd_max = seq_max(c->snd_max, end);
-    if (fresh || !c->rexmit_ms)
-        tcp_loss_sent(core, c);
+/* [snd_nxt, snd_nxt + len + fin) has left for the first time. */
+static void sent_new(struct tcp_core *core, struct tcp_conn *c, uint32_t len, bool fin) {
+    tcp_sent_add(core, c, (uint16_t)(len + fin), fin ? TCP_SENT_FIN : 0);
+    if (c->flags & TCP_F_RECOVERY)
+        tcp_flight_of(core, c)->prr_out += len;
+    tcp_snd_skip(c, len);
+    c->snd_nxt += fin;
+    tcp_loss_sent(core, c);
+}
+
+static void sent_again(struct tcp_core *core, struct tcp_conn *c, uint32_t i) {
+    core->stats.retransmits++;
+    c->retransmits += c->retransmits != UINT16_MAX;
+    tcp_sent_again(core, c, i);
+    if (!c->rexmit_ms)
+        tcp_loss_arm(core, c);
 }
 
 static bool out_syn(struct out *o, struct tcp_conn *c) {
-    if (c->snd_nxt != c->snd_una) /* out already, and its time has not come */
+    if (c->snd_nxt != c->snd_una && !(c->flags & TCP_F_RESEND)) /* out already, and its time has not come */
         return true;
     uint8_t flags = c->state == TCP_SYN_SENT ? WIRE_TCP_SYN : WIRE_TCP_SYN | WIRE_TCP_ACK;
     if (!emit(o, c, c->snd_una, flags, NULL, 0, 0))
         return false;
-    sent(o->core, c, c->snd_una, c->snd_una + 1);
-    c->snd_nxt = c->snd_una + 1;
+    c->flags &= ~TCP_F_RESEND;
+    if (c->seg_head)
+        sent_again(o->core, c, c->seg_head);
+    else
+        sent_new(o->core, c, 0, true);
     return true;
 }
 
@@ -127,21 +120,6 @@ static bool out_keepalive(struct out *o, struct tcp_conn *c) {
         return false;
     c->flags &= ~TCP_F_KEEP_PROBE;
     o->core->stats.keepalive_probes++;
-    return true;
-}
-
-/* RFC 9293 3.8.6.1: a byte into the closed window, or what a window too small to be worth it takes. */
-static bool out_probe(struct out *o, struct tcp_conn *c) {
-    c->flags &= ~TCP_F_PROBE;
-    if (!c->tx.len_bytes)
-        return true;
-    uint32_t len = weir_min_u32(weir_min_u32(weir_max_u32(c->snd_wnd, 1), c->mss), c->tx.len_bytes);
-    if (!emit(o, c, c->snd_una, WIRE_TCP_ACK | WIRE_TCP_PSH, c->tx.head, 0, len)) {
-        c->flags |= TCP_F_PROBE;
-        return false;
-    }
-    c->snd_max = seq_max(c->snd_max, c->snd_una + len);
-    o->core->stats.persist_probes++;
     return true;
 }
 
@@ -157,77 +135,150 @@ static void fin_sent(struct tcp_core *core, struct tcp_conn *c) {
         tcp_conn_set_state(core, c, TCP_LAST_ACK);
 }
 
-/* The first unacknowledged segment once more; snd_nxt stays where it is. */
-static bool out_head(struct out *o, struct tcp_conn *c) {
-    if (c->snd_nxt == c->snd_una) { /* the ordinary path is about to send it */
-        c->flags &= ~TCP_F_REXMIT_HEAD;
-        return true;
+/* Where in the send rope the number `seq` stands. Retransmissions go forward: the search goes on where it last was. */
+static struct rte_mbuf *rope_at(const struct tcp_core *core, const struct tcp_conn *c, uint32_t seq, uint32_t *offset) {
+    struct tcp_flight *f = tcp_flight_of(core, c);
+    struct rte_mbuf *m = c->tx.head;
+    uint32_t begins = c->snd_una;
+    if (f->rope_hint && seq_leq(c->snd_una, f->rope_seq) && seq_leq(f->rope_seq, seq)) {
+        m = f->rope_hint;
+        begins = f->rope_seq;
     }
-    uint32_t len = weir_min_u32(weir_min_u32(c->mss, c->tx.len_bytes), c->snd_max - c->snd_una);
-    uint8_t fin = c->flags & TCP_F_FIN_SENT ? fin_flags(c, c->snd_una + len) : 0;
-    if (!emit(o, c, c->snd_una, WIRE_TCP_ACK | fin | (len ? WIRE_TCP_PSH : 0), c->tx.head, 0, len))
+    while (m && seq_leq(begins + m->data_len, seq)) {
+        begins += m->data_len;
+        m = m->next;
+    }
+    f->rope_hint = m;
+    f->rope_seq = begins;
+    *offset = seq - begins;
+    return m;
+}
+
+/* Record i once more, as much of it as a segment takes now. */
+static bool out_again(struct out *o, struct tcp_conn *c, uint32_t i) {
+    struct tcp_sent *s = tcp_sent_of(o->core, i);
+    uint32_t len = s->len - !!(s->flags & TCP_SENT_FIN), offset = 0;
+    if (len > c->mss) { /* the path's MTU is smaller than it was */
+        if (!tcp_sent_split(o->core, c, i, c->mss))
+            return false;
+        len = c->mss;
+    } else if (s->flags & TCP_SENT_LOST) {
+        tcp_sent_join(o->core, c, i, c->mss);
+        len = s->len - !!(s->flags & TCP_SENT_FIN);
+    }
+    uint8_t flags = WIRE_TCP_ACK | (s->flags & TCP_SENT_FIN ? WIRE_TCP_FIN : 0) | (len ? WIRE_TCP_PSH : 0);
+    struct rte_mbuf *from = len ? rope_at(o->core, c, s->seq, &offset) : NULL;
+    if (!emit(o, c, s->seq, flags, from, offset, len))
         return false;
-    sent(o->core, c, c->snd_una, c->snd_una + len + !!fin);
-    c->flags &= ~TCP_F_REXMIT_HEAD;
+    sent_again(o->core, c, i);
     return true;
 }
 
-/* Bytes that may be in flight: the peer's window, the congestion window, and a segment for each of the first two
- * duplicate ACKs (RFC 3042). */
-static uint32_t send_window(const struct tcp_conn *c) {
-    uint32_t cwnd = c->cwnd;
-    if (c->dupacks && c->dupacks < TCP_DUP_THRESHOLD && !(c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
-        cwnd += c->dupacks * c->mss;
-    return weir_min_u32(cwnd, c->snd_wnd);
+/* What is lost goes out again, in order of sequence numbers, as far as cwnd takes it. A window that has shrunk holds
+ * back all but the head, which keeps asking. */
+static enum out_result out_lost(struct out *o, struct tcp_conn *c) {
+    for (uint32_t i; (i = tcp_sent_next_lost(o->core, c)) != 0;) {
+        const struct tcp_sent *s = tcp_sent_of(o->core, i);
+        if (tcp_pipe(o->core, c) >= c->cwnd ||
+            (i != c->seg_head && seq_lt(c->snd_una + c->snd_wnd, tcp_sent_end(s) - !!(s->flags & TCP_SENT_FIN))))
+            return OUT_DONE;
+        if (!o->quantum)
+            return OUT_SPENT;
+        if (!out_again(o, c, i))
+            return OUT_BLOCKED;
+    }
+    c->flags &= ~TCP_F_RESEND;
+    return OUT_DONE;
 }
 
-/* Payload of the next segment at snd_nxt; 0: none may go now. */
-static uint32_t next_len(const struct tcp_conn *c) {
-    uint32_t used = c->snd_nxt - c->snd_una, window = send_window(c), end = tcp_snd_end(c);
-    if (!seq_lt(c->snd_nxt, end))
+/* Payload of the next new segment; 0: none may go now. */
+static uint32_t next_len(const struct tcp_core *core, const struct tcp_conn *c) {
+    uint32_t end = tcp_snd_end(c), edge = c->snd_una + c->snd_wnd, pipe = tcp_pipe(core, c);
+    if (!seq_lt(c->snd_nxt, end) || !seq_lt(c->snd_nxt, edge) || pipe >= c->cwnd)
         return 0;
-    uint32_t unsent = end - c->snd_nxt, room = window > used ? window - used : 0;
-    if (!used && c->snd_max != c->snd_una && !(c->flags & TCP_F_PERSIST))
-        room = weir_max_u32(room, weir_min_u32(c->mss, c->snd_max - c->snd_una)); /* retransmission: a window that
-                                                                                     shrank does not hold it back */
+    uint32_t unsent = end - c->snd_nxt, room = weir_min_u32(c->cwnd - pipe, edge - c->snd_nxt);
     uint32_t len = weir_min_u32(weir_min_u32(unsent, c->mss), room);
     /* Sender's silly-window avoidance (RFC 1122 4.2.3.4): a full segment, or all there is, or half the largest window.
      * No Nagle: small messages must not wait. */
-    if (len == c->mss || len == unsent || (used == 0 && c->snd_max != c->snd_una))
+    if (len == c->mss || len == unsent)
         return len;
-    return c->cwnd > c->snd_wnd && len >= c->snd_wnd_max / 2 ? len : 0;
+    return c->cwnd - pipe > edge - c->snd_nxt && len >= c->snd_wnd_max / 2 ? len : 0;
+}
+
+/* `len` bytes that were never sent, and the FIN where they are the last. */
+static bool out_new(struct out *o, struct tcp_conn *c, uint32_t len) {
+    uint32_t end = c->snd_nxt + len;
+    uint8_t fin = fin_flags(c, end), push = len && end == tcp_snd_end(c) ? WIRE_TCP_PSH : 0;
+    if (!emit(o, c, c->snd_nxt, WIRE_TCP_ACK | push | fin, c->cursor, c->cursor_off, len))
+        return false;
+    sent_new(o->core, c, len, fin);
+    if (fin)
+        fin_sent(o->core, c);
+    return true;
+}
+
+/* RFC 9293 3.8.6.1. Into a closed window goes a segment that lies before it: it draws an ACK with the window from any
+ * peer, and leaves no byte behind that is neither sent nor unsent. A window too small to be worth a segment gets one
+ * after all. */
+static bool out_probe(struct out *o, struct tcp_conn *c) {
+    c->flags &= ~TCP_F_PROBE;
+    uint32_t len = weir_min_u32(weir_min_u32(c->snd_wnd, c->mss), tcp_snd_end(c) - c->snd_nxt);
+    bool out = len && !c->sent_count ? out_new(o, c, len) : emit(o, c, c->snd_una - 1, WIRE_TCP_ACK, NULL, 0, 0);
+    if (!out) {
+        c->flags |= TCP_F_PROBE;
+        return false;
+    }
+    o->core->stats.persist_probes++;
+    if (c->sent_count) { /* data is out: from here on it is the RTO's */
+        c->flags &= ~TCP_F_PERSIST;
+        tcp_loss_arm(o->core, c);
+    }
+    return true;
+}
+
+/* RFC 8985 7.3: new data where there is any and the window takes it, else the last segment once more. */
+static bool out_tlp(struct out *o, struct tcp_conn *c) {
+    uint32_t edge = c->snd_una + c->snd_wnd, end = tcp_snd_end(c);
+    uint32_t room = seq_lt(c->snd_nxt, edge) ? edge - c->snd_nxt : 0;
+    uint32_t len = seq_lt(c->snd_nxt, end) ? weir_min_u32(weir_min_u32(end - c->snd_nxt, c->mss), room) : 0;
+    bool again = !len || !tcp_sent_room(o->core, c);
+    if (!c->sent_count || (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS))) {
+        c->flags &= ~TCP_F_TLP;
+        return true;
+    }
+    tcp_flight_take(o->core, c);
+    if (again ? !out_again(o, c, c->seg_tail) : !out_new(o, c, len))
+        return false;
+    c->flags &= ~TCP_F_TLP;
+    tcp_tlp_sent(o->core, c, again);
+    tcp_loss_arm(o->core, c);
+    return true;
 }
 
 static enum out_result out_data(struct out *o, struct tcp_conn *c) {
     tcp_cc_idle(o->core, c);
     for (;;) {
-        uint32_t len = next_len(c), end = c->snd_nxt + len;
-        uint8_t fin = fin_flags(c, end);
-        if (!len && (!fin || (c->snd_nxt != tcp_snd_end(c))))
+        uint32_t len = next_len(o->core, c);
+        bool fin = !(c->flags & TCP_F_FIN_SENT) && fin_flags(c, c->snd_nxt + len);
+        if ((!len && !fin) || !tcp_sent_room(o->core, c)) /* ... or waits for its own ACKs */
             return OUT_DONE;
         if (!o->quantum)
             return OUT_SPENT;
-        uint8_t push = len && end == tcp_snd_end(c) ? WIRE_TCP_PSH : 0;
-        if (!emit(o, c, c->snd_nxt, WIRE_TCP_ACK | push | fin, c->cursor, c->cursor_off, len))
+        if (!out_new(o, c, len))
             return OUT_BLOCKED;
-        sent(o->core, c, c->snd_nxt, end + !!fin);
-        tcp_snd_skip(c, len);
-        if (fin) {
-            c->snd_nxt++;
-            fin_sent(o->core, c);
+        if (fin)
             return OUT_DONE;
-        }
     }
 }
 
 /* Data waits, nothing is out whose ACK could open the window: probe (RFC 9293 3.8.6.1). */
 static void persist(struct tcp_core *core, struct tcp_conn *c) {
-    if (c->rexmit_ms || c->snd_una != c->snd_max || !seq_lt(c->snd_nxt, tcp_snd_end(c)))
+    if (c->rexmit_ms || c->snd_una != c->snd_nxt || !seq_lt(c->snd_nxt, tcp_snd_end(c)))
         return;
     c->progress_ms = tcp_now_ms(core);
     c->backoff = 0;
     c->flags |= TCP_F_PERSIST;
-    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_loss_rto_ms(c));
+    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_rtt_rto_ms(c));
 }
 
 /* A peer without SACK counts our duplicate ACKs, and this turn may have brought several reasons for one: it gets up to
@@ -252,9 +303,11 @@ static enum out_result out_conn(struct out *o, struct tcp_conn *c) {
         return OUT_BLOCKED;
     if ((c->flags & TCP_F_PROBE) && !out_probe(o, c))
         return OUT_BLOCKED;
-    if ((c->flags & TCP_F_REXMIT_HEAD) && !out_head(o, c))
+    if ((c->flags & TCP_F_TLP) && !out_tlp(o, c))
         return OUT_BLOCKED;
-    enum out_result r = c->flags & TCP_F_PERSIST ? OUT_DONE : out_data(o, c);
+    enum out_result r = c->flags & TCP_F_RESEND ? out_lost(o, c) : OUT_DONE;
+    if (r == OUT_DONE && !(c->flags & TCP_F_PERSIST))
+        r = out_data(o, c);
     if (r != OUT_DONE)
         return r;
     if ((c->flags & TCP_F_ACK_NOW) && !out_ack(o, c))

@@ -105,7 +105,7 @@ static void take_timestamp(struct tcp_conn *c, const struct tcp_seg *seg) {
 
 /* RFC 9293 3.10.7.3 first: SYN-SENT checks the ACK before all else. */
 static int syn_sent_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
-    if (!(seg->flags & WIRE_TCP_ACK) || (c->snd_max != c->snd_una && seg->ack == c->snd_max))
+    if (!(seg->flags & WIRE_TCP_ACK) || (c->snd_nxt != c->snd_una && seg->ack == c->snd_nxt))
         return NEXT;
     reset_for(core, c, seg);
     return -TCP_DROP_ACK_UNACCEPTABLE;
@@ -159,29 +159,11 @@ static int check_rst(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
 
 /* --- fourth: SYN --- */
 
-/* The handshake measures the first round trip. Where our SYN was sent more than once only an echo of the last one's
- * timestamp measures; without it the RTO begins at 3 s (RFC 6298 5.7). A cookie measures nothing: how long the peer was
- * silent before the segment that brings it back is not known, and its timestamp is rounded down. */
-static void measure_syn(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
-    if (!c->rexmit_ms) /* no SYN of this flow is out: it came from a cookie */
-        return;
-    uint32_t ms = tcp_ts_now(core, c) - seg->opts.ts_ecr, us = (uint32_t)core->now_us - c->rtt_start_us;
-    if ((c->flags & TCP_F_TIMED) && !c->backoff)
-        tcp_loss_rtt(c, us);
-    else if ((c->flags & TCP_F_TS) && seg->opts.has_ts && ms <= us / 1000 + 1)
-        tcp_loss_rtt(c, weir_max_u32(ms, 1) * 1000);
-    else
-        c->rto_us = TCP_RTO_LOST_SYN_US;
-}
-
 /* Our SYN has been acknowledged by this segment. */
 static void syn_acked(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
-    measure_syn(core, c, seg);
-    if (c->backoff > 1) /* RFC 6928 2: the path is lossy, not only slower than our first guess */
-        c->cwnd = c->mss;
-    c->flags = (c->flags & ~TCP_F_TIMED) | TCP_F_SYN_ACKED;
-    c->backoff = 0;
-    c->snd_una = c->snd_nxt = c->snd_max = seg->ack;
+    tcp_loss_syn_acked(core, c, seg);
+    c->flags |= TCP_F_SYN_ACKED;
+    c->snd_una = c->snd_nxt = seg->ack;
     c->snd_wnd = c->snd_wnd_max = seg->wnd;
     c->snd_wl1 = seg->seq;
     c->snd_wl2 = seg->ack;
@@ -207,7 +189,7 @@ static int syn_sent_syn(struct tcp_core *core, struct tcp_conn *c, struct tcp_se
     }
     /* Simultaneous open: our SYN again, now with an ACK. */
     tcp_conn_set_state(core, c, TCP_SYN_RECEIVED);
-    tcp_snd_rewind(c);
+    c->flags |= TCP_F_RESEND;
     tcp_pending(core, c);
     return TCP_SEG_FREE;
 }
@@ -226,7 +208,7 @@ static int syn_received_syn(struct tcp_core *core, struct tcp_conn *c, struct tc
         return NEXT;
     }
     tcp_ecn_syn_again(c, seg->flags);
-    tcp_snd_rewind(c); /* our SYN-ACK was lost */
+    c->flags |= TCP_F_RESEND; /* our SYN-ACK was lost */
     tcp_pending(core, c);
     return TCP_SEG_FREE;
 }
@@ -244,7 +226,7 @@ static int challenge_syn(struct tcp_core *core, struct tcp_conn *c, struct tcp_s
 static int syn_received_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     if (!(seg->flags & WIRE_TCP_ACK))
         return -TCP_DROP_ACK_MISSING;
-    if (c->snd_max == c->snd_una || seg->ack != c->snd_max) {
+    if (c->snd_nxt == c->snd_una || seg->ack != c->snd_nxt) {
         reset_for(core, c, seg);
         return -TCP_DROP_ACK_UNACCEPTABLE;
     }
@@ -269,11 +251,11 @@ void tcp_state_fin_acked(struct tcp_core *core, struct tcp_conn *c) {
     }
 }
 
-/* RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.MAX (ours may go back below SND.MAX after an RTO). */
+/* RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT. */
 static int check_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     if (!(seg->flags & WIRE_TCP_ACK))
         return -TCP_DROP_ACK_MISSING;
-    if (seq_lt(c->snd_max, seg->ack)) {
+    if (seq_lt(c->snd_nxt, seg->ack)) {
         tcp_challenge(core, c);
         return -TCP_DROP_ACK_FUTURE;
     }

@@ -26,7 +26,7 @@ void tcp_timer_set(struct tcp_core *core, struct tcp_conn *c, enum tcp_timer_id 
 void tcp_timer_stop(struct tcp_conn *c, enum tcp_timer_id id) {
     *deadline_of(c, id) = 0; /* the node fires for nothing once */
     if (id == TCP_TIMER_REXMIT)
-        c->flags &= ~(TCP_F_PERSIST | TCP_F_PTO);
+        c->flags &= ~(TCP_F_PERSIST | TCP_F_PTO | TCP_F_REO);
 }
 
 static bool has_keepalive(const struct tcp_conn *c) {
@@ -90,13 +90,13 @@ static bool persist_expired(struct tcp_core *core, struct tcp_conn *c) {
     if (c->backoff < UINT8_MAX)
         c->backoff++;
     c->flags |= TCP_F_PROBE;
-    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_loss_rto_ms(c));
+    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_rtt_rto_ms(c));
     tcp_pending(core, c);
     return true;
 }
 
 static bool keepalive_expired(struct tcp_core *core, struct tcp_conn *c) {
-    if (c->snd_una != c->snd_max || c->rexmit_ms) /* retransmission or probes find a dead peer sooner */
+    if (c->snd_una != c->snd_nxt || c->rexmit_ms) /* retransmission or probes find a dead peer sooner */
         return true;
     if (c->keep_sent >= core->cfg.keepalive_probes) {
         tcp_reset_flow(core, c);
@@ -134,7 +134,9 @@ static void fired(struct tcp_core *core, struct tcp_conn *c) {
     if (is_due(c->rexmit_ms, now_ms)) {
         c->rexmit_ms = 0;
         if (c->flags & TCP_F_PTO)
-            tcp_loss_probe(core, c);
+            tcp_tlp_fired(core, c);
+        else if (c->flags & TCP_F_REO)
+            tcp_loss_reo(core, c);
         else if (!(c->flags & TCP_F_PERSIST ? persist_expired(core, c) : tcp_loss_rto(core, c)))
             return;
     }
@@ -144,6 +146,7 @@ static void fired(struct tcp_core *core, struct tcp_conn *c) {
         if (is_due(keepalive_deadline(core, c), now_ms)) /* busy retransmitting: look again in a while */
             c->last_rx_ms = now_ms - core->cfg.keepalive_idle_ms + core->cfg.keepalive_interval_ms;
     }
+    tcp_flight_rest(core, c);
     rearm(core, c);
 }
 

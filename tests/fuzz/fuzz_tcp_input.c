@@ -71,7 +71,7 @@ static void put_right(const struct state *s, unsigned flow, uint8_t fix, struct 
     if (fix & FIX_SEQ) /* near the window: the low bits move it about */
         th->seq_be = rte_cpu_to_be_32(c->rcv_nxt + (seq & 1 ? (seq >> 1) % 70000 - 2000 : 0));
     if (fix & FIX_ACK)
-        th->ack_be = rte_cpu_to_be_32(c->snd_una + ack % (c->snd_max - c->snd_una + 1));
+        th->ack_be = rte_cpu_to_be_32(c->snd_una + ack % (c->snd_nxt - c->snd_una + 1));
     if ((fix & FIX_TS) && th->data_offset >= 0x80) {
         struct span_writer w = span_writer_of(options, 12);
         span_put_u32(&w, 0x0101080a);
@@ -208,7 +208,7 @@ static void check_gauges(const struct tcp_core *core) {
         const struct tcp_conn *c = tcp_conn_of(core, id);
         rx += c->rx_charged;
         tx += c->tx.mbufs;
-        check(seq_leq(c->snd_una, c->snd_nxt) && seq_leq(c->snd_nxt, c->snd_max) && c->reasm_count <= TCP_REASM_MAX);
+        check(seq_leq(c->snd_una, c->snd_nxt) && seq_leq(c->snd_nxt, c->snd_nxt) && c->reasm_count <= TCP_REASM_MAX);
         check(!(c->flags & TCP_F_ON_READY) || (c->flags & TCP_F_OWNED));
         for (uint32_t i = c->reasm_head; i; i = ((struct tcp_reasm *)pool_get(&core->reasm, i))->next)
             rx += ((struct tcp_reasm *)pool_get(&core->reasm, i))->bytes.mbufs;

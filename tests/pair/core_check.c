@@ -19,8 +19,8 @@ bool core_fault_say(struct core_fault *f, const char *format, ...) {
 #define WRONG(format, ...)                                                                                             \
     core_fault_say(f, "flow %u %s: " format, tcp_id_of(core, c), tcp_state_name((enum tcp_state)c->state), __VA_ARGS__)
 
-uint32_t core_snd_max(const struct tcp_conn *c) {
-    return c->snd_max;
+uint32_t core_snd_nxt(const struct tcp_conn *c) {
+    return c->snd_nxt;
 }
 
 static bool in(const struct tcp_conn *c, uint32_t states) {
@@ -32,7 +32,7 @@ static bool in(const struct tcp_conn *c, uint32_t states) {
 
 /* RFC 9293 3.3.1, 3.4. The peer's FIN may stand on the right edge of a full window, hence the 1. */
 static bool numbers(const struct tcp_core *core, const struct tcp_conn *c, struct core_fault *f) {
-    uint32_t max = core_snd_max(c);
+    uint32_t max = core_snd_nxt(c);
     if (seq_lt(c->snd_nxt, c->snd_una) || seq_lt(max, c->snd_nxt))
         return WRONG("SND.UNA %u, SND.NXT %u, SND.MAX %u", c->snd_una, c->snd_nxt, max);
     if (!in(c, S(CLOSED)) && seq_lt(tcp_snd_end(c) + !!(c->flags & TCP_F_FIN_SENT), max))
@@ -77,8 +77,8 @@ static bool deadlines(const struct tcp_core *core, const struct tcp_conn *c, str
     bool pending = c->flags & TCP_F_ON_PENDING;
     if (in(c, S(CLOSED)))
         return c->rexmit_ms || c->ack_ms || c->life_ms || pending ? WRONG("%s", "over, but has timers") : true;
-    if (c->snd_una != core_snd_max(c) && !c->rexmit_ms && !pending)
-        return WRONG("%u outstanding without a timer", core_snd_max(c) - c->snd_una);
+    if (c->snd_una != core_snd_nxt(c) && !c->rexmit_ms && !pending)
+        return WRONG("%u outstanding without a timer", core_snd_nxt(c) - c->snd_una);
     if (in(c, S(SYN_SENT) | S(SYN_RECEIVED) | S(TIME_WAIT)) && !c->life_ms)
         return WRONG("%s", "no deadline");
     if ((c->flags & TCP_F_RELEASED) && !c->life_ms)

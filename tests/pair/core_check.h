@@ -26,6 +26,6 @@ bool core_check_conn(const struct tcp_core *core, const struct tcp_conn *c, enum
                      struct core_fault *f);
 
 /* One beyond the highest sequence number that ever left. */
-uint32_t core_snd_max(const struct tcp_conn *c);
+uint32_t core_snd_nxt(const struct tcp_conn *c);
 
 #endif

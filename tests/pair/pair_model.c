@@ -309,8 +309,8 @@ static void agree(struct pair_model *m, unsigned side, const struct flow *f) {
     if (!c || !tcp_synchronised(c) || !w->syn || !peer->syn)
         return;
     uint32_t have = seq_set_end(&w->got, peer->iss);
-    if (core_snd_max(c) != w->end)
-        pair_fail(m->pair, "side %u port %u: SND.MAX %u, on the wire %u", side, f->ports[side], core_snd_max(c),
+    if (core_snd_nxt(c) != w->end)
+        pair_fail(m->pair, "side %u port %u: SND.MAX %u, on the wire %u", side, f->ports[side], core_snd_nxt(c),
                   w->end);
     if (seq_lt(w->arrived_ack, c->snd_una))
         pair_fail(m->pair, "side %u port %u: SND.UNA %u, acknowledged %u", side, f->ports[side], c->snd_una,

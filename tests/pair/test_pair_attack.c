@@ -49,7 +49,7 @@ static struct pair_segment forged(const struct pair *p, uint8_t flags) {
     return (struct pair_segment){.sport = PAIR_CLIENT_PORT,
                                  .dport = PAIR_SERVER_PORT,
                                  .seq = conn(p, 1)->rcv_nxt,
-                                 .ack = conn(p, 1)->snd_max,
+                                 .ack = conn(p, 1)->snd_nxt,
                                  .window = 1000,
                                  .flags = flags,
                                  .has_ts = true, /* as if it had guessed even those */

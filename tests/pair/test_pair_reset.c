@@ -81,7 +81,7 @@ Test(pair_reset, exact) {
         struct pair_segment rst = {.sport = PAIR_SERVER_PORT,
                                    .dport = PAIR_CLIENT_PORT,
                                    .seq = c->rcv_nxt,
-                                   .ack = c->snd_max,
+                                   .ack = c->snd_nxt,
                                    .flags = WIRE_TCP_RST | WIRE_TCP_ACK};
         pair_inject(p, 1, &rst);
         pair_run(p, NULL, 10);

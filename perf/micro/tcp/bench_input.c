@@ -37,7 +37,7 @@ static void prepare_data(void *ctx, uint32_t rounds) {
     b->n = rounds * BURST;
     for (unsigned i = 0; i < b->n; i++) {
         struct tcp_conn *c = peer_conn(p, b->at);
-        b->in[i] = peer_segment(p, (uint16_t)(b->at + 1), c->user, c->snd_max, WIRE_TCP_ACK, b->payload);
+        b->in[i] = peer_segment(p, (uint16_t)(b->at + 1), c->user, c->snd_nxt, WIRE_TCP_ACK, b->payload);
         c->user += b->payload;
         b->at = (b->at + 1) % p->flows;
     }

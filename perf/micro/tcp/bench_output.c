@@ -47,7 +47,7 @@ static void owe_acks(void *ctx, uint32_t rounds) {
     for (uint32_t i = 0; i < FLOWS; i++) {
         struct tcp_conn *c = peer_conn(p, i);
         for (int k = 0; k < 2; k++)
-            peer_feed(p, peer_segment(p, (uint16_t)(i + 1), c->rcv_nxt, c->snd_max, WIRE_TCP_ACK, 1460));
+            peer_feed(p, peer_segment(p, (uint16_t)(i + 1), c->rcv_nxt, c->snd_nxt, WIRE_TCP_ACK, 1460));
         rope_clear(tcp_conn_rx(&p->core, p->ids[i]));
         tcp_conn_consumed(&p->core, p->ids[i]);
     }

@@ -99,7 +99,7 @@ static inline void peer_open(struct peer *p, uint32_t flows) {
         for (tcp_id next = 0; (next = tcp_conn_next(&p->core, next)) != 0;)
             id = next; /* indices are handed out in order */
         peer_drain(p);
-        peer_feed(p, peer_segment(p, port, 1, tcp_conn_of(&p->core, id)->snd_max, WIRE_TCP_ACK, 0));
+        peer_feed(p, peer_segment(p, port, 1, tcp_conn_of(&p->core, id)->snd_nxt, WIRE_TCP_ACK, 0));
         p->ids[p->flows] = id;
         peer_drain(p);
     }
@@ -108,7 +108,7 @@ static inline void peer_open(struct peer *p, uint32_t flows) {
 /* Acknowledge what was sent on a flow. */
 static inline void peer_acknowledge(struct peer *p, uint32_t flow) {
     struct tcp_conn *c = peer_conn(p, flow);
-    peer_feed(p, peer_segment(p, (uint16_t)(flow + 1), c->rcv_nxt, c->snd_max, WIRE_TCP_ACK, 0));
+    peer_feed(p, peer_segment(p, (uint16_t)(flow + 1), c->rcv_nxt, c->snd_nxt, WIRE_TCP_ACK, 0));
 }
 
 /* Queue `pieces` times `bytes` to be sent on a flow, whose windows let all of it go. */

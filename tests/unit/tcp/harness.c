@@ -197,7 +197,7 @@ void sleep_ms(struct tcp_core *core, uint32_t ms) {
 struct craft peer_segment(const struct tcp_core *core, tcp_id id) {
     const struct tcp_conn *c = tcp_conn_of(core, id);
     return (struct craft){.seq = c->rcv_nxt,
-                          .ack = c->snd_max,
+                          .ack = c->snd_nxt,
                           .flags = WIRE_TCP_ACK,
                           .wnd = 65535,
                           .has_ts = c->flags & TCP_F_TS,

@@ -52,11 +52,11 @@ Test(tcp_cc, restart_after_idle) {
     c.last_rx_ms = 10000; /* what it received says nothing about what it sends */
     tcp_cc_idle(&core, &c);
     cr_assert_eq(c.cwnd, 100000, "an RTO, not longer");
-    c.snd_max++; /* outstanding */
+    c.snd_nxt++; /* outstanding */
     c.progress_ms = 9000;
     tcp_cc_idle(&core, &c);
     cr_assert_eq(c.cwnd, 100000);
-    c.snd_max--;
+    c.snd_nxt--;
     tcp_cc_idle(&core, &c);
     cr_assert_eq(c.cwnd, 10000, "the initial window");
     cr_assert_eq(c.ssthresh, 75000, "and slow start to where it had been");

@@ -27,12 +27,12 @@ Test(tcp_conn, connect) {
 Test(tcp_conn, connect_over_time_wait) {
     struct tcp_core *core = harness_core(NULL);
     tcp_id old = in_state(core, TCP_TIME_WAIT), id;
-    uint32_t snd_max = tcp_conn_of(core, old)->snd_max;
+    uint32_t snd_nxt = tcp_conn_of(core, old)->snd_nxt;
     tcp_conn_release(core, old);
     core->now_us = 1000001; /* an ISN clock that has hardly moved */
     cr_assert_eq(try_connect(core, &id), 0);
     cr_assert_eq(core->stats.time_wait_reused, 1);
-    cr_assert(seq_lt(snd_max, drain_one(core).seq));
+    cr_assert(seq_lt(snd_nxt, drain_one(core).seq));
     harness_core_free(core);
 }
 
@@ -119,13 +119,13 @@ Test(tcp_conn, abort_in_every_state) {
             continue;
         struct tcp_core *core = harness_core(NULL);
         tcp_id id = in_state(core, s);
-        uint32_t snd_max = tcp_conn_of(core, id)->snd_max;
+        uint32_t snd_nxt = tcp_conn_of(core, id)->snd_nxt;
         tcp_conn_abort(core, id);
         struct decoded d[4];
         unsigned n = drain(core, d, 4);
         cr_assert_eq(n, s != TCP_SYN_SENT && s != TCP_TIME_WAIT, "%s", tcp_state_name(s));
         if (n)
-            cr_assert((d[0].flags & WIRE_TCP_RST) && d[0].seq == snd_max);
+            cr_assert((d[0].flags & WIRE_TCP_RST) && d[0].seq == snd_nxt);
         cr_assert_eq(tcp_ready_next(core), 0);
         cr_assert_eq(core->stats.by_state[s], s == TCP_TIME_WAIT);
         harness_core_free(core);

@@ -131,7 +131,7 @@ Test(tcp_listen, time_wait_reuse) {
         for (int released = 0; released < 2; released++) {
             struct tcp_core *core = harness_core(NULL);
             tcp_id id = in_state(core, TCP_TIME_WAIT);
-            uint32_t rcv_nxt = tcp_conn_of(core, id)->rcv_nxt, snd_max = tcp_conn_of(core, id)->snd_max;
+            uint32_t rcv_nxt = tcp_conn_of(core, id)->rcv_nxt, snd_nxt = tcp_conn_of(core, id)->snd_nxt;
             if (released)
                 tcp_conn_release(core, id);
             struct craft f = {.seq = newer ? rcv_nxt + 10 : rcv_nxt - 10, .flags = WIRE_TCP_SYN, .wnd = 100};
@@ -140,7 +140,7 @@ Test(tcp_listen, time_wait_reuse) {
             if (newer) {
                 cr_assert_eq(verdict, TCP_SEG_FREE);
                 cr_assert_eq(d.flags, WIRE_TCP_SYN | WIRE_TCP_ACK);
-                cr_assert(seq_lt(snd_max, d.seq));
+                cr_assert(seq_lt(snd_nxt, d.seq));
                 cr_assert_eq(core->stats.time_wait_reused, 1);
                 cr_assert_eq(core->stats.by_state[TCP_CLOSED], !released);
             } else {

@@ -95,7 +95,7 @@ Test(tcp_state, ack_is_checked) {
             continue;
         enter(s);
         struct craft f = peer_segment(core, id);
-        f.ack = tcp_conn_of(core, id)->snd_max + 1;
+        f.ack = tcp_conn_of(core, id)->snd_nxt + 1;
         cr_assert_eq(feed(core, &f), -TCP_DROP_ACK_FUTURE, "%s", tcp_state_name(s));
         f.ack = tcp_conn_of(core, id)->snd_una - 70000;
         cr_assert_eq(feed(core, &f), -TCP_DROP_ACK_OLD);

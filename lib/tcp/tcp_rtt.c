@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Round-trip time and retransmission timeout (RFC 6298). */
+#include "tcp_int.h"
+
+#define CLOCK_US          1000u   /* G: the wheel's tick */
+#define RTT_SAMPLE_MAX_MS 120000u /* an echo older than that is no measurement */
+
+void tcp_rtt_sample(struct tcp_conn *c, uint32_t sample_us, uint32_t flight) {
+    if (!sample_us)
+        sample_us = 1;
+    if (!c->srtt_us) { /* 2.2 */
+        c->srtt_us = sample_us;
+        c->rttvar_us = sample_us / 2;
+    } else { /* 2.3: alpha 1/8, beta 1/4, divided by the number of measurements in a round trip: RFC 7323 G */
+        uint32_t n = flight <= 2u * c->mss ? 1 : (flight + 2u * c->mss - 1) / (2u * c->mss);
+        uint32_t err = c->srtt_us > sample_us ? c->srtt_us - sample_us : sample_us - c->srtt_us;
+        int32_t var = ((int32_t)err - (int32_t)c->rttvar_us) / (int32_t)(4 * n);
+        int32_t mean = ((int32_t)sample_us - (int32_t)c->srtt_us) / (int32_t)(8 * n);
+        c->rttvar_us = (uint32_t)((int32_t)c->rttvar_us + var);
+        c->srtt_us = weir_max_u32((uint32_t)((int32_t)c->srtt_us + mean), 1);
+    }
+    uint64_t rto = c->srtt_us + (uint64_t)weir_max_u32(CLOCK_US, 4 * c->rttvar_us);
+    c->rto_us = rto < TCP_RTO_MIN_US ? TCP_RTO_MIN_US : rto > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : (uint32_t)rto;
+    c->backoff = 0;
+}
+
+uint32_t tcp_rtt_rto_ms(const struct tcp_conn *c) {
+    uint64_t us = (uint64_t)c->rto_us << weir_min_u32(c->backoff, 16);
+    return (uint32_t)((us > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : us) + 999) / 1000;
+}
+
+void tcp_rtt_ack(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_opts *opts,
+                 const struct tcp_news *news, uint32_t flight) {
+    if (news->rtt_max_us) {
+        tcp_rtt_sample(c, news->rtt_max_us, flight);
+        return;
+    }
+    const struct tcp_flight *f = tcp_flight_of(core, c);
+    if (!news->acked || !(c->flags & TCP_F_TS) || !opts->has_ts || !opts->ts_ecr || !f)
+        return;
+    /* Only what was sent again was acknowledged: the timestamp's echo measures. An echo from before our last
+     * retransmission can be the first copy's, whose ACK was lost, and while we back off a longer one can be of an ACK
+     * that came with something else: they would measure our own timeout, and timeouts would feed on themselves. A path
+     * that has become slower is measured by the next new segment. */
+    uint32_t ms = tcp_ts_now(core, c) - opts->ts_ecr;
+    if (ms > ((uint32_t)core->now_us - f->resent_us) / 1000 + 1 || (c->backoff && ms > c->rto_us / 1000))
+        return;
+    if (ms < RTT_SAMPLE_MAX_MS)
+        tcp_rtt_sample(c, weir_max_u32(ms, 1) * 1000, flight);
+}
