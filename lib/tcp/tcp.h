@@ -2,20 +2,28 @@
 /* lib/tcp: TCP of both roles, one core an instance, no thread, no clock, no socket: packets and time in, packets and
  * events out.
  *
- *   in:   path.c -> tcp_input_burst (tcp_in.c: one bulk flow lookup, header prediction) -> tcp_state.c (RFC 9293 3.10.7
- *         as a table of steps x state) -> tcp_loss.c (ACKs), tcp_text.c (payload, FIN, window) -> tcp_reasm.c (out of
- *         order); to no flow: tcp_listen.c; in-order payload lies on the flow's receive rope; a flow with news is on
- * the READY list once up:   session.c pops READY flows, takes bytes from tcp_conn_rx, tells tcp_conn_consumed, queues
- * with tcp_conn_send (tcp_conn.c) out:  flows with something to send are on the PENDING list; tcp_output (tcp_out.c)
- * serves it by deficit round robin, tcp_build.c makes each segment; ACKs leave once a flow a turn time: one lazy wheel
- * node a flow (tcp_timer.c) memory: tcp_core.c; congestion control: tcp_cc.c, cc_reno.c; ICMP errors: tcp_icmp.c;
- * looking on: tcp_info.c; path MTU: tcp_path.c
+ * in
+ *   path.c -> tcp_input_burst (tcp_in.c: one bulk flow lookup, header prediction) -> tcp_state.c (RFC 9293 3.10.7 as a
+ *   table of steps x state) -> tcp_loss.c (ACKs), tcp_text.c (payload, FIN) -> tcp_reasm.c (out of order); to no flow:
+ *   tcp_listen.c, tcp_cookie.c
+ * up
+ *   in-order payload lies on the receive rope, a flow with news on the READY list: session.c pops it, takes bytes from
+ *   tcp_conn_rx, tells tcp_conn_consumed, queues with tcp_conn_send (tcp_conn.c)
+ * out
+ *   flows with something to send are on the PENDING list: tcp_output (tcp_out.c) serves it by deficit round robin,
+ *   tcp_build.c makes each segment; an ACK leaves once a flow a turn; what belongs to no flow waits in tcp_reply.c
+ * loss
+ *   tcp_flight.c keeps a record of each segment that is out; tcp_sack.c, tcp_rack.c, tcp_prr.c, tcp_rtt.c tell
+ *   tcp_loss.c what to send again and when; tcp_cc.c and cc_*.c say how much may be out
+ * time
+ *   one lazy wheel node a flow (tcp_timer.c)
+ * memory
+ *   tcp_core.c; looking on: tcp_info.c; ICMP errors: tcp_icmp.c; path MTU: tcp_path.c
  *
- * RFCs here: 9293 (state machine), 7323 (window scale, timestamps, PAWS), 2018 (SACK: generated; received blocks are
- * parsed), 2883 (DSACK), 5681 and 6582 (congestion control, NewReno), 3042 and 5827
- * (limited and early retransmit), 8985 7 (probe timeout, simplified), 6298 (RTO), 6928 (IW10), 5927 (ICMP), 5961 (blind
- * attacks: challenge ACKs, rate limited), 6528 (ISN), 1122 4.2 (keep-alive, delayed ACK, silly window), 6191 (TIME-WAIT
- * reuse).
+ * RFCs here: 9293 (state machine), 7323 (window scale, timestamps, PAWS), 2018 and 2883 (SACK, DSACK), 8985
+ * (RACK-TLP), 6937 (PRR), 3522 and 3708 (undo), 5681, 6582, 3042 and 5827 (Reno, NewReno, limited and early
+ * retransmit), 9438 and 9406 (CUBIC, HyStart++), 6298 (RTO), 6928 (IW10), 3168 (ECN), 4987 (SYN cookies), 5927 (ICMP),
+ * 5961 (blind attacks), 6528 (ISN), 1122 4.2 (keep-alive, delayed ACK, silly window), 6191 (TIME-WAIT reuse).
  *
  * Names and ownership: a connection is a tcp_id (pool index; 0 none), the owner's until it releases or aborts the flow:
  * then the index is used again. Everything reached through it belongs to the core. Once tcp_conn_release is called the

@@ -198,7 +198,7 @@ int tcp_cookie_input(struct tcp_core *core, struct tcp_seg *seg) {
         return -TCP_DROP_CONNS_FULL; /* silent: the peer sends its first data again */
     core->stats.cookies_accepted++;
     c->flags |= k.ecn ? TCP_F_ECN : 0;
-    c->snd_nxt = c->snd_max = seg->ack; /* our SYN is out */
+    c->snd_nxt = seg->ack; /* our SYN is out */
     c->rcv_adv = c->rcv_nxt + tcp_cookie_window(core);
     seg->wnd <<= tcp_snd_wscale(c); /* that of an ACK is scaled: RFC 7323 2.2 */
     return tcp_state_run(core, c, seg);

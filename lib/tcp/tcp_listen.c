@@ -155,7 +155,7 @@ int tcp_listen_reuse(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
     core->stats.syns_in++;
     if (!has_backlog(core))
         return -TCP_DROP_HALF_OPEN_FULL;
-    uint32_t iss = seq_max(tcp_isn(core, &seg->key), c->snd_max + 1);
+    uint32_t iss = seq_max(tcp_isn(core, &seg->key), c->snd_nxt + 1);
     core->stats.time_wait_reused++;
     tcp_conn_time_wait_end(core, c);
     return half_open(core, l, seg, iss);

@@ -150,7 +150,7 @@ static void deliver(struct state *s, unsigned flow, const struct segment *g) {
 /* What a well-meant segment of an open flow carries. */
 static struct segment proper(const struct state *s, const struct tcp_conn *c) {
     struct segment g = {.seq = c->rcv_nxt,
-                        .ack = core_snd_max(c),
+                        .ack = core_snd_nxt(c),
                         .window = (uint16_t)weir_min_u32(UINT16_MAX, 60000u >> tcp_snd_wscale(c)),
                         .flags = WIRE_TCP_ACK};
     if (c->flags & TCP_F_TS)
@@ -224,7 +224,7 @@ static void open_flow(struct state *s, unsigned flow) {
     f->read = 0;
     if (c && c->state == TCP_SYN_SENT && !(how & 64)) { /* else both open */
         g.flags |= WIRE_TCP_ACK;
-        g.ack = core_snd_max(c);
+        g.ack = core_snd_nxt(c);
     }
     deliver(s, flow, &g);
     output(s, 64);
@@ -287,7 +287,7 @@ static void segment(struct state *s, unsigned flow) {
     g.flags = (what & 15) < WEIR_ARRAY_LEN(flags) ? flags[what & 15] : span_u8(&s->in);
     g.len = lengths[what >> 4 & 7];
     g.seq = relative(&s->in, c->rcv_nxt, c->rcv_adv, mss);
-    g.ack = relative(&s->in, c->snd_una, core_snd_max(c), mss);
+    g.ack = relative(&s->in, c->snd_una, core_snd_nxt(c), mss);
     g.wrong_bytes = more & 1;
     if (more & 2)
         g.window = more & 4 ? span_u16(&s->in) : more >> 4;
@@ -301,9 +301,9 @@ static void segment(struct state *s, unsigned flow) {
         struct span_writer w = span_writer_of(g.options + g.n_options, TCP_OPTIONS_MAX - g.n_options);
         if (i == 0)
             span_put_u32(&w, 0x01010500u | (2 + 8 * n));
-        uint32_t left = relative(&s->in, c->snd_una, core_snd_max(c), mss);
+        uint32_t left = relative(&s->in, c->snd_una, core_snd_nxt(c), mss);
         span_put_u32(&w, left);
-        span_put_u32(&w, relative(&s->in, left, core_snd_max(c), mss));
+        span_put_u32(&w, relative(&s->in, left, core_snd_nxt(c), mss));
         g.n_options = (uint8_t)(g.n_options + span_written(&w));
     }
     if (with & 16) { /* anything */
@@ -476,7 +476,7 @@ static void icmp(struct state *s, unsigned flow) {
                            .remote_addr_be = key.remote_addr_be,
                            .local_port_be = key.local_port_be,
                            .remote_port_be = key.remote_port_be,
-                           .tcp_seq = c ? relative(&s->in, c->snd_una, core_snd_max(c), c->mss) : 0};
+                           .tcp_seq = c ? relative(&s->in, c->snd_una, core_snd_nxt(c), c->mss) : 0};
     tcp_icmp_error(&s->core, &e, s->core.now_us);
 }
 

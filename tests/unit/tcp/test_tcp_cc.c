@@ -9,6 +9,7 @@ static void ack(struct tcp_core *core, struct tcp_conn *c, uint32_t acked, uint3
 
 Test(tcp_cc, slow_start_then_the_algorithm) {
     struct tcp_core core = {0};
+    cr_assert_eq(pool_init(&core.flights, "flights", sizeof(struct tcp_flight), 4, 0), 0);
     struct tcp_conn c = {.mss = 1000, .cwnd = 10000, .ssthresh = 15000, .cc = TCP_CC_RENO};
     ack(&core, &c, 3000, 10000);
     cr_assert_eq(c.cwnd, 13000, "by bytes");
@@ -22,6 +23,7 @@ Test(tcp_cc, slow_start_then_the_algorithm) {
 
 Test(tcp_cc, an_unused_window_does_not_grow) {
     struct tcp_core core = {0};
+    cr_assert_eq(pool_init(&core.flights, "flights", sizeof(struct tcp_flight), 4, 0), 0);
     struct tcp_conn c = {.mss = 1000, .cwnd = 10000, .ssthresh = UINT32_MAX, .cc = TCP_CC_RENO};
     ack(&core, &c, 1000, 4000);
     cr_assert_eq(c.cwnd, 10000);
@@ -39,6 +41,7 @@ Test(tcp_cc, each_id_has_its_algorithm) {
 
 Test(tcp_cc, the_largest_window) {
     struct tcp_core core = {0};
+    cr_assert_eq(pool_init(&core.flights, "flights", sizeof(struct tcp_flight), 4, 0), 0);
     struct tcp_conn c = {.mss = 1000, .cwnd = (1u << 30) - 10, .ssthresh = TCP_SSTHRESH_INITIAL};
     ack(&core, &c, 1u << 30, 1u << 30);
     cr_assert_eq(c.cwnd, 1u << 30);
@@ -76,6 +79,7 @@ Test(tcp_cc, idle_before_any_loss_leaves_slow_start_open) {
 
 Test(tcp_cc, split_acks_gain_nothing) {
     struct tcp_core core = {0};
+    cr_assert_eq(pool_init(&core.flights, "flights", sizeof(struct tcp_flight), 4, 0), 0);
     struct tcp_conn one = {.mss = 1000, .cwnd = 10000, .ssthresh = UINT32_MAX, .cc = TCP_CC_RENO}, many = one;
     ack(&core, &one, 1000, 10000);
     for (int i = 0; i < 1000; i++)

@@ -294,7 +294,7 @@ Test(tcp_cookie, auto_with_hysteresis) {
         struct craft ack = {.seq = 2, .flags = WIRE_TCP_ACK, .wnd = 100, .remote_port = p};
         for (tcp_id id = 0; (id = tcp_conn_next(core, id)) != 0;)
             if (tcp_conn_key(core, id)->remote_port_be == rte_cpu_to_be_16(p))
-                ack.ack = tcp_conn_of(core, id)->snd_max;
+                ack.ack = tcp_conn_of(core, id)->snd_nxt;
         cr_assert_eq(feed(core, &ack), TCP_SEG_FREE);
     }
     cr_assert_eq(core->half_open, 8);
@@ -327,7 +327,7 @@ Test(tcp_cookie, off_drops_beyond_the_backlog) {
 Test(tcp_cookie, time_wait_gives_way_to_a_flow) {
     struct tcp_core *core = core_with(TCP_COOKIES_OFF, NULL);
     tcp_id id = in_state(core, TCP_TIME_WAIT);
-    uint32_t rcv_nxt = tcp_conn_of(core, id)->rcv_nxt, above = tcp_conn_of(core, id)->snd_max;
+    uint32_t rcv_nxt = tcp_conn_of(core, id)->rcv_nxt, above = tcp_conn_of(core, id)->snd_nxt;
     tcp_conn_release(core, id);
     tcp_listen_options(core, 7, &(struct tcp_options){.cookies = TCP_COOKIES_ALWAYS});
     struct craft f = {.seq = rcv_nxt + 10, .flags = WIRE_TCP_SYN, .wnd = 100};
