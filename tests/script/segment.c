@@ -275,9 +275,9 @@ void segment_in(struct world *w, const struct line *l, unsigned from) {
 void segment_print(struct world *w, const struct seen *s, char *to, size_t size) {
     struct flow *f = &w->flows[(s->peer_port - SCRIPT_PEER_PORT) % SCRIPT_FLOWS];
     char flags[9] = "";
-    for (unsigned i = 0; i < 8; i++)
+    for (unsigned i = 0, k = 0; i < 8; i++)
         if (s->flags & 1u << i)
-            strncat(flags, &flag_letters[i], 1);
+            flags[k++] = flag_letters[i];
     uint32_t seq = s->seq - f->iss;
     int n = snprintf(to, size, "out %s %u", flags, seq);
     if (s->len)
