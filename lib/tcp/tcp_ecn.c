@@ -46,7 +46,7 @@ uint8_t tcp_ecn_out(struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t *fla
     }
     if (c->flags & TCP_F_ECE)
         *flags |= WIRE_TCP_ECE;
-    if (!len || seq_lt(seq, c->snd_max) || (c->flags & TCP_F_PERSIST))
+    if (!len || seq_lt(seq, c->snd_nxt) || (c->flags & TCP_F_PERSIST))
         return WIRE_IP4_NOT_ECT;
     if (c->flags & TCP_F_CWR)
         *flags |= WIRE_TCP_CWR;
@@ -74,10 +74,10 @@ void tcp_ecn_echo(struct tcp_core *core, struct tcp_conn *c, uint32_t ack) {
     if (!(c->flags & TCP_F_ECN))
         return;
     core->stats.ecn_ece_in++;
-    if (c->snd_una == c->snd_max || !seq_lt(c->recover, ack) || (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
+    if (c->snd_una == c->snd_nxt || !seq_lt(c->recover, ack) || (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
         return;
     core->stats.ecn_reductions++;
-    c->ssthresh = tcp_cc_lost(core, c, c->snd_max - c->snd_una);
+    c->ssthresh = tcp_cc_lost(core, c, c->snd_nxt - c->snd_una);
     c->cwnd = weir_min_u32(c->cwnd, c->ssthresh);
-    c->recover = c->snd_max;
+    c->recover = c->snd_nxt;
 }

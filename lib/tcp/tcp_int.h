@@ -56,18 +56,18 @@
 #define TCP_OPT_TS_BYTES      12u  /* timestamps with two NOPs */
 #define TCP_OPT_TS_PREFIX     0x0101080au /* NOP NOP TS 10: how those bytes begin */
 #define TCP_OPTIONS_MAX       40u
-#define TCP_RTO_INITIAL_US    1000000u          /* RFC 6298 2.1 */
-#define TCP_RTO_LOST_SYN_US   3000000u          /* RFC 6298 5.7: where a SYN had to be repeated and nothing was measured */
-#define TCP_RTO_MIN_US        200000u           /* RFC 6298 2.4 says 1 s for coarse clocks; ours is 1 ms */
-#define TCP_RTO_MAX_US        60000000u         /* RFC 6298 2.5 */
-#define TCP_DELAYED_ACK_MS    40u               /* well below every peer's minimum RTO; RFC 1122 4.2.3.2 allows 500 */
-#define TCP_QUICK_ACKS        16u               /* first segments acknowledged at once: the peer is in slow start */
-#define TCP_DUP_THRESHOLD     3u                /* RFC 5681 3.2 */
-#define TCP_REASM_MAX         64u               /* runs of out-of-order data, that is holes, a flow may have */
-#define TCP_TIMERS_FIRED      256u              /* flows a tcp_timers call wakes: bounded work a turn */
-#define TCP_OUT_VISITS        1024u             /* flows of a port a tcp_output call asks, whether they send or not */
-#define TCP_QUANTUM_BYTES     65536u            /* a flow a tcp_output call */
-#define TCP_COPY_MAX          ROPE_COPY_MAX     /* payloads up to this are copied behind the header */
+#define TCP_RTO_INITIAL_US    1000000u      /* RFC 6298 2.1 */
+#define TCP_RTO_LOST_SYN_US   3000000u      /* RFC 6298 5.7: where a SYN had to be repeated and nothing was measured */
+#define TCP_RTO_MIN_US        200000u       /* RFC 6298 2.4 says 1 s for coarse clocks; ours is 1 ms */
+#define TCP_RTO_MAX_US        60000000u     /* RFC 6298 2.5 */
+#define TCP_DELAYED_ACK_MS    40u           /* well below every peer's minimum RTO; RFC 1122 4.2.3.2 allows 500 */
+#define TCP_QUICK_ACKS        16u           /* first segments acknowledged at once: the peer is in slow start */
+#define TCP_DUP_THRESHOLD     3u            /* RFC 5681 3.2 */
+#define TCP_REASM_MAX         64u           /* runs of out-of-order data, that is holes, a flow may have */
+#define TCP_TIMERS_FIRED      256u          /* flows a tcp_timers call wakes: bounded work a turn */
+#define TCP_OUT_VISITS        1024u         /* flows of a port a tcp_output call asks, whether they send or not */
+#define TCP_QUANTUM_BYTES     65536u        /* a flow a tcp_output call */
+#define TCP_COPY_MAX          ROPE_COPY_MAX /* payloads up to this are copied behind the header */
 #define TCP_PAWS_IDLE_MS      (24u * 86400000u) /* ts_recent is void after 24 days: RFC 7323 5.5 */
 #define TCP_RESETS_PER_S      1000u
 #define TCP_RESETS_A_SOURCE   100u  /* of one class of sources */

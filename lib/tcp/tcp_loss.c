@@ -41,10 +41,10 @@ void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c) {
 
 /* --- down, and up again --- */
 
-static uint32_t reduced(const struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f) {
+static uint32_t reduced(struct tcp_core *core, struct tcp_conn *c) {
     uint32_t flight = c->snd_nxt - c->snd_una;
     /* Beyond cwnd lies what limited transmit sent: RFC 5681 3.2 step 2 leaves it out. */
-    return tcp_cc_of(c)->lost(c, &f->cc, weir_min_u32(flight, c->cwnd), core->now_us);
+    return tcp_cc_lost(core, c, weir_min_u32(flight, c->cwnd));
 }
 
 static void remember(struct tcp_conn *c, struct tcp_flight *f) {
@@ -57,7 +57,7 @@ static void remember(struct tcp_conn *c, struct tcp_flight *f) {
 
 static void enter_recovery(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f) {
     remember(c, f);
-    c->ssthresh = reduced(core, c, f);
+    c->ssthresh = reduced(core, c);
     c->recover = c->snd_nxt;
     c->flags = (c->flags & ~TCP_F_LOSS) | TCP_F_RECOVERY;
     f->tlp_out = false;
@@ -191,7 +191,7 @@ static void react(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *
     if (was_needless(c, f, seg, news))
         undo(core, c, f);
     if (tcp_tlp_ack(f, seg, news)) {
-        c->ssthresh = reduced(core, c, f);
+        c->ssthresh = reduced(core, c);
         c->cwnd = weir_min_u32(c->cwnd, c->ssthresh);
     }
     if (c->flags & TCP_F_SACK)
@@ -262,16 +262,16 @@ void tcp_loss_ack(struct tcp_core *core, struct tcp_conn *c, const struct tcp_se
 void tcp_loss_syn_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
     struct tcp_news news = {0};
     const struct tcp_sent *syn = c->seg_head ? tcp_sent_of(core, c->seg_head) : NULL;
-    bool again = syn && syn->times > 1;
+    unsigned times = syn ? syn->times : 0; /* 0: it was a cookie, and nothing is known */
     uint32_t since_ms = syn ? ((uint32_t)core->now_us - syn->sent_us) / 1000 : 0;
     tcp_sent_acked(core, c, seg->ack, &seg->opts, &news);
     if (news.rtt_us)
         tcp_rtt_sample(c, news.rtt_us, 0);
-    else if (again && (c->flags & TCP_F_TS) && tcp_ts_now(core, c) - seg->opts.ts_ecr <= since_ms + 1)
+    else if (times && (c->flags & TCP_F_TS) && tcp_ts_now(core, c) - seg->opts.ts_ecr <= since_ms + 1)
         tcp_rtt_sample(c, since_ms * 1000, 0); /* the echo is of the last copy */
-    else if (again)
+    else if (times)
         c->rto_us = weir_max_u32(c->rto_us, TCP_RTO_LOST_SYN_US); /* RFC 6298 5.7 */
-    if (again)                                                    /* RFC 6928 2 */
+    if (times > 2) /* RFC 6928 2: the path is lossy, not only slower than our first guess */
         c->cwnd = c->mss;
     c->backoff = 0;
     c->flags &= ~TCP_F_RESEND;
@@ -311,7 +311,7 @@ static void timed_out(struct tcp_core *core, struct tcp_conn *c) {
     if (!(c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
         remember(c, f);
     if (anew && !c->backoff) /* the same loss again does not halve again: RFC 5681 3.1 */
-        c->ssthresh = c->flags & TCP_F_RECOVERY ? c->ssthresh : reduced(core, c, f);
+        c->ssthresh = c->flags & TCP_F_RECOVERY ? c->ssthresh : reduced(core, c);
     c->cwnd = c->mss;
     c->recover = c->snd_nxt;
     c->flags = (c->flags & ~(TCP_F_RECOVERY | TCP_F_TLP)) | TCP_F_LOSS;
