@@ -67,7 +67,9 @@ void tcp_ecn_data(struct tcp_core *core, struct tcp_conn *c, const struct tcp_se
 }
 
 bool tcp_ecn_reduced(const struct tcp_conn *c) {
-    return (c->flags & (TCP_F_ECN | TCP_F_RECOVERY | TCP_F_LOSS)) == TCP_F_ECN && seq_lt(c->snd_una, c->recover);
+    bool open = (c->flags & (TCP_F_ECN | TCP_F_RECOVERY | TCP_F_LOSS)) == TCP_F_ECN;
+    /* Below ssthresh: the reduction that `recover` tells of has been undone. */
+    return open && seq_lt(c->snd_una, c->recover) && c->cwnd >= c->ssthresh;
 }
 
 void tcp_ecn_echo(struct tcp_core *core, struct tcp_conn *c, uint32_t ack) {
@@ -77,7 +79,7 @@ void tcp_ecn_echo(struct tcp_core *core, struct tcp_conn *c, uint32_t ack) {
     if (c->snd_una == c->snd_nxt || !seq_lt(c->recover, ack) || (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
         return;
     core->stats.ecn_reductions++;
-    c->ssthresh = tcp_cc_lost(core, c, c->snd_nxt - c->snd_una);
+    c->ssthresh = tcp_cc_lost(core, c, weir_min_u32(c->snd_nxt - c->snd_una, c->cwnd));
     c->cwnd = weir_min_u32(c->cwnd, c->ssthresh);
     c->recover = c->snd_nxt;
 }

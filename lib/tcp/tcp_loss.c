@@ -43,6 +43,8 @@ void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c) {
 
 static uint32_t reduced(struct tcp_core *core, struct tcp_conn *c) {
     uint32_t flight = c->snd_nxt - c->snd_una;
+    if (tcp_ecn_reduced(c)) /* by ECE, for the same window: once is enough (RFC 3168 6.1.2) */
+        return c->ssthresh;
     /* Beyond cwnd lies what limited transmit sent: RFC 5681 3.2 step 2 leaves it out. */
     return tcp_cc_lost(core, c, weir_min_u32(flight, c->cwnd));
 }
@@ -310,11 +312,12 @@ static void timed_out(struct tcp_core *core, struct tcp_conn *c) {
     bool anew = !(c->flags & TCP_F_LOSS) || seq_leq(c->recover, c->snd_una);
     if (!(c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
         remember(c, f);
-    if (anew && !c->backoff) /* the same loss again does not halve again: RFC 5681 3.1 */
-        c->ssthresh = c->flags & TCP_F_RECOVERY ? c->ssthresh : reduced(core, c);
+    anew = anew && !(c->flags & TCP_F_RECOVERY) && !c->backoff;
+    c->flags = (c->flags & ~(TCP_F_RECOVERY | TCP_F_TLP)) | TCP_F_LOSS; /* the algorithm asks: RFC 9438 4.8 */
+    if (anew) /* the same loss again does not halve again: RFC 5681 3.1 */
+        c->ssthresh = reduced(core, c);
     c->cwnd = c->mss;
     c->recover = c->snd_nxt;
-    c->flags = (c->flags & ~(TCP_F_RECOVERY | TCP_F_TLP)) | TCP_F_LOSS;
     f->tlp_out = false;
     f->reo_wait_us = 0;
     all_lost(core, c, f);
