@@ -3,7 +3,22 @@
  * down; each step looks at the state as the step before has left it (one segment may carry SYN, ACK, data and FIN). A
  * step says NEXT, or ends the walk with a verdict of tcp_input_burst. The third step, security, has no row: there is
  * none. LISTEN has no column: it holds no flow (tcp_listen.c). Flows in CLOSED are in no table, so their column is a
- * guard. */
+ * guard.
+ *
+ * Where it leaves the text of 3.10.7, and why:
+ * - SYN-SENT, fourth: text on a SYN without ACK is not kept: the peer sends it again, and nobody sends any. SND.WND is
+ *   taken from the segment that acknowledges our SYN.
+ * - first: bare ACKs, and only those, draw an answer twice a second at most. A bare ACK may stand on the right edge
+ *   (A.2). Into a closed window ACK, RST and FIN are taken: a FIN needs no buffer.
+ * - second: RST by RFC 5961 3.2; TIME-WAIT ignores it (RFC 1337 3, F1).
+ * - fourth: SYN-RECEIVED of a passive open does not go back to LISTEN for a SYN in the window, which a stranger can
+ *   send: it is challenged as in the synchronised states, and a client that really begins anew answers with the RST
+ *   that does. The same SYN again draws our SYN-ACK again. In TIME-WAIT RFC 6191 decides; a SYN that it refuses is
+ *   challenged, not silently dropped.
+ * - fifth: TIME-WAIT restarts for the FIN that it knows, not for any.
+ * - sixth: URG is not looked at: MQTT has no urgent data, its bytes are taken in line (RFC 6093 4).
+ * - ABORT (3.10.5): CLOSING and LAST-ACK send a RST as well: the peer may lack data that we give up, and must not take
+ *   our FIN for its end. */
 #include "tcp_int.h"
 
 #define NEXT 1000 /* no verdict */
@@ -276,9 +291,6 @@ static int check_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
     }
     return NEXT;
 }
-
-/* --- sixth: URG. MQTT has no urgent data: its bytes are taken in line (RFC 6093 4), the pointer is not looked at. ---
- */
 
 /* --- seventh and eighth: text and FIN --- */
 
