@@ -5,6 +5,7 @@
 #include "memory_plan.h"
 #include "options.h"
 #include "session.h"
+#include "tcp/tcp_core.h"
 #include "worker.h"
 
 #include <rte_launch.h>
@@ -65,6 +66,8 @@ static void plan_make(const struct config *c, struct memory_plan *plan) {
     struct memory_sizes sizes = memory_sizes_default;
     memory_plan_make(c, &sizes, plan);
     sizes.flow_bytes = tcp_conn_bytes() - (uint32_t)sizeof(struct timer_node);
+    sizes.sent_bytes = (uint32_t)sizeof(struct tcp_sent);
+    sizes.flight_bytes = (uint32_t)sizeof(struct tcp_flight);
     sizes.session_bytes = (uint32_t)RTE_ALIGN_CEIL(sizeof(struct session), 8);
     sizes.udp_flow_bytes = sizeof(struct udp_flow);
     sizes.timer_bytes = sizeof(struct timer_node);

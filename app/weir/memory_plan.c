@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "memory_plan.h"
 
+#include "tcp/tcp.h"
+
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,8 @@
  * mempool header, 128 B struct rte_mbuf, 128 B headroom and 2,048 B data. */
 const struct memory_sizes memory_sizes_default = {
     .flow_bytes = 256,
+    .sent_bytes = 24,
+    .flight_bytes = 192,
     .tls_small_bytes = 160,
     .tls_large_bytes = 224,
     .session_bytes = 128,
@@ -82,6 +86,8 @@ static void plan_objects(const struct config *c, const struct memory_needs *need
     struct memory_row *r = plan->rows;
     r[MEMORY_FLOW].per_worker = r[MEMORY_FLOW_TIMER].per_worker = plan->flows_per_worker;
     r[MEMORY_FLOW_TABLE].per_worker = plan->flows_per_worker + 2 * plan->udp_flows_per_worker;
+    r[MEMORY_SENT].per_worker = plan->flows_per_worker + tcp_sent_extra(plan->rope_mbufs / 2);
+    r[MEMORY_FLIGHT].per_worker = plan->flows_per_worker;
     r[MEMORY_SESSION].per_worker = plan->sessions_per_worker;
     r[MEMORY_SESSION_TIMER].per_worker = plan->sessions_per_worker + plan->udp_flows_per_worker;
     r[MEMORY_TLS_SMALL].per_worker = r[MEMORY_TLS_LARGE].per_worker = needs->tls ? plan->pairs_per_worker : 0;
@@ -107,6 +113,8 @@ static void plan_sizes(const struct memory_sizes *s, struct memory_plan *plan) {
         [MEMORY_FLOW] = s->flow_bytes,
         [MEMORY_FLOW_TIMER] = s->timer_bytes,
         [MEMORY_FLOW_TABLE] = s->table_entry_bytes,
+        [MEMORY_SENT] = s->sent_bytes,
+        [MEMORY_FLIGHT] = s->flight_bytes,
         [MEMORY_SESSION] = s->session_bytes,
         [MEMORY_SESSION_TIMER] = s->timer_bytes,
         [MEMORY_TLS_SMALL] = s->tls_small_bytes,

@@ -35,6 +35,8 @@
 
 struct memory_sizes {         /* bytes */
     uint32_t flow_bytes;      /* struct tcp_conn as pooled, without its timer node */
+    uint32_t sent_bytes;      /* record of a segment that is out */
+    uint32_t flight_bytes;    /* what a flow takes while the network limits it, or loses */
     uint32_t tls_small_bytes; /* state of an AES-128-GCM flow */
     uint32_t tls_large_bytes; /* state of the other suites */
     uint32_t session_bytes;
@@ -54,6 +56,8 @@ extern const struct memory_sizes memory_sizes_default;
     X(FLOW, "tcp flows", false, 2)                                                                                     \
     X(FLOW_TIMER, "flow timers", false, 2)                                                                             \
     X(FLOW_TABLE, "flow table", false, 2)                                                                              \
+    X(SENT, "segments out", false, 0)                                                                                  \
+    X(FLIGHT, "flows in recovery", false, 0)                                                                           \
     X(SESSION, "sessions", false, 1)                                                                                   \
     X(SESSION_TIMER, "session timers", false, 1)                                                                       \
     X(TLS_SMALL, "tls small", false, 1)                                                                                \

@@ -221,6 +221,10 @@ int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64
 void tcp_core_fini(struct tcp_core *core);
 /* Bytes a connection costs: base object, timer node; for the memory plan. */
 uint32_t tcp_conn_bytes(void);
+/* Segments that may be out beyond one a flow, for this budget of send ropes. */
+static inline uint32_t tcp_sent_extra(uint32_t tx_budget_mbufs) {
+    return 2 * tx_budget_mbufs + 1024;
+}
 
 /* Accept on addr:port. Returns 0, WEIR_EEXIST or WEIR_EFULL. Connections arrive READY with TCP_EV_ACCEPTED. */
 int tcp_listen(struct tcp_core *core, uint32_t addr_be, uint16_t port_be, uint16_t listener_id);

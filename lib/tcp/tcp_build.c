@@ -72,11 +72,15 @@ static bool put_payload(struct tcp_port *p, struct rte_mbuf *h, const struct rte
 
 /* IPv4 header and checksums; m begins with its TCP header. */
 static bool finish(struct tcp_core *core, const struct tcp_port *p, struct rte_mbuf *m, const struct flow_key *key,
-                   uint8_t header, uint8_t ecn) {
+                   uint8_t header, uint8_t ecn, uint16_t mss) {
     struct wire_tcp *th = rte_pktmbuf_mtod(m, struct wire_tcp *);
     uint16_t len = (uint16_t)m->pkt_len;
     m->l4_len = header;
-    if (p->hw_tcp_cksum) {
+    if (len > (uint32_t)header + mss) { /* the device cuts it, and puts the length into each checksum */
+        m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM;
+        m->tso_segsz = mss;
+        th->checksum_be = checksum_pseudo(key->local_addr_be, key->remote_addr_be, IPPROTO_TCP, 0);
+    } else if (p->hw_tcp_cksum) {
         m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
         th->checksum_be = checksum_pseudo(key->local_addr_be, key->remote_addr_be, IPPROTO_TCP, len);
     } else {
@@ -134,7 +138,8 @@ struct rte_mbuf *tcp_build(struct tcp_core *core, struct tcp_conn *c, uint32_t s
     uint8_t ecn = WEIR_UNLIKELY(c->flags & TCP_F_ECN) ? tcp_ecn_out(c, seq, len, &flags) : WIRE_IP4_NOT_ECT;
     uint16_t window = window_field(core, c, flags, &edge);
     uint8_t header = put_header(core, c, m, seq, flags, window, !len);
-    if ((len && !put_payload(p, m, from, offset, len)) || !finish(core, p, m, &c->key, header, ecn)) {
+    if ((len && !put_payload(p, m, from, offset, len)) ||
+        !finish(core, p, m, &c->key, header, ecn, len ? c->mss : UINT16_MAX)) {
         rte_pktmbuf_free(m);
         return NULL;
     }
@@ -183,7 +188,7 @@ struct rte_mbuf *tcp_build_reply(struct tcp_core *core, const struct tcp_reply *
     };
     m->data_len = header;
     m->pkt_len = header;
-    if (!finish(core, p, m, &r->key, header, WIRE_IP4_NOT_ECT)) {
+    if (!finish(core, p, m, &r->key, header, WIRE_IP4_NOT_ECT, UINT16_MAX)) {
         rte_pktmbuf_free(m);
         return NULL;
     }

@@ -116,6 +116,8 @@ static uint32_t send_room(const struct tcp_core *core, const struct tcp_conn *c,
     const struct tcp_flight *f = tcp_flight_of(core, c);
     /* What has arrived behind a hole, or got lost, takes rope and no window of the network's. */
     uint64_t window = (uint64_t)c->cwnd + (f ? f->sacked + f->lost : 0), limit = RTE_MIN(window, c->snd_wnd) + extra;
+    if (!c->tx.len_bytes) /* what waits behind a closed window has it probed */
+        limit = RTE_MAX(limit, (uint64_t)c->mss);
     if (limit > core->cfg.snd_buf_bytes)
         limit = core->cfg.snd_buf_bytes;
     /* Peers that do not read must not hold all mbufs. One that holds none goes on; to the others their ACKs give room.

@@ -84,7 +84,7 @@ int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64
         rc = pool_init(&core->conns, "tcp_conn", sizeof(struct tcp_conn), core->cfg.max_conns, 0);
     if (!rc) /* each record holds an mbuf of the budget; bare FINs take the few on top */
         rc = pool_init(&core->reasm, "tcp_reasm", sizeof(struct tcp_reasm), core->cfg.rx_budget_mbufs / 2 + 64, 0);
-    core->sent_extra = 2 * core->cfg.tx_budget_mbufs + 1024;
+    core->sent_extra = tcp_sent_extra(core->cfg.tx_budget_mbufs);
     if (!rc)
         rc = pool_init(&core->sents, "tcp_sent", sizeof(struct tcp_sent), core->cfg.max_conns + core->sent_extra, 0);
     if (!rc)

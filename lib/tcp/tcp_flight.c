@@ -111,11 +111,12 @@ static void forget_hints(struct tcp_flight *f, uint32_t i) {
 
 /* A flow may always have one segment out; those with more share sent_extra, so that peers with tiny segments do not
  * take the records of all others. */
-bool tcp_sent_room(const struct tcp_core *core, const struct tcp_conn *c) {
-    if (!c->sent_count)
-        return true;
-    uint32_t extra = core->sents.used - core->sent_flows;
-    return c->sent_count < (extra < core->sent_extra / 2 ? SENT_MAX : SENT_SHARE) && extra < core->sent_extra;
+uint32_t tcp_sent_room(const struct tcp_core *core, const struct tcp_conn *c) {
+    uint32_t extra = core->sents.used - core->sent_flows,
+             left = core->sent_extra - weir_min_u32(extra, core->sent_extra);
+    uint32_t most = extra < core->sent_extra / 2 ? SENT_MAX : SENT_SHARE;
+    uint32_t room = weir_min_u32(most - weir_min_u32(c->sent_count, most), left);
+    return c->sent_count ? room : room + !room;
 }
 
 void tcp_sent_add(struct tcp_core *core, struct tcp_conn *c, uint16_t len, uint8_t flags) {

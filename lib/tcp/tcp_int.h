@@ -274,8 +274,8 @@ struct tcp_flight *tcp_flight_take(struct tcp_core *core, struct tcp_conn *c);
 void tcp_flight_rest(struct tcp_core *core, struct tcp_conn *c);
 /* Everything of the flow, records and block. */
 void tcp_flight_clear(struct tcp_core *core, struct tcp_conn *c);
-/* May one more segment be out? False: the flow waits for its own ACKs. */
-bool tcp_sent_room(const struct tcp_core *core, const struct tcp_conn *c);
+/* How many more segments may be out. 0: the flow waits for its own ACKs. */
+uint32_t tcp_sent_room(const struct tcp_core *core, const struct tcp_conn *c);
 /* [snd_nxt, snd_nxt + len) leaves now; there is room. */
 void tcp_sent_add(struct tcp_core *core, struct tcp_conn *c, uint16_t len, uint8_t flags);
 /* This record has just gone out once more. */

@@ -76,7 +76,7 @@ static bool emit(struct out *o, struct tcp_conn *c, uint32_t seq, uint8_t flags,
     }
     o->to[o->n++] = m;
     o->port->tx_room--;
-    o->core->stats.segs_out++;
+    o->core->stats.segs_out += len > c->mss ? (len + c->mss - 1) / c->mss : 1;
     o->core->stats.bytes_out += len;
     o->quantum -= weir_min_u32(o->quantum, m->pkt_len);
     return true;
@@ -205,12 +205,29 @@ static uint32_t next_len(const struct tcp_core *core, const struct tcp_conn *c) 
     return c->cwnd - pipe > edge - c->snd_nxt && len >= c->snd_wnd_max / 2 ? len : 0;
 }
 
+/* How many bytes in whole segments a device that cuts them (TSO) takes in one packet: what the windows let go, in no
+ * more mbufs than it takes. */
+static uint32_t large_len(const struct out *o, const struct tcp_conn *c) {
+    uint32_t pipe = tcp_pipe(o->core, c), edge = c->snd_una + c->snd_wnd;
+    uint32_t len = weir_min_u32(tcp_snd_end(c) - c->snd_nxt, weir_min_u32(c->cwnd - pipe, edge - c->snd_nxt));
+    len = weir_min_u32(weir_min_u32(len, o->port->tso_max - TCP_HEADERS - TCP_OPTIONS_MAX), o->quantum);
+    uint32_t held = 0, offset = c->cursor_off;
+    uint16_t parts = 1; /* the header's */
+    for (const struct rte_mbuf *m = c->cursor; m && held < len && parts < o->port->tso_segs; m = m->next, offset = 0) {
+        held += m->data_len - offset;
+        parts += m->data_len != offset;
+    }
+    return weir_min_u32(weir_min_u32(len, held) / c->mss, tcp_sent_room(o->core, c)) * c->mss;
+}
+
 /* `len` bytes that were never sent, and the FIN where they are the last. */
 static bool out_new(struct out *o, struct tcp_conn *c, uint32_t len) {
     uint32_t end = c->snd_nxt + len;
     uint8_t fin = fin_flags(c, end), push = len && end == tcp_snd_end(c) ? WIRE_TCP_PSH : 0;
     if (!emit(o, c, c->snd_nxt, WIRE_TCP_ACK | push | fin, c->cursor, c->cursor_off, len))
         return false;
+    for (; len > c->mss; len -= c->mss)
+        sent_new(o->core, c, c->mss, false);
     sent_new(o->core, c, len, fin);
     if (fin)
         fin_sent(o->core, c);
@@ -264,6 +281,10 @@ static enum out_result out_data(struct out *o, struct tcp_conn *c) {
             return OUT_DONE;
         if (!o->quantum)
             return OUT_SPENT;
+        if (o->port->tso && len == c->mss && !(c->flags & TCP_F_CWR)) { /* CWR goes on one segment only */
+            len = weir_max_u32(len, large_len(o, c));
+            fin = !(c->flags & TCP_F_FIN_SENT) && fin_flags(c, c->snd_nxt + len);
+        }
         if (!out_new(o, c, len))
             return OUT_BLOCKED;
         if (fin)

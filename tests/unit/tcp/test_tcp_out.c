@@ -198,3 +198,44 @@ Test(tcp_out, round_robin) {
     cr_assert_leq(first, 66, "64 KB a flow a call");
     harness_core_free(core);
 }
+
+/* A device that cuts: one packet of whole segments, a record each; what is left over goes by itself. */
+Test(tcp_out, large_segments_for_the_device) {
+    open_flow(65535, 1000);
+    struct tcp_port *port = tcp_core_port(core, 0);
+    port->multi_seg = port->tso = port->hw_tcp_cksum = port->hw_ip_cksum = true;
+    port->tso_max = UINT16_MAX;
+    port->tso_segs = 4; /* three mbufs of payload: 2,048 bytes each at most */
+    c->cwnd = 60000;
+    send_bytes(core, id, 9500);
+    struct rte_mbuf *out[16];
+    uint64_t segs = core->stats.segs_out;
+    uint16_t n = tcp_output(core, out, 16, core->now_us);
+    uint32_t next = c->snd_una;
+    cr_assert(n >= 2 && n <= 4, "%u packets", n);
+    for (uint16_t i = 0; i < n; i++) {
+        const struct rte_mbuf *m = out[i];
+        const struct wire_tcp *th = rte_pktmbuf_mtod_offset(m, const struct wire_tcp *, 20);
+        uint32_t header = 20 + (th->data_offset >> 4) * 4u, len = m->pkt_len - header;
+        bool large = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
+        cr_assert_eq(rte_be_to_cpu_32(th->seq_be), next);
+        cr_assert_eq(large, len > 1000);
+        cr_assert(!large || (m->tso_segsz == 1000 && len % 1000 == 0 && m->nb_segs <= 4), "%u bytes", len);
+        next += len;
+        rte_pktmbuf_free(out[i]);
+    }
+    cr_assert_eq(next, c->snd_nxt);
+    cr_assert(c->snd_nxt - c->snd_una == 9500 && c->sent_count == 10);
+    cr_assert_eq(core->stats.segs_out - segs, 10);
+    struct craft f = peer_segment(core, id); /* a hole of one segment within a large one */
+    f.ack = c->snd_una;
+    f.n_sacks = 1;
+    f.sacks[0] = (struct tcp_sack){c->snd_una + 1000, c->snd_una + 9500};
+    c->flags |= TCP_F_SACK;
+    core->now_us += 10000;
+    feed(core, &f);
+    n = tcp_output(core, out, 16, core->now_us);
+    cr_assert(n == 1 && !(out[0]->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && out[0]->pkt_len == 1040);
+    rte_pktmbuf_free(out[0]);
+    harness_core_free(core);
+}
