@@ -170,7 +170,7 @@ def count_meson_test(tally, folder, test):
     """One line of testlog.json: a Criterion program counts its tests, packet scripts their cases, any other program
     counts as one."""
     name, result, output = test["name"], test["result"], test.get("stdout", "") + test.get("stderr", "")
-    if any(suite.split(":")[-1] == "script" for suite in test["suite"]):
+    if ":script / " in name:
         count_script(tally, folder, name, output)
         return
     found, seeds = SYNTHESIS.search(output), SEEDS_LINE.search(output)
