@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Figures of single programs as rows of a CSV: which commit, which machine, what was measured, its value. A file holds the
-newest figure of each (name, metric); measuring a part of them again leaves the others, with the commit they came from."""
+newest figure of each (name, metric); measuring a part of them again leaves the others, with the commit they came from.
+And a picture of those that depend on a number: what a flow lookup costs among so many flows."""
 import csv
 import datetime
 import json
@@ -58,3 +59,46 @@ def merge(path, shared, figures):
         writer.writeheader()
         writer.writerows(rows.values())
     os.replace(path + ".new", path)
+
+
+# --- what a lookup costs, as a picture ---
+
+# (what the operation's name begins with, metric, title, colour, dash type, where its numbers stand)
+LOOKUPS = [
+    ("flow lookup, one of ", "cycles_warm_min", "found, one alone", "#d55e00", 1, "-2.2,0.5"),
+    ("flow lookup, bursts of 32 of ", "cycles_cold_min", "found, bursts of 32, caches emptied before", "#0072b2", 2, "0,0.8"),
+    ("flow lookup, bursts of 32 of ", "cycles_warm_min", "found, bursts of 32", "#0072b2", 1, "2,-0.7"),
+    ("flow lookup, bursts of 32 missing in ", "cycles_cold_min", "not there, bursts of 32, caches emptied before", "#009e73", 2, "0,0.8"),
+    ("flow lookup, bursts of 32 missing in ", "cycles_warm_min", "not there, bursts of 32", "#009e73", 1, "0,-0.8"),
+]
+
+
+def _points(rows, prefix, metric):
+    """[(flows, cycles)]."""
+    return sorted((int(name[len(prefix):]), float(row["value"])) for (name, kind), row in rows.items()
+                  if name.startswith(prefix) and kind == metric)
+
+
+def draw_lookup(csv_path, svg_path):
+    """Cycles a lookup beside the number of flows, from the figures of perf/micro. False: there are none."""
+    rows = read(csv_path)
+    series = [(_points(rows, prefix, metric), *looks) for prefix, metric, *looks in LOOKUPS]
+    series = [one for one in series if one[0]]
+    if not series:
+        return False
+    script = ['set terminal svg size 900,520 font "DejaVu Sans,12" background rgb "#ffffff"', f'set output "{svg_path}"',
+              "set encoding utf8", 'set title "A flow lookup with the first read of the flow: TSC cycles a packet" font ",15"',
+              'set xlabel "flows in the table, all drawn at random"', "set logscale x", "set xrange [700:1400000]",
+              'set xtics ("1,000" 1e3, "10,000" 1e4, "100,000" 1e5, "1,000,000" 1e6)', "set yrange [0:*]",
+              'set border 3 lc rgb "#888888"', 'set grid ytics lc rgb "#dddddd"', "set tics nomirror",
+              'set key top left Left reverse font ",11"']
+    for number, (points, *_) in enumerate(series):
+        script += [f"$s{number} << EOD", *(f"{flows} {cycles:g}" for flows, cycles in points), "EOD"]
+    script.append("plot " + ", ".join(
+        f'$s{number} using 1:2 with linespoints lw 2 pt 7 ps 0.6 dt {dash} lc rgb "{colour}" title "{title}", '
+        f'$s{number} using 1:2:(sprintf("%.0f", $2)) with labels offset {at} font ",9" textcolor rgb "{colour}" notitle'
+        for number, (_, title, colour, dash, at) in enumerate(series)))
+    done = subprocess.run(["gnuplot"], input="\n".join(script) + "\n", capture_output=True, text=True, check=False)
+    if done.returncode != 0 or "error" in done.stderr.lower():
+        raise RuntimeError(f"gnuplot: {done.stderr}")
+    return True

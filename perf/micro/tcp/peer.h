@@ -19,6 +19,7 @@ struct peer {
     struct rte_mempool *pool;
     tcp_id ids[PEER_FLOWS_MAX];
     uint32_t flows;
+    bool modern; /* flows have timestamps and SACK */
 };
 
 static inline void peer_init(struct peer *p) {
@@ -43,29 +44,44 @@ static inline struct wire_tcp *peer_tcp_header(struct rte_mbuf *m) {
     return rte_pktmbuf_mtod_offset(m, struct wire_tcp *, 34);
 }
 
-/* A segment to us, as path.c hands it to lib/tcp. */
-static inline struct rte_mbuf *peer_segment(struct peer *p, uint16_t port, uint32_t seq, uint32_t ack, uint8_t flags,
-                                            uint32_t len) {
-    static const uint8_t syn_options[] = {2, 4, 1460 >> 8, 1460 & 255, 1, 3, 3, 0}; /* MSS, window scale 0 */
-    uint16_t options = flags & WIRE_TCP_SYN ? sizeof syn_options : 0;
+/* A segment to us, as path.c hands it to lib/tcp, with these options. */
+static inline struct rte_mbuf *peer_segment_with(struct peer *p, uint16_t port, uint32_t seq, uint32_t ack,
+                                                 uint8_t flags, uint32_t len, const void *options, uint16_t n_options) {
     struct rte_mbuf *m = rte_pktmbuf_alloc(p->pool);
     if (!m)
         exit(1);
-    uint8_t *bytes = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)(54 + options + len));
-    memcpy(bytes + 54, syn_options, options);
+    uint8_t *bytes = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)(54 + n_options + len));
+    if (!bytes)
+        exit(1);
+    memcpy(bytes + 54, options, n_options);
     *(struct wire_ip4 *)(bytes + 14) = (struct wire_ip4){
         .version_ihl = 0x45, .proto = IPPROTO_TCP, .saddr_be = PEER_REMOTE_ADDR, .daddr_be = PEER_LOCAL_ADDR};
     *peer_tcp_header(m) = (struct wire_tcp){.sport_be = rte_cpu_to_be_16(port),
                                             .dport_be = PEER_LOCAL_PORT,
                                             .seq_be = rte_cpu_to_be_32(seq),
                                             .ack_be = rte_cpu_to_be_32(ack),
-                                            .data_offset = (uint8_t)((20 + options) / 4 << 4),
+                                            .data_offset = (uint8_t)((20 + n_options) / 4 << 4),
                                             .flags = flags,
                                             .window_be = 0xffff};
     m->l2_len = 14;
     m->l3_len = 20;
     m->port = 0;
     return m;
+}
+
+#define PEER_TS 0x0101080a, 1, 0 /* NOP NOP TS, its value, its echo */
+
+/* With the options it has anyway. */
+static inline struct rte_mbuf *peer_segment(struct peer *p, uint16_t port, uint32_t seq, uint32_t ack, uint8_t flags,
+                                            uint32_t len) {
+    /* MSS, NOP and window scale 0; NOP NOP SACK-permitted; timestamps */
+    uint32_t words[] = {0x020405b4, 0x01030300, 0x01010402, PEER_TS};
+    bool syn = flags & WIRE_TCP_SYN;
+    const uint32_t *from = syn ? words : words + 3;
+    uint16_t bytes = syn ? (p->modern ? 24 : 8) : (p->modern ? 12 : 0);
+    for (unsigned i = 0; i < 6; i++)
+        words[i] = rte_cpu_to_be_32(words[i]);
+    return peer_segment_with(p, port, seq, ack, flags, len, from, bytes);
 }
 
 /* Hand it in alone, and free it where lib/tcp does not keep it. */
@@ -105,6 +121,14 @@ static inline void peer_open(struct peer *p, uint32_t flows) {
     }
 }
 
+/* End all flows. */
+static inline void peer_close(struct peer *p) {
+    while (p->flows)
+        tcp_conn_abort(&p->core, p->ids[--p->flows]);
+    peer_drain(p);
+    p->core.now_us += 1000000; /* budgets start anew */
+}
+
 /* Acknowledge what was sent on a flow. */
 static inline void peer_acknowledge(struct peer *p, uint32_t flow) {
     struct tcp_conn *c = peer_conn(p, flow);
@@ -115,7 +139,7 @@ static inline void peer_acknowledge(struct peer *p, uint32_t flow) {
 static inline void peer_queue(struct peer *p, uint32_t flow, uint32_t pieces, uint32_t bytes) {
     struct tcp_conn *c = peer_conn(p, flow);
     struct rope r = {0};
-    static const uint8_t zeroes[1460];
+    static const uint8_t zeroes[1460]; /* the largest segment */
     for (; pieces; pieces--)
         if (rope_append(&r, p->pool, zeroes, bytes))
             exit(1);
