@@ -51,6 +51,22 @@ static void take_block(struct tcp_core *core, struct tcp_conn *c, struct tcp_fli
     }
 }
 
+/* The valid blocks by their left edges: they come latest first, and a lower one taken after a higher one would look
+ * like reordering (RFC 8985 6.2 step 3). */
+static uint8_t in_order(const struct tcp_conn *c, const struct tcp_seg *seg, uint8_t first, struct tcp_sack *blocks) {
+    uint8_t n = 0;
+    for (uint8_t i = first; i < seg->opts.n_sacks; i++) {
+        const struct tcp_sack *b = &seg->opts.sacks[i];
+        if (!block_valid(c, b))
+            continue;
+        uint8_t at = n++;
+        for (; at && seq_lt(b->left, blocks[at - 1].left); at--)
+            blocks[at] = blocks[at - 1];
+        blocks[at] = *b;
+    }
+    return n;
+}
+
 void tcp_sack_take(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, const struct tcp_seg *seg,
                    struct tcp_news *news) {
     uint8_t first = 0;
@@ -60,9 +76,10 @@ void tcp_sack_take(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight 
         news->dsack_right = seg->opts.sacks[0].right;
         first = 1;
     }
-    for (uint8_t i = first; i < seg->opts.n_sacks; i++)
-        if (block_valid(c, &seg->opts.sacks[i]))
-            take_block(core, c, f, seg, &seg->opts.sacks[i], news);
+    struct tcp_sack blocks[WEIR_ARRAY_LEN(seg->opts.sacks)];
+    uint8_t n = in_order(c, seg, first, blocks);
+    for (uint8_t i = 0; i < n; i++)
+        take_block(core, c, f, seg, &blocks[i], news);
 }
 
 void tcp_sack_forget(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f) {
