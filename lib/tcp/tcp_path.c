@@ -94,10 +94,12 @@ void tcp_path_frag_needed(struct tcp_core *core, struct tcp_conn *c, uint16_t ne
 
 void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c) {
     static const uint16_t steps[] = {TCP_BLACKHOLE_MTU, TCP_BLACKHOLE_MTU_LEAST};
-    if ((c->backoff + 1u) % TCP_BLACKHOLE_RTOS || !tcp_synchronised(c) || c->tx.len_bytes < c->mss)
+    if ((c->backoff + 1u) % TCP_BLACKHOLE_RTOS || !tcp_synchronised(c) || !c->seg_head)
         return;
+    const struct tcp_sent *head = tcp_sent_of(core, c->seg_head); /* what does not get through, the MSS or less */
+    uint32_t len = head->len - !!(head->flags & TCP_SENT_FIN);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(steps); i++)
-        if (steps[i] - overhead(c) < c->mss) {
+        if (steps[i] - overhead(c) < len) {
             c->flags |= TCP_F_BLACKHOLE;
             core->stats.pmtu_blackholes++;
             lower(core, c, steps[i], TCP_PATH_GUESS_MS);

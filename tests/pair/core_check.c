@@ -171,6 +171,8 @@ bool core_check_conn(const struct tcp_core *core, const struct tcp_conn *c, enum
         return false;
     if (depth == CORE_CHECK_GAUGES)
         return true;
+    if (!core_check_records(core, c, f))
+        return false;
     uint32_t found = flow_table_find(&core->table, &c->key);
     if (!(c->flags & TCP_F_DETACHED) && found != tcp_id_of(core, c))
         return WRONG("the table leads to flow %u", found);

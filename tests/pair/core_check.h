@@ -25,6 +25,9 @@ bool core_check(const struct tcp_core *core, enum core_check_depth depth, uint32
 bool core_check_conn(const struct tcp_core *core, const struct tcp_conn *c, enum core_check_depth depth,
                      struct core_fault *f);
 
+/* core_records.c: what it has outstanding, segment by segment. */
+bool core_check_records(const struct tcp_core *core, const struct tcp_conn *c, struct core_fault *f);
+
 /* One beyond the highest sequence number that ever left. */
 uint32_t core_snd_nxt(const struct tcp_conn *c);
 

@@ -204,3 +204,18 @@ Test(pair_transfer, window_of_a_segment_sent_again) {
     pair_abort(p, 1, 0);
     cr_assert(pair_finish(p));
 }
+
+/* A black hole swallows the one segment that there is, larger than the path and smaller than the MSS. */
+Test(pair_transfer, black_hole_below_the_mss) {
+    struct pair *p = pair_new_established(7);
+    p->path_mtu = 1006;
+    p->black_hole = true;
+    pair_write(p, 0, 0, 1000);
+    pair_run(p, pair_all_arrived, 20 * PAIR_SECOND);
+    cr_expect_eq(tcp_core_stats(p->side[0].core)->pmtu_blackholes, 1);
+    for (unsigned s = 0; s < 2; s++) {
+        p->conn[0].end[s].does = PAIR_SHUTDOWN | PAIR_CLOSE;
+        tcp_conn_again(p->side[s].core, p->conn[0].end[s].id, TCP_EV_READABLE);
+    }
+    cr_assert(pair_finish(p));
+}
