@@ -139,6 +139,33 @@ Test(pair_timers, window_update_lost) {
     cr_assert(pair_finish(p));
 }
 
+/* ... also where all that was queued fitted in, and the owner only asks for room when the window has closed: no byte
+ * waits in the stack, and yet it must probe. */
+Test(pair_timers, window_update_lost_nothing_queued) {
+    struct pair_setup setup;
+    pair_setup_default(&setup, 14);
+    setup.tcp[1].rcv_buf_bytes = 32768;
+    struct pair *p = pair_new(&setup);
+    pair_open(p, 0, 0);
+    pair_run(p, pair_all_established, PAIR_SECOND);
+    struct pair_end *from = &p->conn[0].end[0], *to = &p->conn[0].end[1];
+    const struct tcp_conn *c = pool_get(&p->side[0].core->conns, from->id);
+    to->read_from_us = p->now_us + 2 * PAIR_SECOND;
+    pair_write(p, 0, 0, c->snd_wnd);
+    pair_run(p, NULL, PAIR_SECOND);
+    cr_assert_eq(c->snd_wnd, 0);
+    cr_assert_eq(c->tx.len_bytes, 0);
+    from->write_bytes += 50000;
+    tcp_conn_again(p->side[0].core, from->id, TCP_EV_WRITABLE);
+    pair_run(p, NULL, 9 * PAIR_SECOND / 10);
+    p->side[1].dark = true;
+    pair_run(p, NULL, PAIR_SECOND / 5);
+    p->side[1].dark = false;
+    pair_run(p, pair_all_arrived, 10 * PAIR_SECOND);
+    close_both(p);
+    cr_assert(pair_finish(p));
+}
+
 /* RFC 6429: a window that stays shut does not hold our memory for ever, even where every probe is answered. */
 Test(pair_timers, window_never_opens) {
     struct pair *p = pair_new_established(5);
