@@ -249,6 +249,7 @@ class Lab:
 
     def __init__(self, connections=1000, n_clients=None, n_brokers=None, build_folder="build-perf"):
         self.build_folder = build_folder
+        self.weir_folder = build_folder  # whose weir is started; the generator is build_folder's
         needed = -(-connections // PORTS_PER_ADDRESS)
         self.n_clients = n_clients or max(4, needed)
         self.n_brokers = n_brokers or max(2, needed)
@@ -288,7 +289,7 @@ class Lab:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def binary(self, path):
-        return os.path.join(ROOT, self.build_folder, path)
+        return os.path.join(ROOT, self.weir_folder if path.startswith("app/") else self.build_folder, path)
 
     def broker_addresses(self):
         base = BROKERS.rsplit(".", 1)

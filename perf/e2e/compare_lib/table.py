@@ -3,6 +3,7 @@
 from scenarios import FIGURES
 
 SYSTEMS = ("weir", "haproxy", "nginx")
+WORSE = 0.03  # two builds of weir: a difference that counts
 HEAD = ("", "weir", "HAProxy", "NGINX", "weir/HAProxy", "weir/NGINX", "generator busy, %")
 
 
@@ -72,3 +73,20 @@ def markdown(results, scenarios):
         lines.append(f"| **{title}** |" + " |" * (len(HEAD) - 1))
         lines += ["| " + " | ".join(cell.replace("*", "\\*").replace("~", "\\~") for cell in row) + " |" for row in rows]
     return "\n".join([*lines, "", *(f"- {note.replace('*', chr(92) + '*').replace('~', chr(92) + '~')}" for note in NOTES)])
+
+
+def beside(results, scenarios):
+    """Two builds of weir: before, now, now / before; worse where less is worse, or more."""
+    lines = [f"{'':42}{'before':>12}{'now':>12}  now/before"]
+    for scenario in scenarios:
+        lines.append(scenario.title)
+        for metric in scenario.figures:
+            ratio = results.ratio(scenario.name, metric, "before")
+            if ratio is None:
+                continue
+            figure = FIGURES[metric]
+            worse = ratio.median < 1 - WORSE if figure.more_is_better else ratio.median > 1 + WORSE
+            values = (number(results.median(scenario.name, system, metric)) for system in ("before", "weir"))
+            lines.append(f"  {figure.text + ', ' + figure.unit:40}" + "".join(f"{value:>12}" for value in values) +
+                         f"  {_ratio(ratio)}" + "  WORSE" * worse)
+    return "\n".join(lines)

@@ -35,3 +35,16 @@ class Weir:
 
     def stop(self):
         self.run.stop()
+
+
+def before(folder):
+    """The system that another build directory's weir is."""
+    class Before(Weir):
+        name = "before"
+        title = "weir before"
+
+        def __init__(self, lab, certificate, connections):
+            lab.weir_folder = folder
+            super().__init__(lab, certificate, connections)
+
+    return Before
