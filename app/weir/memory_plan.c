@@ -16,9 +16,10 @@
 #define RING_SLOT     8u  /* bytes a pointer in an rte_ring */
 #define RING_HEAD     384u
 
-/* Flow: struct tcp_conn <= 256 B. TLS: the two size classes. Table: rte_hash, about 48 B an entry with its buckets.
- * Handshake: an SSL object of OpenSSL 3.0 with its BIOs, keys of both directions and certificate references. mbuf: 64 B
- * mempool header, 128 B struct rte_mbuf, 128 B headroom and 2,048 B data. */
+/* Flow: struct tcp_conn <= 256 B; struct tcp_sent of each segment that is out, struct tcp_flight while something is
+ * lost. TLS: the two size classes. Table: flow_table.h. Handshake: an SSL object of OpenSSL 3.0 with its BIOs, keys of
+ * both directions and certificate references. mbuf: 64 B mempool header, 128 B struct rte_mbuf, 128 B headroom and
+ * 2,048 B data. */
 const struct memory_sizes memory_sizes_default = {
     .flow_bytes = 256,
     .sent_bytes = 24,

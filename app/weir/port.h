@@ -38,7 +38,7 @@ struct port {
     bool hw_rx_cksum;
     bool tso;          /* the device cuts large segments (RTE_MBUF_F_TX_TCP_SEG) */
     uint16_t tso_segs; /* most mbufs of such a one */
-    bool steered; /* the device spreads flows exactly as struct steer does: no hand-off needed */
+    bool steered;      /* the device spreads flows exactly as struct steer does: no hand-off needed */
     bool is_af_xdp;
 };
 

@@ -302,8 +302,7 @@ static bool takes_steering(const struct device_traits *t, const struct rte_eth_d
            (info->flow_type_rss_offloads & RSS_NEEDED) == RSS_NEEDED;
 }
 
-#define TSO_SEGS_MAX 40u /* a full IP packet of Ethernet segments has 45; more of them help little and fill the ring   \
-                          */
+#define TSO_SEGS_MAX 40u /* a full IP packet of Ethernet segments has 45; more help little and fill the ring */
 
 static void request_offloads(struct port *p, const struct device_traits *t, const struct rte_eth_dev_info *info,
                              struct rte_eth_conf *conf) {

@@ -67,8 +67,8 @@ uint32_t session_run(struct worker *w);
 /* Phase deadlines, bounded. Returns how many fired. */
 uint32_t session_timers(struct worker *w);
 
-/* End of the drain: look at the next `max` flows behind *after (0: from the first) and end the sessions of those that are
- * clients'. Returns whether there are more. */
+/* End of the drain: look at the next `max` flows behind *after (0: from the first) and end the sessions of those that
+ * are clients'. Returns whether there are more. */
 bool session_close_some(struct worker *w, tcp_id *after, uint32_t max);
 
 /* --- between the session_*.c files --- */

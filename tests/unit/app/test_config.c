@@ -1,58 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Every refusal of the configuration, by file, line, key and text; what is accepted, and what it becomes. */
-#include "weir/config_int.h"
+#include "config_fixture.h"
 
 #include <arpa/inet.h>
-#include <criterion/criterion.h>
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static char folder[64]; /* of the configuration, with a certificate and a key */
-
-static void touch(const char *name) {
-    char path[512];
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    FILE *f = fopen(path, "w");
-    cr_assert(f, "%s", path);
-    fputs("not looked into here\n", f);
-    fclose(f);
-    chmod(path, 0600);
-}
-
-static void set_up(void) {
-    strcpy(folder, "/tmp/weir-config-XXXXXX");
-    cr_assert(mkdtemp(folder));
-    touch("server.crt");
-    touch("server.key");
-}
-
-static void tear_down(void) {
-    static const char *const files[] = {"server.crt", "server.key", "weir.yaml"};
-    char path[512];
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(files); i++) {
-        snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
-        unlink(path);
-    }
-    rmdir(folder);
-}
 
 TestSuite(config, .init = set_up, .fini = tear_down);
-
-static const uint64_t eight_cpus[CONFIG_CPUS / 64] = {0xff};
 
 // clang-format off
 /* Line 1 is the first one in quotes. */
 static const char good[] =
     /*  1 */ "cores: {control: 0, workers: [1, 2], handshake: [3], idle: poll}\n"
     /*  2 */ "memory: {max_connections: 50000, hugepages: off}\n"
-    /*  3 */ "timeouts: {connect_s: 4, handshake_s: 11, mqtt_connect_s: 12, drain_s: 0, udp_idle_s: 90, tcp_user_s: 20, tcp_keepalive_s: 7}\n"
+    /*  3 */ "timeouts: {connect_s: 4, handshake_s: 11, mqtt_connect_s: 12, drain_s: 0, udp_idle_s: 90, "
+             "tcp_user_s: 20, tcp_keepalive_s: 7}\n"
     /*  4 */ "log: {level: debug, target: weir.log, format: json}\n"
     /*  5 */ "ports:\n"
-    /*  6 */ "  - {name: front, device: \"net_tap0,iface=a\", addresses: [198.18.0.1/24], gateway: 198.18.0.254, mtu: 9000, mss: 1200}\n"
+    /*  6 */ "  - {name: front, device: \"net_tap0,iface=a\", addresses: [198.18.0.1/24], "
+             "gateway: 198.18.0.254, mtu: 9000, mss: 1200}\n"
     /*  7 */ "  - {name: back, device: \"0000:18:00.1\", addresses: [198.18.1.1/24, 198.18.1.9/24], exclusive: true}\n"
     /*  8 */ "tls:\n"
     /*  9 */ "  - {name: t, certificate: server.crt, key: server.key, min_version: \"1.3\", ciphersuites: X}\n"
@@ -523,74 +487,6 @@ Test(config, warns_of_an_open_key_file) {
     cr_assert(parse(good, strlen(good), &c, &e) == 0);
     cr_expect(strstr(c->warnings[0], "tls[0].key") && strstr(c->warnings[0], "can be read by everybody"));
     config_free(c);
-}
-
-static const char *write_config(const char *text, size_t len) {
-    static char path[128];
-    snprintf(path, sizeof(path), "%s/weir.yaml", folder);
-    FILE *f = fopen(path, "w");
-    cr_assert(f);
-    cr_assert(fwrite(text, 1, len, f) == len);
-    fclose(f);
-    return path;
-}
-
-Test(config, loads_files_and_says_why_not) {
-    struct config *c;
-    struct config_error e;
-    char line[1200];
-    cr_expect(config_load("/nowhere/weir.yaml", &c, &e) == WEIR_EIO && !c);
-    cr_expect_str_eq(config_error_format(&e, line, sizeof(line)),
-                     "weir: /nowhere/weir.yaml: cannot be read: No such file or directory (name the configuration file "
-                     "with -c FILE)");
-    cr_expect(config_load(folder, &c, &e) == WEIR_EIO && strstr(e.message, "Is a directory"));
-
-    static char large[CONFIG_FILE_MAX + 2];
-    memset(large, '#', sizeof(large));
-    cr_expect(config_load(write_config(large, sizeof(large)), &c, &e) == WEIR_EIO && strstr(e.message, "1 MiB"));
-
-    static const char text[] = "ports: [{name: lab, device: net_tap0, addresses: [198.18.0.1/24]}]\n"
-                               "tls: [{name: t, certificate: server.crt, key: ./server.key}]\n"
-                               "listeners: [{name: echo, address: \"198.18.0.1:7\", mode: echo, tls: t}]\n";
-    cr_assert(config_load(write_config(text, strlen(text)), &c, &e) == 0, "%s", e.message);
-    cr_expect(c->tls[0].key[0] == '/' && access(c->tls[0].key, R_OK) == 0);
-    config_free(c);
-    config_free(NULL);
-}
-
-/* The documentation's own configurations, with certificates beside them, as --check would see them. */
-static void example_passes(const char *path) {
-    static char text[65536];
-    struct config *c;
-    struct config_error e;
-    char line[1200];
-    FILE *f = fopen(path, "r");
-    cr_assert(f, "%s", path);
-    size_t len = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    const struct config_source source = {text, len, path, folder};
-    int rc = config_parse_on(&source, eight_cpus, &c, &e);
-    cr_assert(rc == 0, "%s", config_error_format(&e, line, sizeof(line)));
-    for (unsigned i = 0; i < c->n_warnings; i++)
-        cr_expect(strstr(path, "docs/"), "%s", c->warnings[i]);
-    config_free(c);
-}
-
-Test(config, examples_pass) {
-    char path[512];
-    unsigned n = 0;
-    example_passes(WEIR_SOURCE_ROOT "/docs/weir.example.yaml");
-    DIR *d = opendir(WEIR_SOURCE_ROOT "/drivers-config");
-    cr_assert(d);
-    for (struct dirent *entry; (entry = readdir(d));) {
-        if (!strstr(entry->d_name, ".yaml"))
-            continue;
-        snprintf(path, sizeof(path), "%s/drivers-config/%s", WEIR_SOURCE_ROOT, entry->d_name);
-        example_passes(path);
-        n++;
-    }
-    closedir(d);
-    cr_expect(n >= 8, "TAP, AF_XDP, virtio-user, vhost, memif, ixgbe, i40e, ice");
 }
 
 Test(config, names_of_enums) {

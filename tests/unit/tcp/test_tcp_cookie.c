@@ -59,7 +59,7 @@ static void refused(struct tcp_core *core, const struct craft *ack) {
     uint64_t bad = core->stats.cookies_bad;
     core->now_us += 20000; /* within the budget of resets */
     int verdict = feed(core, ack);
-    cr_assert_eq(verdict, -TCP_DROP_COOKIE, "%s", tcp_drop_name((enum tcp_drop)-verdict));
+    cr_assert_eq(verdict, -TCP_DROP_COOKIE, "%s", tcp_drop_name((enum tcp_drop)(-verdict)));
     struct decoded d = drain_one(core);
     cr_assert(d.flags == WIRE_TCP_RST && d.seq == ack->ack);
     cr_assert_eq(core->stats.cookies_bad, bad + 1);
