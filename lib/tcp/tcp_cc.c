@@ -60,8 +60,10 @@ void tcp_cc_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_cc
  * long has learnt nothing about the way there either (RFC 5681 4.1). What it had reached stays as the threshold up to
  * which slow start may bring it back (RFC 7661 4.4.3). */
 void tcp_cc_idle(struct tcp_core *core, struct tcp_conn *c) {
+    if (c->snd_una != c->snd_nxt || tcp_now_ms(core) - c->progress_ms <= tcp_rtt_rto_ms(c))
+        return;
     uint32_t restart = tcp_loss_iw(c);
-    if (c->snd_una != c->snd_nxt || c->cwnd <= restart || tcp_now_ms(core) - c->progress_ms <= tcp_rtt_rto_ms(c))
+    if (c->cwnd <= restart)
         return;
     c->ssthresh = weir_max_u32(c->ssthresh, c->cwnd / 4 * 3);
     c->cwnd = restart;

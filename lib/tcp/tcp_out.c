@@ -273,6 +273,8 @@ static bool out_tlp(struct out *o, struct tcp_conn *c) {
 }
 
 static enum out_result out_data(struct out *o, struct tcp_conn *c) {
+    if (c->snd_nxt == tcp_snd_end(c) ? !(c->flags & TCP_F_SHUTDOWN) : c->flags & TCP_F_FIN_SENT)
+        return OUT_DONE;
     tcp_cc_idle(o->core, c);
     for (;;) {
         uint32_t len = next_len(o->core, c);
