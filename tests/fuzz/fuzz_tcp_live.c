@@ -311,8 +311,10 @@ static void segment(struct state *s, unsigned flow) {
         for (uint32_t i = 0; i < g.n_options; i++)
             g.options[i] = span_u8(&s->in);
     }
-    if (with & 32)
+    if (with & 32) { /* the payload begins elsewhere then: its bytes are at other numbers */
         g.data_offset = span_u8(&s->in);
+        g.wrong_bytes = true;
+    }
     if (with & 64)
         syn_options(&g, span_u8(&s->in));
     if ((g.flags & WIRE_TCP_SYN) && !open) {
