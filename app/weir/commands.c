@@ -121,6 +121,17 @@ static json_t *endpoint_json(uint32_t addr_be, uint16_t port_be) {
     return json_sprintf("%s:%u", a, ntohs(port_be));
 }
 
+/* How losses are dealt with. */
+static void loss_json(const struct flow_row *r, json_t *j) {
+    json_object_set_new(j, "congestion", json_string(tcp_cc_name(r->cc)));
+    json_object_set_new(j, "ecn", json_boolean(r->ecn));
+    json_object_set_new(j, "recovery", json_string(r->loss ? "timeout" : r->recovery ? "fast" : "none"));
+    json_object_set_new(j, "backoff", json_integer(r->backoff));
+    json_object_set_new(j, "unsent", json_integer(r->unsent_bytes));
+    json_object_set_new(j, "sacked", json_integer(r->sacked_bytes));
+    json_object_set_new(j, "lost", json_integer(r->lost_bytes));
+}
+
 static json_t *flow_json(const struct control *c, const struct flow_row *r, uint16_t worker) {
     const struct config *config = c->weir->config;
     json_t *j = json_pack(
@@ -132,8 +143,7 @@ static json_t *flow_json(const struct control *c, const struct flow_row *r, uint
         (int)r->rttvar_us, "rto_us", (int)r->rto_us, "snd_wnd", (int)r->snd_wnd_bytes, "rcv_wnd", (int)r->rcv_wnd_bytes,
         "unacked", (int)r->unacked_bytes, "sack", r->sack, "ts", r->timestamps, "rx_queued", (int)r->rx_bytes,
         "retransmits", (int)r->retransmits, "wscale", r->snd_wscale << 4 | r->rcv_wscale);
-    json_object_set_new(j, "congestion", json_string(tcp_cc_name(r->cc)));
-    json_object_set_new(j, "ecn", json_boolean(r->ecn));
+    loss_json(r, j);
     if (r->listener != LB_NONE)
         json_object_set_new(j, "listener", json_string(config->listeners[r->listener].name));
     if (r->pool != LB_NONE && r->server != LB_NONE)

@@ -64,6 +64,9 @@ static void row_fill(const struct worker *w, tcp_id id, struct flow_row *row) {
     row->cc = (uint8_t)i.cc;
     row->snd_wscale = i.snd_wscale;
     row->rcv_wscale = i.rcv_wscale;
+    row->backoff = i.backoff;
+    row->recovery = i.recovery;
+    row->loss = i.loss;
     row->mss = i.mss;
     row->srtt_us = i.srtt_us;
     row->rttvar_us = i.rttvar_us;
@@ -73,6 +76,9 @@ static void row_fill(const struct worker *w, tcp_id id, struct flow_row *row) {
     row->snd_wnd_bytes = i.snd_wnd_bytes;
     row->rcv_wnd_bytes = i.rcv_wnd_bytes;
     row->unacked_bytes = i.unacked_bytes;
+    row->unsent_bytes = i.unsent_bytes;
+    row->sacked_bytes = i.sacked_bytes;
+    row->lost_bytes = i.lost_bytes;
     row->rx_bytes = i.rx_bytes;
     row->retransmits = i.retransmits;
     row_place(w, &i, row);

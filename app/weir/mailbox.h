@@ -28,10 +28,10 @@ struct flow_row {
     uint16_t peer_port_be, local_port_be;
     uint16_t listener;     /* 0xffff: towards a server */
     uint16_t pool, server; /* 0xffff: none */
-    uint8_t state, port, sack, timestamps, ecn, cc, snd_wscale, rcv_wscale;
+    uint8_t state, port, sack, timestamps, ecn, cc, snd_wscale, rcv_wscale, backoff, recovery, loss;
     uint16_t mss;
     uint32_t srtt_us, rttvar_us, rto_us, cwnd_bytes, ssthresh_bytes, snd_wnd_bytes, rcv_wnd_bytes, unacked_bytes,
-        rx_bytes, retransmits;
+        unsent_bytes, sacked_bytes, lost_bytes, rx_bytes, retransmits;
     char suite[40]; /* TLS suite, "" without */
 };
 

@@ -89,29 +89,44 @@ static void print_stats(const json_t *answer, bool all, const char *filter) {
 
 /* --- flows: two lines each, like ss -ti --- */
 
+/* " key:N", where it is not 0. */
+static void print_unless_zero(const json_t *f, const char *key) {
+    if (number(f, key) != 0)
+        printf(" %s:%lld", key, number(f, key));
+}
+
+static void print_congestion(const json_t *f) {
+    long long scale = number(f, "wscale");
+    printf("%s %s%s%swscale:%lld,%lld rto:%.3g rtt:%.3g/%.3g mss:%lld cwnd:%lld ", text(f, "congestion"),
+           json_is_true(json_object_get(f, "ts")) ? "ts " : "", json_is_true(json_object_get(f, "sack")) ? "sack " : "",
+           json_is_true(json_object_get(f, "ecn")) ? "ecn " : "", scale >> 4, scale & 15,
+           (double)number(f, "rto_us") / 1e3, (double)number(f, "srtt_us") / 1e3, (double)number(f, "rttvar_us") / 1e3,
+           number(f, "mss"), number(f, "cwnd"));
+    if (number(f, "ssthresh") < 1 << 30)
+        printf("ssthresh:%lld ", number(f, "ssthresh"));
+}
+
 static void print_flows(const json_t *answer) {
     size_t i;
     json_t *f;
     printf("%-12s %-22s %-22s %s\n", "State", "Local", "Peer", "For");
     json_array_foreach(json_object_get(answer, "flows"), i, f) {
         bool client = json_object_get(f, "listener") != NULL;
-        long long scale = number(f, "wscale");
         printf("%-12s %-22s %-22s ", text(f, "state"), text(f, "local"), text(f, "peer"));
         if (client)
             printf("listener:%s ", text(f, "listener"));
         if (json_object_get(f, "server") != NULL)
             printf("server:%s ", text(f, "server"));
         printf("worker:%lld port:%s\n\t", number(f, "worker"), text(f, "port"));
-        printf("%s %s%s%swscale:%lld,%lld rto:%.3g rtt:%.3g/%.3g mss:%lld cwnd:%lld ", text(f, "congestion"),
-               json_is_true(json_object_get(f, "ts")) ? "ts " : "",
-               json_is_true(json_object_get(f, "sack")) ? "sack " : "",
-               json_is_true(json_object_get(f, "ecn")) ? "ecn " : "", scale >> 4, scale & 15,
-               (double)number(f, "rto_us") / 1e3, (double)number(f, "srtt_us") / 1e3,
-               (double)number(f, "rttvar_us") / 1e3, number(f, "mss"), number(f, "cwnd"));
-        if (number(f, "ssthresh") < 1 << 30)
-            printf("ssthresh:%lld ", number(f, "ssthresh"));
+        print_congestion(f);
         printf("snd_wnd:%lld rcv_wnd:%lld unacked:%lld rx_queued:%lld retrans:%lld", number(f, "snd_wnd"),
                number(f, "rcv_wnd"), number(f, "unacked"), number(f, "rx_queued"), number(f, "retransmits"));
+        print_unless_zero(f, "unsent");
+        print_unless_zero(f, "sacked");
+        print_unless_zero(f, "lost");
+        print_unless_zero(f, "backoff");
+        if (strcmp(text(f, "recovery"), "none") != 0)
+            printf(" recovery:%s", text(f, "recovery"));
         if (json_object_get(f, "tls") != NULL)
             printf(" tls:%s", text(f, "tls"));
         putchar('\n');

@@ -318,11 +318,16 @@ struct tcp_info {
     struct flow_key key;
     enum tcp_state state;
     uint8_t port, snd_wscale, rcv_wscale;
+    uint8_t backoff; /* doublings of rto_us */
     bool sack, timestamps, ecn;
+    bool recovery, loss; /* repairing losses that ACKs showed, that a timeout showed */
     enum tcp_cc_id cc;
     uint16_t mss, listener_id;
-    uint32_t user, srtt_us, rttvar_us, rto_us, cwnd_bytes, ssthresh_bytes, snd_wnd_bytes, rcv_wnd_bytes, unacked_bytes,
-        rx_bytes, retransmits;
+    uint32_t user, srtt_us, rttvar_us, rto_us, cwnd_bytes, ssthresh_bytes, snd_wnd_bytes, rcv_wnd_bytes;
+    uint32_t unacked_bytes;            /* on the send rope, */
+    uint32_t unsent_bytes;             /* ... of which so many were never sent */
+    uint32_t sacked_bytes, lost_bytes; /* ... and of those that were */
+    uint32_t rx_bytes, retransmits;
 };
 void tcp_conn_info(const struct tcp_core *core, tcp_id id, struct tcp_info *info);
 /* Walk the flows in use: the first id after `after` (0: from the start), or 0. */

@@ -106,6 +106,8 @@ tcp_id tcp_conn_next(const struct tcp_core *core, tcp_id after) {
 
 void tcp_conn_info(const struct tcp_core *core, tcp_id id, struct tcp_info *info) {
     const struct tcp_conn *c = tcp_conn_of(core, id);
+    const struct tcp_flight *f = tcp_flight_of(core, c);
+    uint32_t unsent = tcp_snd_end(c) - c->snd_nxt; /* -1: our FIN was sent */
     *info = (struct tcp_info){
         .key = c->key,
         .state = c->state,
@@ -127,6 +129,12 @@ void tcp_conn_info(const struct tcp_core *core, tcp_id id, struct tcp_info *info
         .snd_wnd_bytes = c->snd_wnd,
         .rcv_wnd_bytes = c->rcv_adv - c->rcv_nxt,
         .unacked_bytes = c->tx.len_bytes,
+        .unsent_bytes = (int32_t)unsent > 0 ? weir_min_u32(unsent, c->tx.len_bytes) : 0,
+        .sacked_bytes = f ? f->sacked : 0,
+        .lost_bytes = f ? f->lost : 0,
+        .recovery = c->flags & TCP_F_RECOVERY,
+        .loss = c->flags & TCP_F_LOSS,
+        .backoff = c->backoff,
         .rx_bytes = c->rx.len_bytes,
         .retransmits = c->retransmits,
     };

@@ -47,3 +47,28 @@ Test(tcp_info, info) {
     cr_assert_eq(tcp_conn_key(core, id)->local_addr_be, LOCAL_ADDR);
     harness_core_free(core);
 }
+
+Test(tcp_info, losses) {
+    struct craft syn = {.mss = 1000, .sack_ok = true};
+    struct tcp_core *core = harness_core(NULL);
+    tcp_id id = establish(core, &syn);
+    struct decoded d[16];
+    struct tcp_info info;
+    send_bytes(core, id, 12000);
+    cr_assert_eq(drain(core, d, 16), 10);
+    struct craft f = peer_segment(core, id);
+    f.ack = d[0].seq;
+    f.n_sacks = 1;
+    f.sacks[0] = (struct tcp_sack){d[1].seq, d[5].seq};
+    feed(core, &f);
+    sleep_ms(core, 1);
+    tcp_conn_info(core, id, &info);
+    cr_assert(info.recovery && !info.loss && !info.backoff);
+    cr_assert(info.unacked_bytes == 12000 && info.unsent_bytes == 2000);
+    cr_assert(info.sacked_bytes == 4000 && info.lost_bytes == 1000);
+    drain(core, d, 16);
+    sleep_ms(core, 1500);
+    tcp_conn_info(core, id, &info);
+    cr_assert(info.loss && !info.recovery && info.backoff);
+    harness_core_free(core);
+}
