@@ -277,21 +277,28 @@ static void head_delivered(struct tcp_core *core, struct tcp_conn *c, struct tcp
     forget_hints(f, c->seg_head);
 }
 
+/* Its bytes below `ack` are acknowledged. */
+static void head_cut(struct tcp_flight *f, struct tcp_sent *s, uint32_t ack, struct tcp_news *news) {
+    uint32_t part = ack - s->seq;
+    news->delivered += s->flags & TCP_SENT_SACKED ? 0 : part;
+    if (f)
+        leave_sums(f, s, part);
+    s->seq = ack;
+    s->len = (uint16_t)(s->len - part);
+}
+
 void tcp_sent_acked(struct tcp_core *core, struct tcp_conn *c, uint32_t ack, const struct tcp_opts *opts,
                     struct tcp_news *news) {
     struct tcp_flight *f = tcp_flight_of(core, c);
-    while (c->seg_head) {
+    bool again = false;
+    if (f && seq_lt(f->rope_seq, ack))
+        f->rope_hint = NULL; /* its mbuf goes */
+    while (c->seg_head && seq_lt(tcp_sent_of(core, c->seg_head)->seq, ack)) {
         struct tcp_sent *s = tcp_sent_of(core, c->seg_head);
+        again |= s->times > 1;
         if (seq_lt(ack, tcp_sent_end(s))) {
-            uint32_t part = ack - s->seq;
-            if ((int32_t)part <= 0)
-                return;
-            news->delivered += s->flags & TCP_SENT_SACKED ? 0 : part;
-            if (f)
-                leave_sums(f, s, part);
-            s->seq = ack;
-            s->len = (uint16_t)(s->len - part);
-            return;
+            head_cut(f, s, ack, news);
+            break;
         }
         measure(core, s, news);
         if (f)
@@ -300,6 +307,8 @@ void tcp_sent_acked(struct tcp_core *core, struct tcp_conn *c, uint32_t ack, con
             news->delivered += s->len;
         free_head(core, c);
     }
+    if (again) /* what was sent once may have waited behind it, at a peer without SACK */
+        news->rtt_us = news->rtt_max_us = 0;
 }
 
 uint32_t tcp_sent_next_lost(struct tcp_core *core, const struct tcp_conn *c) {

@@ -316,11 +316,11 @@ static void timed_out(struct tcp_core *core, struct tcp_conn *c) {
     c->flags = (c->flags & ~(TCP_F_RECOVERY | TCP_F_TLP)) | TCP_F_LOSS; /* the algorithm asks: RFC 9438 4.8 */
     if (anew) /* the same loss again does not halve again: RFC 5681 3.1 */
         c->ssthresh = reduced(core, c);
-    c->cwnd = c->mss;
     c->recover = c->snd_nxt;
     f->tlp_out = false;
     f->reo_wait_us = 0;
     all_lost(core, c, f);
+    c->cwnd = tcp_pipe(core, c) + c->mss; /* the head goes out now, beside what left too late to be lost already */
 }
 
 bool tcp_loss_rto(struct tcp_core *core, struct tcp_conn *c) {
@@ -352,5 +352,7 @@ void tcp_loss_mss_lowered(struct tcp_core *core, struct tcp_conn *c) {
         if (s->len - !!(s->flags & TCP_SENT_FIN) > c->mss)
             tcp_sent_lost(core, c, f, i);
     }
+    if (!(c->flags & TCP_F_SACK))
+        reno_left(core, c, f, f->sacked);
     tcp_pending(core, c);
 }

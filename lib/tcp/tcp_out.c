@@ -154,19 +154,17 @@ static struct rte_mbuf *rope_at(const struct tcp_core *core, const struct tcp_co
     return m;
 }
 
-/* Record i once more, as much of it as a segment takes now. */
+/* Record i once more, as much of it as a segment takes now. Where the path's MTU is smaller than it was and no record
+ * is left for the rest, only the front goes out; the rest follows when that is acknowledged, by the next timeout. */
 static bool out_again(struct out *o, struct tcp_conn *c, uint32_t i) {
     struct tcp_sent *s = tcp_sent_of(o->core, i);
-    uint32_t len = s->len - !!(s->flags & TCP_SENT_FIN), offset = 0;
-    if (len > c->mss) { /* the path's MTU is smaller than it was */
-        if (!tcp_sent_split(o->core, c, i, c->mss))
-            return false;
-        len = c->mss;
-    } else if (s->flags & TCP_SENT_LOST) {
+    uint32_t offset = 0;
+    bool whole = s->len - !!(s->flags & TCP_SENT_FIN) <= c->mss || tcp_sent_split(o->core, c, i, c->mss);
+    if (whole)
         tcp_sent_join(o->core, c, i, c->mss);
-        len = s->len - !!(s->flags & TCP_SENT_FIN);
-    }
-    uint8_t flags = WIRE_TCP_ACK | (s->flags & TCP_SENT_FIN ? WIRE_TCP_FIN : 0) | (len ? WIRE_TCP_PSH : 0);
+    bool fin = whole && (s->flags & TCP_SENT_FIN);
+    uint32_t len = whole ? s->len - (uint32_t)fin : c->mss;
+    uint8_t flags = WIRE_TCP_ACK | (fin ? WIRE_TCP_FIN : 0) | (len ? WIRE_TCP_PSH : 0);
     struct rte_mbuf *from = len ? rope_at(o->core, c, s->seq, &offset) : NULL;
     if (!emit(o, c, s->seq, flags, from, offset, len))
         return false;
@@ -259,11 +257,14 @@ static bool out_tlp(struct out *o, struct tcp_conn *c) {
     uint32_t room = seq_lt(c->snd_nxt, edge) ? edge - c->snd_nxt : 0;
     uint32_t len = seq_lt(c->snd_nxt, end) ? weir_min_u32(weir_min_u32(end - c->snd_nxt, c->mss), room) : 0;
     bool again = !len || !tcp_sent_room(o->core, c);
-    if (!c->sent_count || (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS))) {
+    struct tcp_flight *f = tcp_flight_take(o->core, c);
+    /* What was SACKed since the timer fired shows losses without a probe, and the last segment may be among it. */
+    if (!c->sent_count || (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)) || f->sacked) {
         c->flags &= ~TCP_F_TLP;
+        if (c->sent_count && !c->rexmit_ms)
+            tcp_loss_arm(o->core, c);
         return true;
     }
-    tcp_flight_take(o->core, c);
     if (again ? !out_again(o, c, c->seg_tail) : !out_new(o, c, len))
         return false;
     c->flags &= ~TCP_F_TLP;
