@@ -83,6 +83,7 @@ struct pair_segment {
     uint32_t ts_val, ts_ecr;
     uint8_t n_sacks;
     struct seq_range sacks[4];
+    uint8_t ecn; /* the two bits of the IP header, RFC 3168 5 */
     /* of injected ones only */
     uint8_t fill;           /* payload; 0: 'x' */
     uint8_t data_offset;    /* in words; 0: what is right */
@@ -209,7 +210,8 @@ struct pair_cell {
 };
 void pair_cell_draw(struct pair_cell *c, uint64_t seed);
 void pair_cell_print(const struct pair_cell *c, char *text, size_t room);
-/* Returns true, or false with everything about it on stderr. */
-bool pair_cell_run(const struct pair_cell *c);
+/* Returns true, or false with everything about it on stderr. What both cores have counted is added to `counted`, where
+ * that is not NULL. */
+bool pair_cell_run(const struct pair_cell *c, struct tcp_stats *counted);
 
 #endif

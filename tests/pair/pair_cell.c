@@ -154,7 +154,17 @@ static void outages_now_and_then(struct pair *p) {
     }
 }
 
-bool pair_cell_run(const struct pair_cell *c) {
+static void count(struct tcp_stats *sum, const struct tcp_stats *st) {
+#define X(name, help) sum->name += st->name;
+    TCP_COUNTERS(X)
+#undef X
+    for (uint32_t i = 0; i < TCP_DROP_COUNT; i++)
+        sum->drops[i] += st->drops[i];
+    for (uint32_t i = 0; i < TCP_END_COUNT; i++)
+        sum->ends[i] += st->ends[i];
+}
+
+bool pair_cell_run(const struct pair_cell *c, struct tcp_stats *counted) {
     struct pair_setup setup;
     setup_of(c, &setup);
     struct pair *p = pair_new(&setup);
@@ -175,6 +185,8 @@ bool pair_cell_run(const struct pair_cell *c) {
     pair_run(p, pair_is_over, 20000 * PAIR_SECOND);
     if (!p->error[0] && !pair_all_arrived(p))
         pair_fail(p, "over, but not all bytes have arrived");
+    for (unsigned s = 0; s < 2 && counted; s++)
+        count(counted, tcp_core_stats(p->side[s].core));
     bool fine = pair_finish(p);
     if (!fine) {
         char text[512];

@@ -9,13 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLOWS    64  /* beyond them the oldest is forgotten */
+#define FLOWS    64 /* beyond them the oldest is forgotten */
 #define ALL_EACH 32 /* turns between two looks at everything */
 #define NOBODY   UINT32_MAX
 
 /* What one side has sent in a flow, and what has arrived there. */
 struct way {
     bool stranger; /* something has come that the peer never sent */
+    bool ecn;      /* its SYN was an ECN-setup SYN or SYN-ACK: RFC 3168 6.1.1 */
     bool syn, fin, acks, edged, arrived_edged, has_wscale;
     uint8_t shift;
     int8_t stamps; /* timestamps on its segments: -1 not known yet */
@@ -137,6 +138,8 @@ static void sent_syn(unsigned side, struct flow *f, const struct pair_segment *s
         peer->edged = false; /* what it said was about the other number */
         seq_set_clear(&peer->got);
     }
+    uint8_t ecn = s->flags & (WIRE_TCP_ECE | WIRE_TCP_CWR);
+    w->ecn = ecn == (s->flags & WIRE_TCP_ACK ? WIRE_TCP_ECE : WIRE_TCP_ECE | WIRE_TCP_CWR);
     w->has_wscale = s->has_wscale;
     w->shift = s->wscale;
     if (!(s->flags & WIRE_TCP_ACK)) {
@@ -179,6 +182,9 @@ static void sent_text(struct pair_model *m, unsigned side, struct flow *f, const
     if (s->len_bytes && f->number != NOBODY &&
         !pair_stream_is(m->pair, side, f->number, s->seq - w->iss - 1, payload, s->len_bytes))
         FAULT("%s", "other bytes than the stream's");
+    bool again = seq_lt(s->seq, w->end);
+    if (s->ecn && (s->ecn == 3 || !s->len_bytes || again || !w->ecn || !f->way[!side].ecn))
+        FAULT("ECN bits %u: %s", s->ecn, again ? "sent again" : "not agreed on, no data, or marked by us");
     w->fin |= fin;
     w->fin_seq = fin ? end : w->fin_seq;
     w->end = seq_max(w->end, end + fin);

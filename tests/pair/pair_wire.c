@@ -68,7 +68,8 @@ bool pair_parse(const uint8_t *packet, uint32_t len_bytes, struct pair_segment *
                                .sport = rte_be_to_cpu_16(tcp->sport_be),
                                .dport = rte_be_to_cpu_16(tcp->dport_be),
                                .window = rte_be_to_cpu_16(tcp->window_be),
-                               .flags = tcp->flags};
+                               .flags = tcp->flags,
+                               .ecn = packet[1] & 3};
     read_options(s, (const uint8_t *)(tcp + 1), header - 40);
     *payload = packet + header;
     return true;
