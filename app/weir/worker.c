@@ -251,6 +251,8 @@ static int tcp_open(struct worker *w, const struct memory_plan *plan, uint64_t n
     struct tcp_config tc = {.max_conns = plan->flows_per_worker,
                             .max_half_open = weir_max_u32(plan->flows_per_worker / 4, 64),
                             .max_time_wait = weir_max_u32(plan->flows_per_worker / 4, 16),
+                            .rcv_buf_bytes = WEIR_TCP_BUF_MAX,
+                            .snd_buf_bytes = WEIR_TCP_BUF_MAX,
                             .rx_budget_mbufs = plan->rope_mbufs / 2,
                             .tx_budget_mbufs = plan->rope_mbufs / 2,
                             .connect_timeout_ms = c->timeouts.connect_s * 1000,

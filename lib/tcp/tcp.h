@@ -18,7 +18,8 @@
  * time
  *   one lazy wheel node a flow (tcp_timer.c)
  * memory
- *   tcp_core.c; looking on: tcp_info.c; ICMP errors: tcp_icmp.c; path MTU: tcp_path.c
+ *   tcp_core.c; windows and budgets: tcp_window.c; who holds too much of it: tcp_reclaim.c; looking on: tcp_info.c;
+ *   ICMP errors: tcp_icmp.c; path MTU: tcp_path.c
  *
  * RFCs here: 9293 (state machine), 7323 (window scale, timestamps, PAWS), 2018 and 2883 (SACK, DSACK), 8985
  * (RACK-TLP), 6937 (PRR), 3522 and 3708 (undo), 5681, 6582, 3042 and 5827 (Reno, NewReno, limited and early
@@ -130,11 +131,12 @@ struct tcp_port {
 };
 
 struct tcp_config {
-    uint32_t max_conns;       /* flows, both roles together */
-    uint32_t max_half_open;   /* SYN_RECEIVED */
-    uint32_t max_time_wait;   /* beyond it the oldest goes */
-    uint32_t rcv_buf_bytes;   /* most a flow may advertise (default 64 KB where 0) */
-    uint32_t snd_buf_bytes;   /* most on the send rope (default 64 KB where 0) */
+    uint32_t max_conns;                                    /* flows, both roles together */
+    uint32_t max_half_open;                                /* SYN_RECEIVED */
+    uint32_t max_time_wait;                                /* beyond it the oldest goes */
+    uint32_t rcv_buf_bytes;                                /* most a flow may advertise (default 64 KB where 0) */
+    uint32_t snd_buf_bytes;                                /* most on the send rope (default 64 KB where 0) */
+    uint32_t rcv_buf_initial_bytes, snd_buf_initial_bytes; /* where a flow begins; 0: 64 KB, or the most if less */
     uint32_t rx_budget_mbufs; /* mbufs all receive ropes and reassembly queues may hold; windows shrink towards it */
     uint32_t
         tx_budget_mbufs; /* mbufs all send ropes may hold; beyond it only flows that hold none get room, and little */
@@ -188,6 +190,7 @@ struct tcp_config {
     X(icmp_ignored, "ICMP errors about nothing that is outstanding (RFC 5927 4.1).")                                   \
     X(pmtu_lowered, "Times ICMP made a flow's segments smaller (RFC 1191).")                                           \
     X(pmtu_held, "ICMP reports of a smaller MTU not believed while large segments get through (RFC 5927 7.2).")        \
+    X(reneged, "Times out-of-order data was given up because buffers were short (RFC 2018 8).")                        \
     X(pmtu_blackholes, "Times silence about large segments made a flow's smaller (RFC 4821 7.7).")                     \
     X(ecn_ce_in, "Segments received with a congestion mark (CE, RFC 3168), on flows that agreed on it.")               \
     X(ecn_ece_in, "Segments received whose sender was told of a congestion mark (ECE, RFC 3168).")                     \

@@ -119,7 +119,7 @@ static uint8_t put_header(struct tcp_core *core, const struct tcp_conn *c, struc
 static uint16_t window_field(const struct tcp_core *core, const struct tcp_conn *c, uint8_t flags, uint32_t *edge) {
     if ((flags & WIRE_TCP_SYN) && !(flags & WIRE_TCP_ACK)) {
         *edge = c->rcv_adv;
-        return (uint16_t)weir_min_u32(core->cfg.rcv_buf_bytes, UINT16_MAX);
+        return tcp_window_of_syn(core, c);
     }
     uint8_t scale = flags & WIRE_TCP_SYN ? 0 : tcp_rcv_wscale(c);
     uint32_t window = tcp_rx_right_edge(core, c) - c->rcv_nxt;

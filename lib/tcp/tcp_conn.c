@@ -92,10 +92,7 @@ void tcp_conn_consumed(struct tcp_core *core, tcp_id id) {
     tcp_rx_settle(core, c);
     if (c->state != TCP_ESTABLISHED && c->state != TCP_FIN_WAIT_1 && c->state != TCP_FIN_WAIT_2)
         return;
-    /* RFC 1122 4.2.3.3, and only while the peer sees less than half the buffer: a reader that keeps up must not cause
-     * an ACK a turn. */
-    uint32_t gain = tcp_rx_right_edge(core, c) - c->rcv_adv, half = core->cfg.rcv_buf_bytes / 2;
-    if (gain && c->rcv_adv - c->rcv_nxt < half && gain >= weir_min_u32(half, c->mss))
+    if (tcp_window_update_due(core, c))
         tcp_ack_now(core, c);
 }
 
@@ -118,12 +115,7 @@ static uint32_t send_room(const struct tcp_core *core, const struct tcp_conn *c,
     uint64_t window = (uint64_t)c->cwnd + (f ? f->sacked + f->lost : 0), limit = RTE_MIN(window, c->snd_wnd) + extra;
     if (!c->tx.len_bytes) /* what waits behind a closed window has it probed */
         limit = RTE_MAX(limit, (uint64_t)c->mss);
-    if (limit > core->cfg.snd_buf_bytes)
-        limit = core->cfg.snd_buf_bytes;
-    /* Peers that do not read must not hold all mbufs. One that holds none goes on; to the others their ACKs give room.
-     */
-    if (core->stats.tx_mbufs >= core->cfg.tx_budget_mbufs)
-        limit = c->tx.len_bytes ? 0 : weir_min_u32((uint32_t)limit, 2u * c->mss);
+    limit = RTE_MIN(limit, tcp_snd_buf(core, c));
     return limit > c->tx.len_bytes ? (uint32_t)limit - c->tx.len_bytes : 0;
 }
 
@@ -148,6 +140,7 @@ int tcp_conn_send(struct tcp_core *core, tcp_id id, struct rope *src) {
         return WEIR_ESTATE;
     if (!src->len_bytes)
         return 0;
+    tcp_progress_begins(core, c);
     /* The cursor at the end of the rope names the tail, which the splice may lengthen. */
     if (!c->cursor) {
         c->cursor = c->tx.tail;
@@ -167,6 +160,7 @@ void tcp_conn_shutdown(struct tcp_core *core, tcp_id id) {
     struct tcp_conn *c = tcp_conn_of(core, id);
     if (!may_send(c))
         return;
+    tcp_progress_begins(core, c);
     c->flags |= TCP_F_SHUTDOWN;
     c->flags &= ~TCP_F_WANT_ROOM;
     if (tcp_synchronised(c))

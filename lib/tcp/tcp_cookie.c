@@ -102,7 +102,7 @@ static uint32_t scale_index(const struct tcp_opts *o) {
 }
 
 uint16_t tcp_cookie_window(const struct tcp_core *core) {
-    return (uint16_t)weir_min_u32(core->cfg.rcv_buf_bytes, UINT16_MAX);
+    return (uint16_t)weir_min_u32(core->cfg.rcv_buf_initial_bytes, UINT16_MAX);
 }
 
 bool tcp_cookie_wanted(struct tcp_core *core, const struct tcp_listener *l) {

@@ -54,6 +54,8 @@ static void config_defaults(struct tcp_config *c) {
     c->max_time_wait = or_default(c->max_time_wait, c->max_conns);
     c->rcv_buf_bytes = or_default(c->rcv_buf_bytes, 65536);
     c->snd_buf_bytes = or_default(c->snd_buf_bytes, 65536);
+    c->rcv_buf_initial_bytes = weir_min_u32(or_default(c->rcv_buf_initial_bytes, 65536), c->rcv_buf_bytes);
+    c->snd_buf_initial_bytes = weir_min_u32(or_default(c->snd_buf_initial_bytes, 65536), c->snd_buf_bytes);
     c->rx_budget_mbufs = or_default(c->rx_budget_mbufs, 65536);
     c->tx_budget_mbufs = or_default(c->tx_budget_mbufs, 65536);
     c->connect_timeout_ms = or_default(c->connect_timeout_ms, 5000);
@@ -146,6 +148,7 @@ struct tcp_conn *tcp_conn_new(struct tcp_core *core, const struct flow_key *key,
     c->ts_offset = tcp_ts_offset(core, key);
     c->rto_us = TCP_RTO_INITIAL_US;
     c->quick_acks = TCP_QUICK_ACKS;
+    tcp_window_new(core, c);
     c->last_rx_ms = c->progress_ms = tcp_now_ms(core);
     return c;
 }
@@ -246,6 +249,7 @@ void tcp_conn_established(struct tcp_core *core, struct tcp_conn *c) {
         tcp_timer_set(core, c, TCP_TIMER_LIFE, core->cfg.linger_ms);
     tcp_conn_set_state(core, c, TCP_ESTABLISHED);
     tcp_cc_start(c);
+    tcp_window_established(core, c);
     tcp_timer_keepalive(core, c);
     if (c->flags & TCP_F_PASSIVE) {
         core->stats.accepted++;

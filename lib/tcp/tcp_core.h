@@ -253,7 +253,10 @@ struct tcp_core {
     struct tcp_dsack dsacks[TCP_DSACKS];         /* by tcp_id modulo their number; valid with TCP_F_DSACK */
     uint32_t reasm_changes;                      /* counts changes of runs */
     struct tcp_path paths[TCP_PATHS];
-    bool paths_learnt; /* something was ever entered */
+    bool paths_learnt;         /* something was ever entered */
+    uint32_t reclaim_hand;     /* tcp_reclaim.c: the flow looked at last */
+    uint32_t reclaim_after_ms; /* data that has waited for longer goes, while buffers are short; */
+    uint32_t reclaim_step_ms;  /* when that was set */
     struct tcp_port ports[TCP_MAX_PORTS];
     struct tcp_listener listeners[TCP_MAX_LISTENERS];
     uint32_t n_listeners;

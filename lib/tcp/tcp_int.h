@@ -155,8 +155,6 @@ void tcp_seg_keep_payload(struct tcp_seg *seg);
 void tcp_fin_in_order(struct tcp_core *core, struct tcp_conn *c);
 /* Settle stats.rx_mbufs after the receive rope has changed. */
 void tcp_rx_settle(struct tcp_core *core, struct tcp_conn *c);
-/* Right edge we could advertise now, never left of rcv_adv. */
-uint32_t tcp_rx_right_edge(const struct tcp_core *core, const struct tcp_conn *c);
 /* Owe an ACK: delayed or at once. */
 void tcp_ack_soon(struct tcp_core *core, struct tcp_conn *c);
 void tcp_ack_now(struct tcp_core *core, struct tcp_conn *c);
@@ -362,6 +360,37 @@ uint32_t tcp_loss_iw(const struct tcp_conn *c);
 
 /* c->mss has become smaller: what is outstanding and larger is lost, without a reduction of cwnd. */
 void tcp_loss_mss_lowered(struct tcp_core *core, struct tcp_conn *c);
+
+/* --- tcp_window.c --- windows within the budgets */
+#define TCP_MBUF_BYTES 2368u /* what an mbuf really takes: header, struct rte_mbuf, headroom, room */
+/* Most bytes the flow may offer its peer now, before what it holds and the budget. */
+uint32_t tcp_rcv_buf(const struct tcp_core *core, const struct tcp_conn *c);
+/* A new flow; its handshake is complete. */
+void tcp_window_new(const struct tcp_core *core, struct tcp_conn *c);
+void tcp_window_established(const struct tcp_core *core, struct tcp_conn *c);
+/* Right edge we could advertise now, never left of rcv_adv. */
+uint32_t tcp_rx_right_edge(const struct tcp_core *core, const struct tcp_conn *c);
+/* What a SYN advertises. */
+uint16_t tcp_window_of_syn(const struct tcp_core *core, const struct tcp_conn *c);
+/* The owner has taken bytes: is an ACK worth it? */
+bool tcp_window_update_due(const struct tcp_core *core, const struct tcp_conn *c);
+/* Data came in order with this segment: grow with the reader. */
+void tcp_window_tune(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg);
+/* Most bytes on the send rope. */
+uint32_t tcp_snd_buf(const struct tcp_core *core, const struct tcp_conn *c);
+
+/* --- tcp_reclaim.c --- */
+#define TCP_PROGRESS_BYTES_PER_S 100u  /* a peer that takes less is not reading */
+#define TCP_RECLAIM_LEAST_MS     5000u /* whoever waits for less is not touched */
+#define TCP_RECLAIM_STEP_MS      100u
+/* Bytes are about to be queued, or a FIN: from here on progress counts where nothing waited before. */
+void tcp_progress_begins(struct tcp_core *core, struct tcp_conn *c);
+/* `acked` bytes have left the send rope. */
+void tcp_progress(const struct tcp_core *core, struct tcp_conn *c, uint32_t acked);
+/* A timer of `ms` that finds a flow whose user timeout is over in time. */
+uint32_t tcp_progress_clamp(const struct tcp_core *core, const struct tcp_conn *c, uint32_t ms);
+/* While buffers are short: end what holds them without progress. Bounded work; once a turn. */
+void tcp_reclaim(struct tcp_core *core);
 
 /* --- tcp_path.c --- */
 #define TCP_PATH_MS             600000u /* a path MTU from ICMP is tried anew after so long: RFC 1191 6.3 */

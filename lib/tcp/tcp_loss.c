@@ -25,14 +25,13 @@ void tcp_loss_arm(struct tcp_core *core, struct tcp_conn *c) {
     } else if ((ms = tcp_tlp_pto_ms(core, c)) != 0) {
         c->flags |= TCP_F_PTO;
     } else {
-        ms = tcp_rtt_rto_ms(c);
+        ms = tcp_progress_clamp(core, c, tcp_rtt_rto_ms(c));
     }
     tcp_timer_set(core, c, TCP_TIMER_REXMIT, ms);
 }
 
 void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c) {
     if (!c->rexmit_ms) { /* RFC 6298 5.1 */
-        c->progress_ms = tcp_now_ms(core);
         tcp_loss_arm(core, c);
     } else if (!(c->flags & TCP_F_REO) && tcp_tlp_pto_ms(core, c)) { /* RFC 8985 7.2 */
         tcp_loss_arm(core, c);
@@ -182,7 +181,7 @@ static void advance(struct tcp_core *core, struct tcp_conn *c, const struct tcp_
         c->flags |= TCP_F_FIN_ACKED;
     tcp_sent_acked(core, c, seg->ack, &seg->opts, news);
     tcp_rtt_ack(core, c, &seg->opts, news, flight);
-    c->progress_ms = tcp_now_ms(core);
+    tcp_progress(core, c, news->acked);
 }
 
 /* The flow has a block: something is, or was, unusual. */

@@ -299,10 +299,9 @@ static enum out_result out_data(struct out *o, struct tcp_conn *c) {
 static void persist(struct tcp_core *core, struct tcp_conn *c) {
     if (c->rexmit_ms || c->snd_una != c->snd_nxt || !seq_lt(c->snd_nxt, tcp_snd_end(c)))
         return;
-    c->progress_ms = tcp_now_ms(core);
     c->backoff = 0;
     c->flags |= TCP_F_PERSIST;
-    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_rtt_rto_ms(c));
+    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_progress_clamp(core, c, tcp_rtt_rto_ms(c)));
 }
 
 /* A peer without SACK counts our duplicate ACKs, and this turn may have brought several reasons for one: it gets up to

@@ -195,7 +195,7 @@ static int syn_sent_syn(struct tcp_core *core, struct tcp_conn *c, struct tcp_se
     seg->seq++;
     seg->flags &= ~WIRE_TCP_SYN;
     c->rcv_nxt = c->rcv_acked = seg->seq;
-    c->rcv_adv = c->rcv_nxt + weir_min_u32(core->cfg.rcv_buf_bytes, UINT16_MAX);
+    c->rcv_adv = c->rcv_nxt + tcp_window_of_syn(core, c);
     tcp_opts_negotiate(core, c, &seg->opts);
     if (seg->flags & WIRE_TCP_ACK) {
         syn_acked(core, c, seg);

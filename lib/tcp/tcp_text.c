@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Segment text and FIN (RFC 9293 3.10.7.4 seventh and eighth), the receive window, and when an ACK is owed. */
+/* Segment text and FIN (RFC 9293 3.10.7.4 seventh and eighth), and when an ACK is owed. */
 #include "tcp_int.h"
 
 void tcp_ack_now(struct tcp_core *core, struct tcp_conn *c) {
@@ -23,22 +23,6 @@ void tcp_ack_soon(struct tcp_core *core, struct tcp_conn *c) {
 void tcp_rx_settle(struct tcp_core *core, struct tcp_conn *c) {
     core->stats.rx_mbufs += c->rx.mbufs - c->rx_charged;
     c->rx_charged = (uint16_t)c->rx.mbufs;
-}
-
-uint32_t tcp_rx_right_edge(const struct tcp_core *core, const struct tcp_conn *c) {
-    uint32_t buf = core->cfg.rcv_buf_bytes, budget = core->cfg.rx_budget_mbufs, held = core->stats.rx_mbufs;
-    uint32_t space = buf - weir_min_u32(buf, c->rx.len_bytes), free_mbufs = budget - weir_min_u32(budget, held);
-    if (free_mbufs < budget / 2) { /* the core's budget runs low: everybody's window shrinks in proportion */
-        uint32_t cap = (uint32_t)((uint64_t)buf * free_mbufs / (budget / 2));
-        if (free_mbufs && !c->rx.len_bytes) /* a flow that holds nothing may always go on */
-            cap = weir_max_u32(cap, 2u * c->mss);
-        space = weir_min_u32(space, cap);
-    }
-    uint32_t edge = c->rcv_nxt + space;
-    /* Receiver's silly-window avoidance (RFC 1122 4.2.3.3), and the edge never moves left (RFC 9293 3.8.6). */
-    if (seq_lt(edge, c->rcv_adv) || edge - c->rcv_adv < weir_min_u32(buf / 2, c->mss))
-        return seq_max(c->rcv_adv, c->rcv_nxt);
-    return edge;
 }
 
 void tcp_seg_keep_payload(struct tcp_seg *seg) {
@@ -112,6 +96,7 @@ static int in_order(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *s
             tcp_reasm_drain(core, c);
     }
     c->dup_owed = 0;
+    tcp_window_tune(core, c, seg);
     tcp_conn_raise(core, c, TCP_EV_READABLE);
     if (gap) { /* part of a gap was filled: at once (RFC 5681 4.2) */
         tcp_ack_now(core, c);

@@ -90,7 +90,7 @@ static bool persist_expired(struct tcp_core *core, struct tcp_conn *c) {
     if (c->backoff < UINT8_MAX)
         c->backoff++;
     c->flags |= TCP_F_PROBE;
-    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_rtt_rto_ms(c));
+    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_progress_clamp(core, c, tcp_rtt_rto_ms(c)));
     tcp_pending(core, c);
     return true;
 }
@@ -157,4 +157,5 @@ void tcp_timers(struct tcp_core *core, uint64_t now_us) {
     for (uint32_t i = 0; i < n; i++)
         if (core->used[ids[i] / 64] & 1ull << (ids[i] % 64))
             fired(core, tcp_conn_of(core, ids[i]));
+    tcp_reclaim(core);
 }

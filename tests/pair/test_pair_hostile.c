@@ -102,7 +102,7 @@ Test(pair_hostile, segment_smack) {
 Test(pair_hostile, out_of_order_memory) {
     struct pair_setup setup;
     pair_setup_default(&setup, 2);
-    setup.tcp[1].rcv_buf_bytes = 1u << 20;
+    setup.tcp[1].rcv_buf_bytes = setup.tcp[1].rcv_buf_initial_bytes = 1u << 20;
     setup.tcp[1].rx_budget_mbufs = 200;
     struct pair *p = pair_new(&setup);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1460, .has_wscale = true});

@@ -189,6 +189,8 @@ static int open_tcp(struct load *l) {
                             .tx_budget_mbufs = mbufs / 3,
                             .rcv_buf_bytes = 131072,
                             .snd_buf_bytes = weir_max_u32(131072, 2 * LOAD_MESSAGE_MAX),
+                            .rcv_buf_initial_bytes = 131072,
+                            .snd_buf_initial_bytes = weir_max_u32(131072, 2 * LOAD_MESSAGE_MAX),
                             .keepalive_idle_ms = 3600 * 1000,
                             .secret = {c->seed ^ 0x9e3779b97f4a7c15ull, c->seed * 0xbf58476d1ce4e5b9ull + 1},
                             .name = name,

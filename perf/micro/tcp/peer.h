@@ -27,6 +27,7 @@ static inline void peer_init(struct peer *p) {
     p->pool = bench_mbufs(16383);
     struct tcp_config config = {.max_conns = PEER_FLOWS_MAX,
                                 .rcv_buf_bytes = 1u << 20,
+                                .rcv_buf_initial_bytes = 1u << 20,
                                 .name = "bench",
                                 .secret = {1, 2},
                                 .socket_id = SOCKET_ID_ANY};

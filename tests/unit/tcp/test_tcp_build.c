@@ -90,7 +90,7 @@ Test(tcp_build, mss_fits_a_small_mbuf) {
 }
 
 Test(tcp_build, scaled_window_is_rounded_up) {
-    struct tcp_config config = {.rcv_buf_bytes = 1u << 20};
+    struct tcp_config config = {.rcv_buf_bytes = 1u << 20, .rcv_buf_initial_bytes = 1u << 20};
     core = harness_core(&config);
     struct craft syn = {.mss = 1460, .wscale = 1};
     id = establish(core, &syn);

@@ -173,14 +173,14 @@ Test(tcp_conn, release_after_closed) {
     harness_core_free(core);
 }
 
-/* A send budget of 2 mbufs: who holds some waits, who holds none may go on with little. */
+/* A send budget of 8 mbufs: who holds some waits, who holds none may go on with little. */
 Test(tcp_conn, send_budget) {
-    struct tcp_config config = {.tx_budget_mbufs = 2};
+    struct tcp_config config = {.tx_budget_mbufs = 8};
     struct tcp_core *core = harness_core(&config);
     tcp_id id = in_state(core, TCP_ESTABLISHED), idle;
     cr_assert_gt(tcp_conn_send_room(core, id, 1000), 2u * tcp_conn_of(core, id)->mss);
-    send_bytes(core, id, 4000);
-    cr_assert_geq(core->stats.tx_mbufs, 2);
+    send_bytes(core, id, 16000);
+    cr_assert_geq(core->stats.tx_mbufs, 8);
     cr_assert_eq(tcp_conn_send_room(core, id, 1000), 0);
 
     cr_assert_eq(feed(core, &(struct craft){.flags = WIRE_TCP_SYN, .seq = 1, .wnd = 60000, .remote_port = 5}),

@@ -22,11 +22,6 @@ static unsigned acks(void) {
     return drain(core, d, 8);
 }
 
-static void consume(uint32_t n) {
-    rope_trim(tcp_conn_rx(core, id), n);
-    tcp_conn_consumed(core, id);
-}
-
 Test(tcp_text, quick_then_delayed_acks) {
     open_flow(NULL);
     for (unsigned i = 0; i < TCP_QUICK_ACKS; i++) {
@@ -65,66 +60,6 @@ Test(tcp_text, ready_once_a_turn) {
     cr_assert_eq(tcp_conn_events(core, id), TCP_EV_READABLE);
     cr_assert_eq(tcp_ready_next(core), 0);
     cr_assert_eq(tcp_conn_events(core, id), 0);
-    harness_core_free(core);
-}
-
-Test(tcp_text, window_closes_and_opens) {
-    struct tcp_config config = {.rcv_buf_bytes = 10000};
-    open_flow(&config);
-    uint32_t edge = tcp_conn_of(core, id)->rcv_adv;
-    cr_assert_eq(edge, 1001 + 10000);
-    for (unsigned i = 0; i < 10; i++)
-        cr_assert_eq(data(1000), TCP_SEG_KEPT);
-    struct decoded d = drain_one(core);
-    cr_assert(d.wnd == 0 && d.ack == edge);
-    struct craft probe = peer_segment(core, id);
-    probe.len = 1;
-    cr_assert_eq(feed(core, &probe), -TCP_DROP_WINDOW_CLOSED);
-    d = drain_one(core);
-    cr_assert(d.wnd == 0 && d.ack == edge, "a probe is answered");
-    consume(1000); /* less than a segment: not worth an update (RFC 1122 4.2.3.3) */
-    cr_assert_eq(acks(), 0);
-    consume(3000);
-    d = drain_one(core);
-    cr_assert(d.wnd == 4000 && d.ack == edge);
-    harness_core_free(core);
-}
-
-Test(tcp_text, a_reader_that_keeps_up_causes_no_updates) {
-    open_flow(NULL);
-    for (unsigned i = 0; i < 100; i++) {
-        data(1000);
-        consume(1000);
-        cr_assert_leq(acks(), 1);
-    }
-    cr_assert_leq(core->stats.segs_out, 2 + TCP_QUICK_ACKS + 50);
-    harness_core_free(core);
-}
-
-Test(tcp_text, windows_shrink_towards_the_budget_and_the_edge_stays) {
-    struct tcp_config config = {.rx_budget_mbufs = 40};
-    open_flow(&config);
-    uint32_t edge = tcp_conn_of(core, id)->rcv_adv;
-    for (unsigned i = 0; i < 39; i++) {
-        data(1400);
-        acks();
-        uint32_t now = tcp_conn_of(core, id)->rcv_adv;
-        cr_assert_not(seq_lt(now, edge), "the right edge moved left");
-        edge = now;
-    }
-    cr_assert_lt(edge - tcp_conn_of(core, id)->rcv_nxt, 65536u - 39 * 1400 + 1);
-    cr_assert_eq(data(1400), TCP_SEG_KEPT);
-    cr_assert_eq(data(1400), -TCP_DROP_RX_BUDGET);
-    acks();
-    cr_assert_eq(core->stats.rx_mbufs, 40);
-    cr_assert_eq(tcp_ready_next(core), id);
-    struct craft syn = {.mss = 1460, .remote_port = 5};
-    tcp_id other = establish(core, &syn);
-    cr_assert_eq(tcp_conn_of(core, other)->rcv_adv, 1001, "nothing for a newcomer while nothing is left");
-    consume(1400 * 40);
-    acks();
-    cr_assert_eq(core->stats.rx_mbufs, 0);
-    cr_assert_geq(tcp_conn_of(core, id)->rcv_adv - tcp_conn_of(core, id)->rcv_nxt, 65535);
     harness_core_free(core);
 }
 

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Peers that hold our memory and do not move: zero windows for ever (RFC 6429), windows opened byte by byte, holes that
+ * nobody fills.
+ *
+ * Progress: what waits on a send rope has to leave at TCP_PROGRESS_BYTES_PER_S in the long run. Each acknowledged byte
+ * moves the flow's progress_ms on by what it buys at that rate, never beyond now; the user timeout counts from there.
+ * The retransmission and persist timers look, and are never set for later than its end, since each ACK restarts them:
+ * neither an ACK a second nor one a minute holds a buffer for ever.
+ *
+ * Under pressure there is no time for that. While buffers are short a hand goes round over the flows, a few a call, and
+ * ends those whose data has waited for longest: first those beyond half of the user timeout, then, as long as it does
+ * not help, beyond half of that, down to TCP_RECLAIM_LEAST_MS. Out-of-order data whose hole stays open is given up: the
+ * peer still has it (RFC 2018 8). */
+#include "tcp_int.h"
+
+#define LOOKS 16u /* flows a call, */
+#define WORDS 64u /* found within so many words of the map of those in use */
+
+void tcp_progress_begins(struct tcp_core *core, struct tcp_conn *c) {
+    if (c->tx.len_bytes)
+        return;
+    tcp_cc_idle(core, c); /* looks at progress_ms for the last time before it moves */
+    c->progress_ms = tcp_now_ms(core);
+}
+
+void tcp_progress(const struct tcp_core *core, struct tcp_conn *c, uint32_t acked) {
+    uint32_t now_ms = tcp_now_ms(core), waited_ms = now_ms - c->progress_ms;
+    uint64_t bought_ms = (uint64_t)acked * 1000 / TCP_PROGRESS_BYTES_PER_S;
+    c->progress_ms = c->tx.len_bytes && bought_ms < waited_ms ? c->progress_ms + (uint32_t)bought_ms : now_ms;
+}
+
+uint32_t tcp_progress_clamp(const struct tcp_core *core, const struct tcp_conn *c, uint32_t ms) {
+    uint32_t waited_ms = tcp_now_ms(core) - c->progress_ms, most_ms = core->cfg.user_timeout_ms;
+    if (!tcp_synchronised(c))
+        return ms;
+    return weir_min_u32(ms, waited_ms < most_ms ? most_ms - waited_ms : 1);
+}
+
+static bool is_short(uint32_t used, uint32_t budget) {
+    return used >= budget - budget / 4;
+}
+
+/* The next flow in use behind the hand, which moves there; 0: none within *words, or the round is over. */
+static tcp_id hand_next(struct tcp_core *core, uint32_t *words) {
+    uint32_t id = core->reclaim_hand + 1, n_words = core->cfg.max_conns / 64 + 1;
+    for (; *words && id / 64 < n_words; (*words)--, id = (id / 64 + 1) * 64) {
+        uint64_t bits = core->used[id / 64] & ~0ull << (id % 64);
+        if (bits)
+            return core->reclaim_hand = id / 64 * 64 + (uint32_t)__builtin_ctzll(bits);
+        core->reclaim_hand = (id / 64 + 1) * 64 - 1;
+    }
+    if (id / 64 >= n_words) { /* once round */
+        core->reclaim_hand = 0;
+        if (tcp_now_ms(core) - core->reclaim_step_ms >= TCP_RECLAIM_STEP_MS) {
+            core->reclaim_step_ms = tcp_now_ms(core);
+            core->reclaim_after_ms = weir_max_u32(core->reclaim_after_ms / 2, TCP_RECLAIM_LEAST_MS);
+        }
+    }
+    return 0;
+}
+
+static void look_at(struct tcp_core *core, struct tcp_conn *c, bool rx_short) {
+    uint32_t now_ms = tcp_now_ms(core);
+    if (rx_short && c->reasm_count && now_ms - tcp_reasm_since_ms(core, c) >= TCP_RECLAIM_LEAST_MS) {
+        tcp_reasm_clear(core, c);
+        core->stats.reneged++;
+    }
+    if (tcp_synchronised(c) && c->tx.mbufs && now_ms - c->progress_ms >= core->reclaim_after_ms) {
+        tcp_reset_flow(core, c);
+        tcp_conn_over(core, c, TCP_END_RECLAIMED);
+    }
+}
+
+void tcp_reclaim(struct tcp_core *core) {
+    /* Half of the receive budget is what out-of-order data may hold; receive ropes grow as well where the other side of
+     * a proxy does not take its data. */
+    bool rx_short = core->stats.rx_mbufs >= core->cfg.rx_budget_mbufs / 8 * 3;
+    if (!rx_short && !is_short(core->stats.tx_mbufs, core->cfg.tx_budget_mbufs)) {
+        core->reclaim_after_ms = weir_max_u32(core->cfg.user_timeout_ms / 2, TCP_RECLAIM_LEAST_MS);
+        core->reclaim_step_ms = tcp_now_ms(core);
+        return;
+    }
+    uint32_t words = WORDS;
+    for (uint32_t i = 0; i < LOOKS; i++) {
+        tcp_id id = hand_next(core, &words);
+        if (!id)
+            return;
+        look_at(core, tcp_conn_of(core, id), rx_short);
+    }
+}
