@@ -36,8 +36,14 @@ uint32_t tcp_progress_clamp(const struct tcp_core *core, const struct tcp_conn *
     return weir_min_u32(ms, waited_ms < most_ms ? most_ms - waited_ms : 1);
 }
 
+/* Three quarters: no flow gets there by itself, since none holds more than it leaves (tcp_window.c). */
 static bool is_short(uint32_t used, uint32_t budget) {
     return used >= budget - budget / 4;
+}
+
+/* The same for out-of-order data, which all flows together may hold half of the budget of (tcp_reasm.c). */
+static bool holes_are_many(const struct tcp_core *core) {
+    return is_short(core->stats.rx_mbufs, core->cfg.rx_budget_mbufs / 2);
 }
 
 /* The next flow in use behind the hand, which moves there; 0: none within *words, or the round is over. */
@@ -59,32 +65,33 @@ static tcp_id hand_next(struct tcp_core *core, uint32_t *words) {
     return 0;
 }
 
-static void look_at(struct tcp_core *core, struct tcp_conn *c, bool rx_short) {
+static void look_at(struct tcp_core *core, struct tcp_conn *c, bool waiting_goes) {
     uint32_t now_ms = tcp_now_ms(core);
-    if (rx_short && c->reasm_count && now_ms - tcp_reasm_since_ms(core, c) >= TCP_RECLAIM_LEAST_MS) {
+    if (c->reasm_count && holes_are_many(core) && now_ms - tcp_reasm_since_ms(core, c) >= TCP_RECLAIM_LEAST_MS) {
         tcp_reasm_clear(core, c);
         core->stats.reneged++;
     }
-    if (tcp_synchronised(c) && c->tx.mbufs && now_ms - c->progress_ms >= core->reclaim_after_ms) {
+    if (waiting_goes && tcp_synchronised(c) && c->tx.mbufs && now_ms - c->progress_ms >= core->reclaim_after_ms) {
         tcp_reset_flow(core, c);
         tcp_conn_over(core, c, TCP_END_RECLAIMED);
     }
 }
 
 void tcp_reclaim(struct tcp_core *core) {
-    /* Half of the receive budget is what out-of-order data may hold; receive ropes grow as well where the other side of
-     * a proxy does not take its data. */
-    bool rx_short = core->stats.rx_mbufs >= core->cfg.rx_budget_mbufs / 8 * 3;
-    if (!rx_short && !is_short(core->stats.tx_mbufs, core->cfg.tx_budget_mbufs)) {
+    /* Receive ropes grow where the other side of a proxy does not take what they hold: it is that side that goes. */
+    bool waiting_goes = is_short(core->stats.tx_mbufs, core->cfg.tx_budget_mbufs) ||
+                        is_short(core->stats.rx_mbufs, core->cfg.rx_budget_mbufs);
+    if (!waiting_goes) {
         core->reclaim_after_ms = weir_max_u32(core->cfg.user_timeout_ms / 2, TCP_RECLAIM_LEAST_MS);
         core->reclaim_step_ms = tcp_now_ms(core);
-        return;
+        if (!holes_are_many(core))
+            return;
     }
     uint32_t words = WORDS;
     for (uint32_t i = 0; i < LOOKS; i++) {
         tcp_id id = hand_next(core, &words);
         if (!id)
             return;
-        look_at(core, tcp_conn_of(core, id), rx_short);
+        look_at(core, tcp_conn_of(core, id), waiting_goes);
     }
 }

@@ -129,6 +129,69 @@ def test_arp(lab, wire, witness):
     lab.client_ns.run("ping", "-c", "3", "-i", "0.1", "-W", "5", W)
 
 
+def fragment(number, begin, end, more, source=C):
+    """Bytes [begin, end) of a UDP datagram to the echo port, with no checksum."""
+    datagram = struct.pack("!HHHH", 40000, 7, 2008, 0) + b"f" * 2000
+    return frames.ip4(source, W, frames.UDP, datagram[begin:end], id=number, fragment=begin // 8 | (0x2000 if more else 0))
+
+
+def test_teardrop(lab, wire, witness):
+    """A second fragment that begins within the first (CVE-1997-0014, RFC 5722 4): both go, nothing is held."""
+    before = lab.metrics()
+    for number in range(TIMES):
+        wire.frame(fragment(100 + number, 0, 800, True))
+        wire.frame(fragment(100 + number, 400, 1200, False))
+    grows(lab, "net", "frag_overlap", before.drops("net"))
+    lab.wait_quiet(before)
+
+
+def test_fragment_flood(lab, wire, witness):
+    """CVE-2018-5391: first fragments without end, from one source and from many. What is held is bounded, and who sends
+    whole packets notices nothing; a genuine datagram in pieces still comes through from another source."""
+    before = lab.metrics()
+    for number in range(2000):
+        wire.frame(fragment(number, 0, 1400, True, source=ELSEWHERE))
+        wire.frame(fragment(number, 0, 1400, True, source=f"198.18.0.{100 + number % 100}"))
+        if number % 100 == 0:
+            clients.ping(witness)
+    grows(lab, "net", "frag_limit", before.drops("net"))
+    lab.client_ns.run("ping", "-c", "3", "-i", "0.1", "-W", "5", "-s", "3000", W)
+    clients.leave(clients.open_mqtt(lab, "beside-fragments", 8883, tls=True))
+
+
+def test_arp_flood(lab, wire, witness):
+    """Requests from ever new senders and answers nobody asked for: none of them enters the table."""
+    before = lab.metrics()
+    for number in range(3000):
+        sender = f"198.18.0.{1 + number % 254}"
+        station = b"\x02\x66" + struct.pack("!I", number)
+        if sender in (C, W):
+            continue
+        wire.frame(frames.arp(2, station, sender, wire.weir_mac, W), frames.ETH_ARP)
+        wire.frame(frames.arp(1, station, sender, bytes(6), W), frames.ETH_ARP)
+        if number % 200 == 0:
+            clients.ping(witness)
+    grows(lab, "net", "arp_unsolicited", before.drops("net"))
+    lab.client_ns.run("ping", "-c", "3", "-i", "0.1", "-W", "5", W)
+    clients.leave(clients.open_mqtt(lab, "beside-arp", 8883, tls=True))
+    lab.wait_quiet(before)
+
+
+def test_icmp_flood(lab, wire, witness):
+    """Errors that quote nothing of ours change nothing; echo requests are answered within their rate."""
+    before = lab.metrics()
+    forged = frames.icmp(C, W, kind=3, code=4, payload=frames.tcp(W, C, 8883, 1, ACK)[:28])
+    for number in range(3000):
+        wire.frame(forged)
+        wire.frame(frames.icmp(C, W))
+        if number % 200 == 0:
+            clients.ping(witness)
+    grows(lab, "net", "icmp_limit", before.drops("net"))
+    wait_for("forged errors to be counted", lambda: lab.metrics().get("weir_tcp_icmp_ignored_total") >
+             before.get("weir_tcp_icmp_ignored_total"))
+    lab.wait_quiet(before)
+
+
 TCP = [  # reason, packet
     ("option", frames.tcp(C, W, 1111, 7, SYN, tcp_options=b"\x02\0\0\0")),
     ("option", frames.tcp(C, W, 1111, 7, SYN, tcp_options=b"\x01\x01\x02\x20")),

@@ -35,7 +35,7 @@ static unsigned live(tcp_id id, unsigned s, uint32_t drip) {
         struct tcp_conn *c = tcp_conn_of(core, id);
         if (drip && c->state != TCP_CLOSED) {
             uint32_t una = c->snd_una + drip;
-            ack(id, seq_lt(c->snd_max, una) ? c->snd_max : una, (uint16_t)drip);
+            ack(id, seq_lt(c->snd_nxt, una) ? c->snd_nxt : una, (uint16_t)drip);
         }
     }
     return i;
@@ -106,7 +106,7 @@ Test(tcp_reclaim, attack_holders_of_send_buffers) {
         holders[i] = open_flow((uint16_t)(100 + i));
         send_bytes(core, holders[i], 2500); /* two mbufs */
         drain(core, d, 256);
-        ack(holders[i], tcp_conn_of(core, holders[i])->snd_max, 0);
+        ack(holders[i], tcp_conn_of(core, holders[i])->snd_nxt, 0);
         send_bytes(core, holders[i], 2500);
         sleep_ms(core, 50);
     }
@@ -115,7 +115,7 @@ Test(tcp_reclaim, attack_holders_of_send_buffers) {
     for (s = 0; s < 100 && !gone; s++) {
         send_bytes(core, honest, 100);
         drain(core, d, 256);
-        ack(honest, tcp_conn_of(core, honest)->snd_max, 65535);
+        ack(honest, tcp_conn_of(core, honest)->snd_nxt, 65535);
         live(honest, 1, 0);
         for (unsigned i = 0; i < HOLDERS; i++)
             gone += tcp_conn_end(core, holders[i]) == TCP_END_RECLAIMED;
@@ -134,7 +134,7 @@ Test(tcp_reclaim, nobody_goes_while_there_is_room) {
     tcp_id id = open_flow(1);
     send_bytes(core, id, 2500);
     drain(core, d, 256);
-    ack(id, tcp_conn_of(core, id)->snd_max, 0);
+    ack(id, tcp_conn_of(core, id)->snd_nxt, 0);
     send_bytes(core, id, 2500);
     cr_assert_eq(live(id, 60, 0), 60);
     harness_core_free(core);
