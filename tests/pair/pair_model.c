@@ -15,8 +15,8 @@
 
 /* What one side has sent in a flow, and what has arrived there. */
 struct way {
-    bool stranger; /* something has come that the peer never sent */
-    bool ecn;      /* its SYN was an ECN-setup SYN or SYN-ACK: RFC 3168 6.1.1 */
+    bool stranger;   /* something has come that the peer never sent */
+    bool ecn, plain; /* it sent an ECN-setup SYN or SYN-ACK (RFC 3168 6.1.1); one that was none */
     bool syn, fin, acks, edged, arrived_edged, has_wscale;
     uint8_t shift;
     int8_t stamps; /* timestamps on its segments: -1 not known yet */
@@ -139,7 +139,9 @@ static void sent_syn(unsigned side, struct flow *f, const struct pair_segment *s
         seq_set_clear(&peer->got);
     }
     uint8_t ecn = s->flags & (WIRE_TCP_ECE | WIRE_TCP_CWR);
-    w->ecn = ecn == (s->flags & WIRE_TCP_ACK ? WIRE_TCP_ECE : WIRE_TCP_ECE | WIRE_TCP_CWR);
+    bool setup = ecn == (s->flags & WIRE_TCP_ACK ? WIRE_TCP_ECE : WIRE_TCP_ECE | WIRE_TCP_CWR);
+    w->ecn |= setup;
+    w->plain |= !setup;
     w->has_wscale = s->has_wscale;
     w->shift = s->wscale;
     if (!(s->flags & WIRE_TCP_ACK)) {
@@ -183,7 +185,7 @@ static void sent_text(struct pair_model *m, unsigned side, struct flow *f, const
         !pair_stream_is(m->pair, side, f->number, s->seq - w->iss - 1, payload, s->len_bytes))
         FAULT("%s", "other bytes than the stream's");
     bool again = seq_lt(s->seq, w->end);
-    if (s->ecn && (s->ecn == 3 || !s->len_bytes || again || !w->ecn || !f->way[!side].ecn))
+    if (s->ecn && (s->ecn == 3 || !s->len_bytes || again || !w->ecn || w->plain || !f->way[!side].ecn))
         FAULT("ECN bits %u: %s", s->ecn, again ? "sent again" : "not agreed on, no data, or marked by us");
     w->fin |= fin;
     w->fin_seq = fin ? end : w->fin_seq;

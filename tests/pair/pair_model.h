@@ -16,8 +16,8 @@
  *     from the ACK than the receive buffer, rounded up to the scale
  *   - each SACK block is of bytes that have arrived beyond the ACK; a first block at or below the ACK, or inside the
  *     second, is a D-SACK (RFC 2883 4): of bytes that have arrived twice
- *   - it is ECN-capable only where both SYNs said so, and carries data for the first time (RFC
- * 3168 6.1.1, 6.1.4, 6.1.5)
+ *   - it is ECN-capable only where both SYNs said so and none of its own did not, and carries data for the first time
+ * (RFC 3168 6.1.1, 6.1.4, 6.1.5)
  *   - TSval never falls, and timestamps are on all segments or on none (RFC 7323 3.2)
  * And at the end of a turn: SND.MAX, RCV.NXT, the right edge and SND.UNA of the flow are those of the wire. */
 #ifndef WEIR_PAIR_MODEL_H
