@@ -120,7 +120,7 @@ static_assert(offsetof(struct tcp_conn, key) == 192, "line 3: identity");
  * sent again: RACK looks at the oldest only. */
 struct tcp_sent {
     uint32_t next;         /* by sequence number */
-    uint32_t later, older; /* by time of departure */
+    uint32_t later, older; /* by time of departure; later of one that is SACKed: one up to which all are; 0: unknown */
     uint32_t seq;
     uint32_t sent_us; /* of its last departure */
     uint16_t len;     /* sequence space, SYN and FIN included; never above 65,535 */
@@ -150,6 +150,7 @@ struct tcp_flight {
     uint32_t undo_ts;              /* our timestamp on the first retransmission since undo_marker */
     uint32_t reo_wait_us;          /* until the reordering window of the oldest ends; 0: nothing waits */
     uint16_t n_sacked;             /* records SACKed */
+    uint16_t sack_steps;           /* records that the blocks of ACKs may still have us pass over (tcp_sack.c) */
     uint8_t reo_mult, reo_persist; /* RACK.reo_wnd_mult, RACK.reo_wnd_persist */
     bool reordering, tlp_out, tlp_resent, undo_possible;
     struct tcp_cc_state cc;

@@ -3,8 +3,7 @@
  * here and nowhere else, so that the sums, the list by time and the hints hold. */
 #include "tcp_int.h"
 
-#define SENT_MAX   1024u /* records a flow: what a walk over all of them may cost */
-#define SENT_SHARE 16u   /* ... once half of what all flows share is in use */
+#define SENT_MAX 1024u /* records a flow: what a walk over all of them may cost */
 
 /* --- the list by time of departure --- */
 
@@ -34,11 +33,17 @@ static void time_remove(struct tcp_core *core, struct tcp_flight *f, struct tcp_
         f->latest = s->older;
 }
 
-/* Behind the last one that left before it, searched from the oldest: who comes back from being lost is old. */
-static void time_insert(struct tcp_core *core, struct tcp_flight *f, uint32_t i) {
+static bool left_before(const struct tcp_sent *a, const struct tcp_sent *b) {
+    return seq_lt(a->sent_us, b->sent_us) || (a->sent_us == b->sent_us && seq_lt(a->seq, b->seq));
+}
+
+/* Where its time of departure puts it, searched from `near` on in either direction (0: from the oldest). */
+static void time_insert(struct tcp_core *core, struct tcp_flight *f, uint32_t i, uint32_t near) {
     struct tcp_sent *s = tcp_sent_of(core, i);
-    uint32_t next = f->oldest;
-    while (next && seq_leq(tcp_sent_of(core, next)->sent_us, s->sent_us))
+    while (near && left_before(s, tcp_sent_of(core, near)))
+        near = tcp_sent_of(core, near)->older;
+    uint32_t next = near ? tcp_sent_of(core, near)->later : f->oldest;
+    while (next && left_before(tcp_sent_of(core, next), s))
         next = tcp_sent_of(core, next)->later;
     if (!next) {
         time_append(core, f, i);
@@ -64,6 +69,7 @@ struct tcp_flight *tcp_flight_take(struct tcp_core *core, struct tcp_conn *c) {
     assert(c->flight); /* as many as flows */
     struct tcp_flight *f = tcp_flight_of(core, c);
     f->reo_mult = 1;
+    f->sack_steps = TCP_SACK_STEPS_MAX;
     f->fack = c->snd_una;
     f->min_rtt_us = c->srtt_us;
     f->min_rtt_ms = tcp_now_ms(core);
@@ -109,14 +115,14 @@ static void forget_hints(struct tcp_flight *f, uint32_t i) {
         f->sack_hint = 0;
 }
 
-/* A flow may always have one segment out; those with more share sent_extra, so that peers with tiny segments do not
- * take the records of all others. */
+/* A flow may always have one segment out; those with more share sent_extra. Nobody may have more than half of what is
+ * left of it: so it never runs out, and however many flows with tiny segments came before, who comes next gets about as
+ * much as each of them. */
 uint32_t tcp_sent_room(const struct tcp_core *core, const struct tcp_conn *c) {
     uint32_t extra = core->sents.used - core->sent_flows,
              left = core->sent_extra - weir_min_u32(extra, core->sent_extra);
-    uint32_t most = extra < core->sent_extra / 2 ? SENT_MAX : SENT_SHARE;
-    uint32_t room = weir_min_u32(most - weir_min_u32(c->sent_count, most), left);
-    return c->sent_count ? room : room + !room;
+    uint32_t most = weir_min_u32(SENT_MAX, 1 + left / 2);
+    return most - weir_min_u32(c->sent_count, most);
 }
 
 void tcp_sent_add(struct tcp_core *core, struct tcp_conn *c, uint16_t len, uint8_t flags) {
@@ -224,6 +230,11 @@ void tcp_sent_lost(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight 
     c->flags |= TCP_F_RESEND;
 }
 
+/* What has been delivered pays for the search of what comes next. */
+static void pay_sack_steps(struct tcp_flight *f) {
+    f->sack_steps = (uint16_t)weir_min_u32(f->sack_steps + TCP_SACK_STEPS_A_RECORD, TCP_SACK_STEPS_MAX);
+}
+
 static void leave_sums(struct tcp_flight *f, const struct tcp_sent *s, uint32_t bytes) {
     if (s->flags & TCP_SENT_LOST)
         f->lost -= bytes;
@@ -233,25 +244,43 @@ static void leave_sums(struct tcp_flight *f, const struct tcp_sent *s, uint32_t 
         f->sacked -= bytes;
 }
 
-void tcp_sent_sacked(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t i) {
+void tcp_sent_sacked(struct tcp_core *core, struct tcp_flight *f, uint32_t i) {
     struct tcp_sent *s = tcp_sent_of(core, i);
-    (void)c;
     time_remove(core, f, s);
     leave_sums(f, s, s->len);
     s->flags = (uint8_t)((s->flags & ~(TCP_SENT_LOST | TCP_SENT_RESENT)) | TCP_SENT_SACKED);
+    s->later = 0;
     f->sacked += s->len;
     f->n_sacked++;
+    pay_sack_steps(f);
 }
 
-void tcp_sent_restore(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t i) {
-    struct tcp_sent *s = tcp_sent_of(core, i);
-    (void)c;
-    if (!(s->flags & (TCP_SENT_LOST | TCP_SENT_SACKED)))
-        return;
-    leave_sums(f, s, s->len);
-    f->n_sacked = (uint16_t)(f->n_sacked - !!(s->flags & TCP_SENT_SACKED));
-    s->flags &= (uint8_t) ~(TCP_SENT_LOST | TCP_SENT_SACKED);
-    time_insert(core, f, i);
+void tcp_sent_restore(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f) {
+    uint32_t near = 0;
+    for (uint32_t i = c->seg_head; i && f->lost; i = tcp_sent_of(core, i)->next) {
+        struct tcp_sent *s = tcp_sent_of(core, i);
+        if (!(s->flags & TCP_SENT_LOST))
+            continue;
+        s->flags &= (uint8_t)~TCP_SENT_LOST;
+        f->lost -= s->len;
+        time_insert(core, f, i, near);
+        near = i;
+    }
+}
+
+void tcp_sent_forget_sacks(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f) {
+    for (uint32_t i = c->seg_head; i && f->n_sacked; i = tcp_sent_of(core, i)->next) {
+        struct tcp_sent *s = tcp_sent_of(core, i);
+        if (!(s->flags & TCP_SENT_SACKED))
+            continue;
+        s->flags = (uint8_t)((s->flags & ~TCP_SENT_SACKED) | TCP_SENT_LOST);
+        f->sacked -= s->len;
+        f->lost += s->len;
+        f->n_sacked--;
+    }
+    f->lost_hint = 0;
+    f->fack = c->snd_una;
+    c->flags |= f->lost ? TCP_F_RESEND : 0;
 }
 
 /* Round-trip times come from what was sent once (Karn), and not from what a SACK had reported before. */
@@ -270,6 +299,7 @@ static void head_delivered(struct tcp_core *core, struct tcp_conn *c, struct tcp
     if (!(s->flags & TCP_SENT_SACKED)) {
         news->delivered += s->len;
         tcp_rack_delivered(core, c, f, s, opts);
+        pay_sack_steps(f);
     }
     time_remove(core, f, s);
     leave_sums(f, s, s->len);

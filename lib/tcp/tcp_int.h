@@ -285,9 +285,11 @@ bool tcp_sent_split(struct tcp_core *core, struct tcp_conn *c, uint32_t i, uint1
 void tcp_sent_join(struct tcp_core *core, struct tcp_conn *c, uint32_t i, uint32_t max);
 /* State changes of a record that keep all sums and lists. */
 void tcp_sent_lost(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t i);
-void tcp_sent_sacked(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t i);
-/* Neither lost nor SACKed after all. */
-void tcp_sent_restore(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t i);
+void tcp_sent_sacked(struct tcp_core *core, struct tcp_flight *f, uint32_t i);
+/* What was lost is not, after all. */
+void tcp_sent_restore(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f);
+/* The peer has let go of what it SACKed (RFC 2018 8): it is lost. */
+void tcp_sent_forget_sacks(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f);
 /* Records below `ack` go. */
 void tcp_sent_acked(struct tcp_core *core, struct tcp_conn *c, uint32_t ack, const struct tcp_opts *opts,
                     struct tcp_news *news);
@@ -302,8 +304,8 @@ static inline uint32_t tcp_pipe(const struct tcp_core *core, const struct tcp_co
 /* --- tcp_sack.c --- the blocks of an ACK (RFC 2018, RFC 2883) */
 void tcp_sack_take(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, const struct tcp_seg *seg,
                    struct tcp_news *news);
-/* The peer has let go of what it SACKed (RFC 2018 8). */
-void tcp_sack_forget(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f);
+#define TCP_SACK_STEPS_MAX      32768u /* struct tcp_flight.sack_steps */
+#define TCP_SACK_STEPS_A_RECORD 256u   /* ... earned by a record that arrives */
 
 /* --- tcp_rack.c --- RFC 8985 */
 /* Step 2, for a record that an ACK delivers. */

@@ -83,9 +83,7 @@ static bool was_needless(const struct tcp_conn *c, struct tcp_flight *f, const s
 }
 
 static void undo(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f) {
-    for (uint32_t i = c->seg_head; i && f->lost; i = tcp_sent_of(core, i)->next)
-        if (tcp_sent_of(core, i)->flags & TCP_SENT_LOST)
-            tcp_sent_restore(core, c, f, i);
+    tcp_sent_restore(core, c, f);
     c->cwnd = weir_max_u32(c->cwnd, f->undo_cwnd);
     c->ssthresh = weir_max_u32(c->ssthresh, f->undo_ssthresh);
     tcp_cc_of(c)->undone(c, &f->cc);
@@ -296,7 +294,7 @@ void tcp_loss_reo(struct tcp_core *core, struct tcp_conn *c) {
  * rest, and all goes out again. */
 static void all_lost(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f) {
     if (tcp_sent_of(core, c->seg_head)->flags & TCP_SENT_SACKED)
-        tcp_sack_forget(core, c, f);
+        tcp_sent_forget_sacks(core, c, f);
     if (!(c->flags & TCP_F_SACK))
         f->sacked = 0;
     for (uint32_t i = c->seg_head; i; i = tcp_sent_of(core, i)->next) {
@@ -318,6 +316,7 @@ static void timed_out(struct tcp_core *core, struct tcp_conn *c) {
     c->recover = c->snd_nxt;
     f->tlp_out = false;
     f->reo_wait_us = 0;
+    f->sack_steps = TCP_SACK_STEPS_MAX;
     all_lost(core, c, f);
     c->cwnd = tcp_pipe(core, c) + c->mss; /* the head goes out now, beside what left too late to be lost already */
 }

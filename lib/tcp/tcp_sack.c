@@ -18,13 +18,24 @@ static bool block_valid(const struct tcp_conn *c, const struct tcp_sack *b) {
     return seq_lt(c->snd_una, b->left) && seq_lt(b->left, b->right) && seq_leq(b->right, c->snd_nxt);
 }
 
-/* The record that holds `left`, or the first behind it. Blocks grow at their right end and come newest first: the
- * search begins where the last one ended. */
-static uint32_t find_record(const struct tcp_core *core, const struct tcp_conn *c, const struct tcp_flight *f,
-                            uint32_t left) {
-    uint32_t i = f->sack_hint && seq_leq(tcp_sent_of(core, f->sack_hint)->seq, left) ? f->sack_hint : c->seg_head;
-    while (i && seq_lt(tcp_sent_of(core, i)->seq, left))
-        i = tcp_sent_of(core, i)->next;
+/* One record further, or 0 where the flow's ACKs have cost enough: a peer with a thousand segments out could have us
+ * walk over all of them for every ACK. Each segment that arrives pays for many steps, more than any loss makes
+ * necessary; a timeout fills the purse again. */
+static uint32_t step(struct tcp_flight *f, uint32_t next) {
+    if (!f->sack_steps)
+        return 0;
+    f->sack_steps--;
+    return next;
+}
+
+/* The first record, from i on, that begins at `left` or behind it; within a run of SACKed ones the run's end. */
+static uint32_t find_record(const struct tcp_core *core, struct tcp_flight *f, uint32_t i, uint32_t left) {
+    while (i) {
+        const struct tcp_sent *s = tcp_sent_of(core, i);
+        if (!seq_lt(s->seq, left))
+            break;
+        i = step(f, (s->flags & TCP_SENT_SACKED) && s->later ? s->later : s->next);
+    }
     return i;
 }
 
@@ -33,22 +44,27 @@ static void measure(const struct tcp_core *core, const struct tcp_sent *s, struc
         news->rtt_us = weir_max_u32((uint32_t)core->now_us - s->sent_us, 1);
 }
 
+/* The block from record i on. Blocks come again and grow at their right end: the first record of a run remembers where
+ * the run ends, so that what is known is passed in one step. */
 static void take_block(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, const struct tcp_seg *seg,
-                       const struct tcp_sack *b, struct tcp_news *news) {
-    for (uint32_t i = find_record(core, c, f, b->left); i;) {
+                       uint32_t i, uint32_t right, struct tcp_news *news) {
+    uint32_t run = i, last = 0;
+    while (i) {
         struct tcp_sent *s = tcp_sent_of(core, i);
-        if (seq_lt(b->right, tcp_sent_end(s)))
-            return;
-        f->sack_hint = i;
+        if (seq_lt(right, tcp_sent_end(s)))
+            break;
         if (!(s->flags & TCP_SENT_SACKED)) {
             tcp_rack_delivered(core, c, f, s, &seg->opts);
             measure(core, s, news);
-            tcp_sent_sacked(core, c, f, i);
+            tcp_sent_sacked(core, f, i);
             news->delivered += s->len;
             news->sacked = true;
         }
-        i = s->next;
+        last = i;
+        i = step(f, s->later ? s->later : s->next);
     }
+    if (last != run && last)
+        tcp_sent_of(core, run)->later = last;
 }
 
 /* The valid blocks by their left edges: they come latest first, and a lower one taken after a higher one would look
@@ -78,13 +94,13 @@ void tcp_sack_take(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight 
     }
     struct tcp_sack blocks[WEIR_ARRAY_LEN(seg->opts.sacks)];
     uint8_t n = in_order(c, seg, first, blocks);
-    for (uint8_t i = 0; i < n; i++)
-        take_block(core, c, f, seg, &blocks[i], news);
-}
-
-void tcp_sack_forget(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f) {
-    for (uint32_t i = c->seg_head; i; i = tcp_sent_of(core, i)->next)
-        if (tcp_sent_of(core, i)->flags & TCP_SENT_SACKED)
-            tcp_sent_restore(core, c, f, i);
-    f->fack = c->snd_una;
+    uint32_t i = c->seg_head;
+    if (n && f->sack_hint && seq_leq(tcp_sent_of(core, f->sack_hint)->seq, blocks[0].left))
+        i = f->sack_hint;
+    for (uint8_t k = 0; k < n; k++) { /* in order: each search goes on where the last one ended */
+        i = find_record(core, f, i, blocks[k].left);
+        if (k == 0)
+            f->sack_hint = i;
+        take_block(core, c, f, seg, i, blocks[k].right, news);
+    }
 }

@@ -96,7 +96,7 @@ Test(tcp_hostile, no_probe_of_what_has_arrived) {
     fly(4);
     sleep_ms(core, 10);
     struct tcp_flight *f = tcp_flight_take(core, c);
-    tcp_sent_sacked(core, c, f, record(3));
+    tcp_sent_sacked(core, f, record(3));
     tcp_timer_stop(c, TCP_TIMER_REXMIT);
     tcp_tlp_fired(core, c);
     unsigned n = out(d);

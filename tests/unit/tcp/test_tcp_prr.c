@@ -16,7 +16,7 @@ static void recovery(unsigned n) {
 
 /* Segment i arrives. Returns how many may be sent for it; they count as sent. */
 static unsigned arrives(unsigned i, bool good) {
-    tcp_sent_sacked(core, c, f, record(i));
+    tcp_sent_sacked(core, f, record(i));
     tcp_prr_ack(core, c, f, MSS, good);
     uint32_t pipe = tcp_pipe(core, c);
     unsigned n = c->cwnd > pipe ? (c->cwnd - pipe) / MSS : 0;
