@@ -129,9 +129,9 @@ def test_arp(lab, wire, witness):
     lab.client_ns.run("ping", "-c", "3", "-i", "0.1", "-W", "5", W)
 
 
-def fragment(number, begin, end, more, source=C):
-    """Bytes [begin, end) of a UDP datagram to the echo port, with no checksum."""
-    datagram = struct.pack("!HHHH", 40000, 7, 2008, 0) + b"f" * 2000
+def fragment(number, begin, end, more, source=C, size=2008):
+    """Bytes [begin, end) of a UDP datagram of `size` to the echo port, with no checksum."""
+    datagram = struct.pack("!HHHH", 40000, 7, size, 0) + b"f" * (size - 8)
     return frames.ip4(source, W, frames.UDP, datagram[begin:end], id=number, fragment=begin // 8 | (0x2000 if more else 0))
 
 
@@ -155,7 +155,18 @@ def test_fragment_flood(lab, wire, witness):
         if number % 100 == 0:
             clients.ping(witness)
     grows(lab, "net", "frag_limit", before.drops("net"))
-    lab.client_ns.run("ping", "-c", "3", "-i", "0.1", "-W", "5", "-s", "3000", W)
+    with lab.client_ns.socket(kind=socket.SOCK_DGRAM) as sock:
+        sock.bind((C, 40000))
+        sock.settimeout(0.2)
+
+        def echoed():
+            wire.frame(fragment(9000, 0, 800, True, size=1008))
+            wire.frame(fragment(9000, 800, 1008, False, size=1008))
+            with contextlib.suppress(TimeoutError):
+                return sock.recv(2000) == b"f" * 1000
+            return False
+
+        wait_for("a datagram in two pieces to be echoed", echoed)
     clients.leave(clients.open_mqtt(lab, "beside-fragments", 8883, tls=True))
 
 

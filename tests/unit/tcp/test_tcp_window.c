@@ -157,6 +157,8 @@ Test(tcp_window, closes_and_opens) {
     cr_assert(d.wnd == 0 && d.ack == edge, "a probe is answered");
     consume(1250); /* less than a segment: not worth an update (RFC 9293 3.8.6.2.2) */
     cr_assert_eq(acks(), 0);
+    feed(core, &probe);
+    cr_assert_eq(drain_one(core).wnd, 0, "nor told to one that asks");
     consume(2500);
     d = drain_one(core);
     cr_assert(d.wnd == 3750 && d.ack == edge);
@@ -180,9 +182,14 @@ Test(tcp_window, shrinks_towards_the_budget_and_the_edge_stays) {
     uint32_t edge = c->rcv_adv;
     for (unsigned i = 0; i < 44; i++) {
         data(1400);
-        acks();
-        cr_assert_not(seq_lt(c->rcv_adv, edge), "the right edge moved left");
-        edge = c->rcv_adv;
+        struct decoded d[4];
+        unsigned n = drain(core, d, 4);
+        if (n) {
+            uint32_t told = d[n - 1].ack + d[n - 1].wnd;
+            cr_assert_not(seq_lt(told, edge), "the right edge moved left");
+            cr_assert_eq(told, c->rcv_adv);
+            edge = told;
+        }
     }
     cr_assert_lt(edge - 1001, 65536u + 1, "no more than was free");
     tcp_rx_kept(core, 56);
@@ -229,7 +236,7 @@ Test(tcp_window, small_pieces_weigh_what_they_hold) {
     cr_assert_leq(c->rcv_adv - 1001, 65536u, "nothing beyond the first offer: 50 mbufs are 59 KB of it");
     cr_assert_leq(tcp_rx_right_edge(core, c) - 1001, 65536u);
     consume(40 * 300);
-    cr_assert_geq(tcp_rx_right_edge(core, c) - c->rcv_nxt, 65536u - 10 * TCP_MBUF_BYTES / 2);
+    cr_assert_eq(tcp_rx_right_edge(core, c) - c->rcv_nxt, 65536u - 10 * TCP_MBUF_BYTES / 2);
     harness_core_free(core);
 }
 
