@@ -171,7 +171,8 @@ void tcp_sent_again(struct tcp_core *core, struct tcp_conn *c, uint32_t i) {
 
 /* The rest takes the place behind i in both lists. */
 bool tcp_sent_split(struct tcp_core *core, struct tcp_conn *c, uint32_t i, uint16_t len) {
-    uint32_t r = core->sents.used - core->sent_flows < core->sent_extra ? pool_alloc(&core->sents) : 0;
+    bool room = c->sent_count < 2 * SENT_MAX && core->sents.used - core->sent_flows < core->sent_extra;
+    uint32_t r = room ? pool_alloc(&core->sents) : 0;
     if (!r)
         return false;
     struct tcp_sent *s = tcp_sent_of(core, i), *rest = tcp_sent_of(core, r);

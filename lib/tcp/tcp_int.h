@@ -335,8 +335,8 @@ void tcp_prr_start(const struct tcp_conn *c, struct tcp_flight *f);
 void tcp_prr_ack(const struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t delivered, bool good);
 
 /* --- tcp_rtt.c --- RFC 6298 */
-/* One measurement; `flight` bytes were outstanding, each second segment of which gives one (RFC 7323 G). */
-void tcp_rtt_sample(struct tcp_conn *c, uint32_t sample_us, uint32_t flight);
+/* One measurement, of `n` in a round trip (0 counts as 1). */
+void tcp_rtt_sample(struct tcp_conn *c, uint32_t sample_us, uint32_t n);
 /* What an ACK measures. */
 void tcp_rtt_ack(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_opts *opts,
                  const struct tcp_news *news, uint32_t flight);

@@ -309,7 +309,7 @@ static void timed_out(struct tcp_core *core, struct tcp_conn *c) {
     bool anew = !(c->flags & TCP_F_LOSS) || seq_leq(c->recover, c->snd_una);
     if (!(c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
         remember(c, f);
-    anew = anew && !(c->flags & TCP_F_RECOVERY) && !c->backoff;
+    anew = anew && !(c->flags & TCP_F_RECOVERY);
     c->flags = (c->flags & ~(TCP_F_RECOVERY | TCP_F_TLP)) | TCP_F_LOSS; /* the algorithm asks: RFC 9438 4.8 */
     if (anew) /* the same loss again does not halve again: RFC 5681 3.1 */
         c->ssthresh = reduced(core, c);

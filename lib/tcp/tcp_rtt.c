@@ -2,17 +2,18 @@
 /* Round-trip time and retransmission timeout (RFC 6298). */
 #include "tcp_int.h"
 
-#define CLOCK_US          1000u   /* G: the wheel's tick */
-#define RTT_SAMPLE_MAX_MS 120000u /* an echo older than that is no measurement */
+#define CLOCK_US            1000u   /* G: the wheel's tick */
+#define SAMPLES_A_ROUND_MAX 65536u  /* the weights below stay within 32 bits */
+#define RTT_SAMPLE_MAX_MS   120000u /* an echo older than that is no measurement */
 
-void tcp_rtt_sample(struct tcp_conn *c, uint32_t sample_us, uint32_t flight) {
+void tcp_rtt_sample(struct tcp_conn *c, uint32_t sample_us, uint32_t n) {
     if (!sample_us)
         sample_us = 1;
     if (!c->srtt_us) { /* 2.2 */
         c->srtt_us = sample_us;
         c->rttvar_us = sample_us / 2;
     } else { /* 2.3: alpha 1/8, beta 1/4, divided by the number of measurements in a round trip: RFC 7323 G */
-        uint32_t n = flight <= 2u * c->mss ? 1 : (flight + 2u * c->mss - 1) / (2u * c->mss);
+        n = weir_max_u32(n, 1);
         uint32_t err = c->srtt_us > sample_us ? c->srtt_us - sample_us : sample_us - c->srtt_us;
         int32_t var = ((int32_t)err - (int32_t)c->rttvar_us) / (int32_t)(4 * n);
         int32_t mean = ((int32_t)sample_us - (int32_t)c->srtt_us) / (int32_t)(8 * n);
@@ -29,10 +30,16 @@ uint32_t tcp_rtt_rto_ms(const struct tcp_conn *c) {
     return (uint32_t)((us > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : us) + 999) / 1000;
 }
 
+/* How many ACKs like this one a round trip has: RFC 7323 G takes one for two segments, but peers whose devices join
+ * segments send far fewer, and each must count for more. */
+static uint32_t samples_a_round(const struct tcp_conn *c, const struct tcp_news *news, uint32_t flight) {
+    return weir_min_u32(flight / weir_max_u32(news->acked, 2u * c->mss), SAMPLES_A_ROUND_MAX);
+}
+
 void tcp_rtt_ack(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_opts *opts,
                  const struct tcp_news *news, uint32_t flight) {
     if (news->rtt_max_us) {
-        tcp_rtt_sample(c, news->rtt_max_us, flight);
+        tcp_rtt_sample(c, news->rtt_max_us, samples_a_round(c, news, flight));
         return;
     }
     const struct tcp_flight *f = tcp_flight_of(core, c);
@@ -46,5 +53,5 @@ void tcp_rtt_ack(const struct tcp_core *core, struct tcp_conn *c, const struct t
     if (ms > ((uint32_t)core->now_us - f->resent_us) / 1000 + 1 || (c->backoff && ms > c->rto_us / 1000))
         return;
     if (ms < RTT_SAMPLE_MAX_MS)
-        tcp_rtt_sample(c, weir_max_u32(ms, 1) * 1000, flight);
+        tcp_rtt_sample(c, weir_max_u32(ms, 1) * 1000, samples_a_round(c, news, flight));
 }

@@ -4,10 +4,11 @@
  * differently is at worst sent again. Blocks that lie outside of what is outstanding are ignored. */
 #include "tcp_int.h"
 
-/* RFC 2883 4: the first block repeats what is acknowledged already, or lies within the second. */
-static bool is_dsack(const struct tcp_seg *seg) {
+/* RFC 2883 4: the first block repeats what is acknowledged already, or lies within the second. What never left cannot
+ * have arrived twice. */
+static bool is_dsack(const struct tcp_conn *c, const struct tcp_seg *seg) {
     const struct tcp_sack *b = seg->opts.sacks;
-    if (!seq_lt(b[0].left, b[0].right))
+    if (!seq_lt(b[0].left, b[0].right) || seq_lt(c->snd_nxt, b[0].right))
         return false;
     if (seq_leq(b[0].right, seg->ack))
         return true;
@@ -86,7 +87,7 @@ static uint8_t in_order(const struct tcp_conn *c, const struct tcp_seg *seg, uin
 void tcp_sack_take(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, const struct tcp_seg *seg,
                    struct tcp_news *news) {
     uint8_t first = 0;
-    if (seg->opts.n_sacks && is_dsack(seg)) {
+    if (seg->opts.n_sacks && is_dsack(c, seg)) {
         core->stats.dsacks_in++;
         news->dsack_left = seg->opts.sacks[0].left;
         news->dsack_right = seg->opts.sacks[0].right;

@@ -4,25 +4,34 @@
 #include "../../pair/core_check.h"
 #include "loss_fixture.h"
 
+static unsigned flush(unsigned max) {
+    struct rte_mbuf *m[64];
+    unsigned n = tcp_output(core, m, (uint16_t)max, core->now_us);
+    rte_pktmbuf_free_bulk(m, n);
+    return n;
+}
+
 /* A peer that acknowledges, SACKs and repeats whatever it likes, while timers fire and the path's MTU falls: the
  * records hold, what is outstanding has a timer, and once it behaves everything gets through. */
 static void hostile_walk(bool sack, bool ts, uint32_t seed) {
     struct craft syn = {.mss = MSS, .sack_ok = sack, .has_ts = ts, .ts_val = 5};
-    struct decoded d[64];
     uint64_t x = seed;
     core = harness_core(NULL);
+    core->ports[0].tso = seed % 3 == 0;
+    core->ports[0].tso_max = 20000;
+    core->ports[0].tso_segs = 16;
     id = establish(core, &syn);
     c = tcp_conn_of(core, id);
     for (unsigned step = 0; step < 400; step++) {
         x = x * 6364136223846793005ull + 1442695040888963407ull;
         uint32_t r = (uint32_t)(x >> 33), span = c->snd_nxt - c->snd_una;
-        if (r % 4 == 0)
+        if (r % 4 == 0 && !(c->flags & TCP_F_SHUTDOWN))
             send_bytes(core, id, 1 + (r >> 8) % (4 * MSS));
         struct craft f = peer_segment(core, id);
         f.ts_val = c->ts_recent;
         f.ts_ecr = tcp_ts_now(core, c) - (r >> 20) % 64;
         f.ack = c->snd_una + (r % 3 == 0 && span ? (r >> 4) % (span + 1) : 0);
-        f.wnd = r % 13 == 0 ? (uint16_t)((r >> 9) % 3000) : 60000;
+        f.wnd = r % 13 == 0 ? (uint16_t)((r >> 9) % 3 * ((r >> 11) % 1500)) : 60000;
         f.n_sacks = sack ? (r >> 3) % 4 : 0;
         for (unsigned i = 0; i < f.n_sacks; i++) {
             x = x * 6364136223846793005ull + 1442695040888963407ull;
@@ -34,30 +43,34 @@ static void hostile_walk(bool sack, bool ts, uint32_t seed) {
         feed(core, &f);
         if (r % 5 == 0)
             sleep_ms(core, r % 50 == 0 ? 400 : (r >> 12) % 20);
+        core->sent_extra = seed % 5 == 4 ? 4 + (r >> 7) % 64 : core->sent_extra;
         if (r % 97 == 0 && c->mss > 500) {
             c->mss = (uint16_t)(c->mss - 100);
             tcp_loss_mss_lowered(core, c);
         }
         if (r % 3)
-            drain(core, d, 1 + (r >> 5) % 63);
+            flush(1 + (r >> 5) % 63);
+        if (r % 331 == 0)
+            tcp_conn_shutdown(core, id);
+        if (tcp_conn_state(core, id) == TCP_CLOSED)
+            break;
         struct core_fault fault = {0};
         cr_assert(core_check_conn(core, c, CORE_CHECK_ALL, &fault) && core_check_records(core, c, &fault),
                   "seed %u step %u: %s", seed, step, fault.text);
         cr_assert_leq(tcp_pipe(core, c), c->snd_nxt - c->snd_una, "seed %u step %u: pipe", seed, step);
     }
-    for (unsigned i = 0; i < 3000 && c->tx.len_bytes; i++) {
-        unsigned n = drain(core, d, 64);
-        if (n) {
+    for (unsigned i = 0; i < 3000 && (c->tx.len_bytes || c->snd_una != c->snd_nxt); i++) {
+        if (flush(64)) {
             struct craft f = peer_segment(core, id);
             f.ts_val = c->ts_recent;
-            f.ts_ecr = d[n - 1].opts.ts_val;
             feed(core, &f);
         }
         sleep_ms(core, 100);
     }
+    core->sent_extra = weir_max_u32(core->sent_extra, 1024);
     cr_assert_eq(c->tx.len_bytes, 0, "seed %u: stuck with %u, state %u", seed, c->tx.len_bytes, c->state);
     tcp_conn_abort(core, id);
-    drain(core, d, 64);
+    flush(64);
     harness_core_free(core);
 }
 
@@ -181,5 +194,40 @@ Test(tcp_hostile, place_in_the_rope_goes_with_its_mbuf) {
     cr_assert(f->rope_hint);
     ack(3, 0, 0);
     cr_assert_null(f->rope_hint);
+    harness_core_free(core);
+}
+
+/* RFC 5681 3.1 (4): what was sent after a timeout was over is a loss of its own, also while the timeout is still backed
+ * off because nothing has been measured. */
+Test(tcp_hostile, the_next_timeout_reduces_again) {
+    struct decoded d[64];
+    open_flow(false);
+    fly(20);
+    sleep_ms(core, 1001);
+    out(d);
+    cr_assert_eq(c->ssthresh, 10 * MSS);
+    ack(20, 0, 0);
+    cr_assert(c->backoff && !(c->flags & TCP_F_LOSS));
+    fly(10);
+    sleep_ms(core, 2001);
+    cr_assert_eq(core->stats.rto_fired, 2);
+    cr_assert_eq(c->ssthresh, 5 * MSS);
+    out(d);
+    ack(30, 0, 0);
+    harness_core_free(core);
+}
+
+/* RFC 2883: what never left cannot have arrived twice. */
+Test(tcp_hostile, duplicates_of_what_was_never_sent) {
+    open_flow(true);
+    fly(5);
+    struct craft a = peer_segment(core, id);
+    a.ack = first;
+    a.n_sacks = 2;
+    a.sacks[0] = (struct tcp_sack){first + 8 * MSS, first + 9 * MSS};
+    a.sacks[1] = (struct tcp_sack){first + MSS, first + 100 * MSS};
+    feed(core, &a);
+    cr_assert_eq(core->stats.dsacks_in, 0);
+    ack(5, 0, 0);
     harness_core_free(core);
 }

@@ -20,7 +20,7 @@ Test(tcp_rtt, estimator) {
 
 Test(tcp_rtt, many_measurements_a_round_trip_count_for_one) {
     struct tcp_conn e = {.mss = MSS, .srtt_us = 80000, .rttvar_us = 10000};
-    tcp_rtt_sample(&e, 160000, 20 * MSS); /* 10 of them a round trip: RFC 7323 G */
+    tcp_rtt_sample(&e, 160000, 10); /* RFC 7323 G */
     cr_assert_eq(e.srtt_us, 80000 + 80000 / 8 / 10);
     cr_assert_eq(e.rttvar_us, 10000 + 70000 / 4 / 10);
 }
@@ -74,5 +74,23 @@ Test(tcp_rtt, a_timestamp_measures_a_retransmission) {
     a.ts_ecr = again.opts.ts_val;
     cr_assert_eq(feed(core, &a), TCP_SEG_FREE);
     cr_assert_eq(c->srtt_us, 25000);
+    harness_core_free(core);
+}
+
+/* A peer that acknowledges rarely, as one does whose device joins segments, gives few measurements: each counts for
+ * what it covers. */
+Test(tcp_rtt, a_rare_measurement_counts_in_full) {
+    open_flow(true);
+    c->srtt_us = 80000;
+    c->rttvar_us = 10000;
+    fly(40);
+    sleep_ms(core, 160);
+    ack(40, 0, 0);
+    cr_assert_eq(c->srtt_us, 80000 + 80000 / 8);
+    fly(40);
+    sleep_ms(core, 170);
+    ack(50, 0, 0);
+    cr_assert_eq(c->srtt_us, 90000 + 80000 / 8 / 4, "a quarter of what was out");
+    ack(80, 0, 0);
     harness_core_free(core);
 }
