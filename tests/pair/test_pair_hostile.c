@@ -141,6 +141,17 @@ Test(pair_hostile, sack_blocks) {
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1, .sack_permitted = true});
     pair_write(p, 1, 0, 60000);
     pair_run(p, NULL, 1);
+    uint32_t una = conn(p)->snd_una, nxt = conn(p)->snd_nxt;
+    const struct seq_range wide[] = {{una, nxt},           {una - 1000, nxt}, {una + 1, nxt + 1},
+                                     {una - 9, una + 900}, {nxt, nxt + 900},  {una + 1, una - 9}};
+    for (uint32_t i = 0; i < WEIR_ARRAY_LEN(wide); i++) {
+        struct pair_segment g = says(&s, WIRE_TCP_ACK);
+        g.n_sacks = 1;
+        g.sacks[0] = wide[i];
+        say(&s, &g);
+        const struct tcp_flight *f = tcp_flight_of(p->side[1].core, conn(p));
+        cr_assert(!f || !f->sacked, "block %u was taken", i);
+    }
     for (uint32_t i = 0; i < 20000; i++) {
         struct pair_segment g = says(&s, WIRE_TCP_ACK);
         uint32_t span = conn(p)->snd_nxt - s.ack + 1;
