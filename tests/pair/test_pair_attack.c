@@ -11,7 +11,8 @@
  *   blind data (RFC 5961 5)                 attack/data_with_impossible_ack, ack_half_the_space_away,
  *                                           timestamp_from_the_future, noise_into_a_transfer
  *   challenge-ACK side channel              hostile/challenge_side_channel, attack/challenges_are_rate_limited
- *   wrong handshakes, strays, scans         attack/wrong_answers_to_a_syn, wrong_ack_to_a_syn_ack, strays
+ *   wrong handshakes, strays, scans         attack/wrong_answers_to_a_syn, wrong_ack_to_a_syn_ack, strays,
+ *                                           hostile/port_scan
  *   SACK panic (CVE-2019-11477, -11478)     hostile/sack_blocks
  *   tiny MSS (CVE-2019-11479)               hostile/tiny_mss
  *   SegmentSmack (CVE-2018-5390)            hostile/segment_smack, out_of_order_memory

@@ -388,6 +388,22 @@ Test(pair_hostile, syn_flood) {
     cr_assert(pair_finish(p));
 }
 
+/* A port scan: segments to ports where nobody listens. One source is answered at the rate of one source. */
+Test(pair_hostile, port_scan) {
+    struct pair *p = pair_default(18);
+    p->conn[0].refused = true;
+    for (uint32_t i = 0; i < 5000; i++) {
+        struct pair_segment syn = {.sport = PAIR_STRANGER_PORT, .dport = (uint16_t)(2000 + i), .flags = WIRE_TCP_SYN};
+        pair_inject(p, 0, &syn);
+        if (i % 32 == 0)
+            pair_run(p, NULL, 100);
+    }
+    pair_run(p, NULL, 1000);
+    cr_expect_leq(stats(p)->resets_out, 2 * TCP_RESETS_A_SOURCE);
+    cr_expect_geq(stats(p)->drops[TCP_DROP_NO_FLOW_LIMIT], 5000 - 2 * TCP_RESETS_A_SOURCE);
+    next_is_served(p);
+}
+
 /* RFC 6528: who has seen the ISNs of his own connections knows nothing about the next one. */
 Test(pair_hostile, isn_prediction) {
     uint32_t bins[16] = {0}, steps = 0, last_step = 0, last = 0;
