@@ -12,8 +12,7 @@
 
 #define HEALTH_MAX_PROBES 64
 
-#define WEIR_TCP_BUF_MAX (1u << 20) /* bytes a flow may grow to each way, as far as the worker's budget of mbufs goes  \
-                                     */
+#define WEIR_TCP_BUF_MAX (1u << 20) /* bytes a flow may grow to each way, within the budget of mbufs */
 
 #define WEIR_RX_BURST   32
 #define WEIR_TX_PENDING 256  /* frames a port's pending array holds when the PMD takes fewer than offered */
