@@ -86,8 +86,10 @@ static int check_sequence(struct tcp_core *core, struct tcp_conn *c, struct tcp_
     int rc = check_timestamp(core, c, seg);
     if (rc != NEXT || (seg->flags & WIRE_TCP_SYN)) /* a SYN is challenged wherever it stands: RFC 5961 4.2 */
         return rc;
-    if (seg->flags & WIRE_TCP_RST) /* judged by its own number, not by those of bytes that it may carry */
-        return seg->seq - c->rcv_nxt < weir_max_u32(c->rcv_adv - c->rcv_nxt, 1) ? NEXT : -TCP_DROP_RST_OUT;
+    /* A RST is judged by its own number, not by those of bytes that it may carry. One on the right edge is challenged
+     * as those before it: a peer that has filled our window, of which we had to drop some, resets from there. */
+    if (seg->flags & WIRE_TCP_RST)
+        return seg->seq - c->rcv_nxt <= c->rcv_adv - c->rcv_nxt ? NEXT : -TCP_DROP_RST_OUT;
     uint32_t first = seg->seq, end = seg->seq + tcp_seg_space(seg);
     /* A bare ACK may stand on the right edge: a peer that filled our window sends from there. */
     if (seq_lt(c->rcv_adv, first) || (end != first && first == c->rcv_adv && first != c->rcv_nxt) ||
