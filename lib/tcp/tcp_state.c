@@ -10,6 +10,7 @@
  *   taken from the segment that acknowledges our SYN.
  * - first: bare ACKs, and only those, draw an answer twice a second at most. A bare ACK may stand on the right edge
  *   (A.2). Into a closed window ACK, RST and FIN are taken: a FIN needs no buffer.
+ *   The acknowledgement of a repeated segment is taken, see acks_from_behind.
  * - second: RST by RFC 5961 3.2; TIME-WAIT ignores it (RFC 1337 3, F1).
  * - fourth: SYN-RECEIVED of a passive open does not go back to LISTEN for a SYN in the window, which a stranger can
  *   send: it is challenged as in the synchronised states, and a client that really begins anew answers with the RST
@@ -43,6 +44,32 @@ static void reset_for(struct tcp_core *core, const struct tcp_conn *c, const str
 
 /* --- first: sequence number --- */
 
+void tcp_state_fin_acked(struct tcp_core *core, struct tcp_conn *c) {
+    switch (c->state) {
+    case TCP_FIN_WAIT_1:
+        tcp_conn_set_state(core, c, TCP_FIN_WAIT_2);
+        break;
+    case TCP_CLOSING:
+        tcp_conn_time_wait(core, c);
+        break;
+    case TCP_LAST_ACK:
+        tcp_conn_over(core, c, TCP_END_FIN);
+        break;
+    default:
+        break;
+    }
+}
+
+/* A good acknowledgement. Returns false where it ended the flow. */
+static bool take_ack(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
+    bool fin_was_acked = c->flags & TCP_F_FIN_ACKED, last = c->state == TCP_LAST_ACK;
+    tcp_loss_ack(core, c, seg);
+    if (fin_was_acked || !(c->flags & TCP_F_FIN_ACKED))
+        return true;
+    tcp_state_fin_acked(core, c);
+    return !last;
+}
+
 /* The ACK that an unacceptable segment draws. Data, SYN and FIN are answered at once, because our last ACK may have
  * been lost; bare ACKs and probes at most twice a second a flow, so that two confused peers do not play ping-pong. */
 static void answer_unacceptable(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
@@ -67,8 +94,16 @@ static int check_timestamp(struct tcp_core *core, struct tcp_conn *c, struct tcp
     return -TCP_DROP_PAWS;
 }
 
+/* The acknowledgement of a segment that repeats what we have is good all the same, if it is of the last window. Where
+ * both sides go back over old numbers at once, or one answers a closed window from behind what the other has, nothing
+ * else would ever say what has arrived. */
+static bool acks_from_behind(const struct tcp_core *core, const struct tcp_conn *c, const struct tcp_seg *seg) {
+    return (seg->flags & WIRE_TCP_ACK) && tcp_synchronised(c) && seq_lt(c->snd_una, seg->ack) &&
+           seq_leq(seg->ack, c->snd_nxt) && c->rcv_nxt - seg->seq <= weir_max_u32(tcp_rcv_buf(core, c), UINT16_MAX);
+}
+
 /* Not one byte of the window. */
-static int unacceptable(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
+static int unacceptable(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     answer_unacceptable(core, c, seg);
     bool before = seq_lt(seg->seq, c->rcv_nxt);
     if (before && seg->len)
@@ -76,6 +111,8 @@ static int unacceptable(struct tcp_core *core, struct tcp_conn *c, const struct 
     if (before) { /* a keep-alive probe is of this kind */
         c->last_rx_ms = tcp_now_ms(core);
         c->keep_sent = 0;
+        if (acks_from_behind(core, c, seg))
+            take_ack(core, c, seg); /* the flow may be gone */
     }
     return before ? -TCP_DROP_DUPLICATE : -TCP_DROP_OUT_OF_WINDOW;
 }
@@ -252,22 +289,6 @@ static int syn_received_ack(struct tcp_core *core, struct tcp_conn *c, struct tc
     return NEXT;
 }
 
-void tcp_state_fin_acked(struct tcp_core *core, struct tcp_conn *c) {
-    switch (c->state) {
-    case TCP_FIN_WAIT_1:
-        tcp_conn_set_state(core, c, TCP_FIN_WAIT_2);
-        break;
-    case TCP_CLOSING:
-        tcp_conn_time_wait(core, c);
-        break;
-    case TCP_LAST_ACK:
-        tcp_conn_over(core, c, TCP_END_FIN);
-        break;
-    default:
-        break;
-    }
-}
-
 /* RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT. */
 static int check_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     if (!(seg->flags & WIRE_TCP_ACK))
@@ -283,15 +304,7 @@ static int check_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
     take_timestamp(c, seg);
     if (WEIR_UNLIKELY(seg->flags & WIRE_TCP_ECE))
         tcp_ecn_echo(core, c, seg->ack);
-    bool fin_was_acked = c->flags & TCP_F_FIN_ACKED;
-    tcp_loss_ack(core, c, seg);
-    if (!fin_was_acked && (c->flags & TCP_F_FIN_ACKED)) {
-        bool last = c->state == TCP_LAST_ACK;
-        tcp_state_fin_acked(core, c);
-        if (last) /* the flow may be gone */
-            return TCP_SEG_FREE;
-    }
-    return NEXT;
+    return take_ack(core, c, seg) ? NEXT : TCP_SEG_FREE;
 }
 
 /* --- seventh and eighth: text and FIN --- */

@@ -141,7 +141,7 @@ static void establish_all(void) {
             (double)resident / FLOWS);
     cr_assert_leq(sizeof(struct tcp_conn) + sizeof(struct timer_node) + flow_table_bytes(FLOWS) / FLOWS, BYTES_A_FLOW);
     if (!SANITIZED) /* their shadow counts, too */
-        cr_assert_leq(resident, (uint64_t)FLOWS * (BYTES_A_FLOW + 4), "%.1f B a flow", (double)resident / FLOWS);
+        cr_assert_leq(resident, (uint64_t)FLOWS * (BYTES_A_FLOW + 16), "%.1f B a flow", (double)resident / FLOWS);
     cr_assert_leq(core->table.reach, 8, "an entry lies %u buckets from its home", core->table.reach);
     clock_print("SYN and ACK, bursts of 64");
 }
