@@ -2,7 +2,6 @@
 """SYN floods from made-up addresses while real clients connect, and floods of what belongs to no connection."""
 import concurrent.futures
 import json
-import os
 import subprocess
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 import clients
 import mqtt
 import peers
-from lab import ROOT, wait_for
+from lab import wait_for
 
 MATRIX = "later"
 FLOOD = {"quick": 100_000, "plain": 2_000_000, "nightly": 2_000_000}
@@ -39,8 +38,7 @@ class Flood:
     """syn_flood, running."""
 
     def __init__(self, lab, port, count, *kind):
-        path = os.path.join(ROOT, lab.build, "tests", "live", "flood", "syn_flood")
-        self.process = lab.client_ns.popen(path, "eth0", weir_mac(lab), lab.front, str(port), str(count), *kind,
+        self.process = lab.client_ns.popen(lab.tool("flood/syn_flood"), "eth0", weir_mac(lab), lab.front, str(port), str(count), *kind,
                                            stdout=subprocess.PIPE, text=True)
         lab.keep(self)
 
