@@ -76,6 +76,11 @@ def longest_turn(lab, seconds):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def sanitized(lab):
+    with open(f"/proc/{lab.weir.process.pid}/maps", encoding="utf-8") as maps:
+        return "libasan" in maps.read()
+
+
 def storm(lab, syns, count):
     """So many SYNs, and clients that connect meanwhile. Returns (what syn_flood says, clients served during it)."""
     flood = Flood(lab, 8883, syns)
@@ -116,7 +121,8 @@ def test_syn_flood(lab, depth):
     lab.wait_quiet(at_rest)
     grown = rss_kb(lab) - rss
     print(f"resident memory grew by {grown} KB")
-    assert grown < RSS_SLACK_KB
+    if not sanitized(lab):  # AddressSanitizer keeps what is freed for a while, and shadows all of it
+        assert grown < RSS_SLACK_KB
     assert new("weir_tcp_cookies_sent_total") > 0
     if depth != "quick":
         assert new("weir_tcp_cookies_accepted_total") > 0 and during > 0
