@@ -155,9 +155,11 @@ static void reno_advanced(struct tcp_core *core, struct tcp_conn *c, struct tcp_
 /* --- an ACK --- */
 
 /* RFC 9293 3.10.7.4 fifth: the window moves with the newest segment only. One that takes SND.UNA further is the newest
- * whatever its number: it may be a retransmission, and the old window laid at the new SND.UNA would reach too far.
- * Returns true where it grew. */
+ * whatever its number: it may be a retransmission, and the old window laid at the new SND.UNA would reach too far. For
+ * the same reason one that acknowledges less than SND.UNA never is. Returns true where it grew. */
 static bool update_window(struct tcp_conn *c, const struct tcp_seg *seg) {
+    if (seq_lt(seg->ack, c->snd_una))
+        return false;
     if (!seq_lt(c->snd_una, seg->ack) && !seq_lt(c->snd_wl1, seg->seq) &&
         !(c->snd_wl1 == seg->seq && seq_leq(c->snd_wl2, seg->ack)))
         return false;

@@ -220,3 +220,22 @@ Test(tcp_loss, window_of_an_older_segment_is_ignored) {
     cr_assert_eq(c->snd_wnd, 5000);
     harness_core_free(core);
 }
+
+/* A segment that left before a retransmission and arrives after it has the higher number and the older news. */
+Test(tcp_loss, window_of_an_older_acknowledgement_is_ignored) {
+    open_flow(false);
+    fly(4);
+    struct craft f = peer_segment(core, id);
+    f.len = 5;
+    f.wnd = 5000;
+    f.ack = first + 2 * MSS;
+    feed(core, &f);
+    cr_assert_eq(c->snd_wnd, 5000);
+    f.seq += 20;
+    f.wnd = 60000;
+    f.ack = first + MSS;
+    feed(core, &f);
+    cr_assert_eq(c->snd_wnd, 5000);
+    cr_assert_eq(c->snd_una, first + 2 * MSS);
+    harness_core_free(core);
+}
