@@ -11,6 +11,14 @@ static uint32_t stride_of(uint32_t object_bytes) {
     return (object_bytes + 7) & ~7u;
 }
 
+/* Newton's iteration doubles the number of right bits; an odd number is its own inverse modulo 8. */
+static uint64_t inverse_of(uint64_t odd) {
+    uint64_t inverse = odd;
+    for (unsigned right_bits = 3; right_bits < 64; right_bits *= 2)
+        inverse *= 2 - odd * inverse;
+    return inverse;
+}
+
 uint64_t pool_bytes(uint32_t object_bytes, uint32_t capacity) {
     uint64_t bytes = (uint64_t)stride_of(object_bytes) * capacity;
 
@@ -29,8 +37,14 @@ int pool_init(struct pool *p, const char *name, uint32_t object_bytes, uint32_t 
         (void)mlock2(base, bytes, MLOCK_ONFAULT);
         (void)madvise(base, bytes, MADV_DONTDUMP);
     }
-    *p = (struct pool){
-        .base = base, .stride_bytes = stride_of(object_bytes), .capacity = capacity, .flags = flags, .name = name};
+    uint32_t stride = stride_of(object_bytes), shift = (uint32_t)__builtin_ctz(stride);
+    *p = (struct pool){.base = base,
+                       .stride_inverse = inverse_of(stride >> shift),
+                       .stride_bytes = stride,
+                       .stride_shift = shift,
+                       .capacity = capacity,
+                       .flags = flags,
+                       .name = name};
     return 0;
 }
 
@@ -52,12 +66,10 @@ static uint32_t reuse(struct pool *p) {
 
     unpoison_region(object, p->stride_bytes);
     memcpy(&p->free_head, object, sizeof(p->free_head));
-    /* A secret object was zeroed when it was freed: only the link is left to clear. */
-    memset(object, 0, p->flags & POOL_SECRET ? sizeof(p->free_head) : p->stride_bytes);
     return index;
 }
 
-uint32_t pool_alloc(struct pool *p) {
+uint32_t pool_alloc_dirty(struct pool *p) {
     uint32_t index;
 
     if (p->free_head != POOL_NONE) {
@@ -70,6 +82,16 @@ uint32_t pool_alloc(struct pool *p) {
     }
     if (++p->used > p->peak)
         p->peak = p->used;
+    return index;
+}
+
+uint32_t pool_alloc(struct pool *p) {
+    bool was_used = p->free_head != POOL_NONE;
+    uint32_t index = pool_alloc_dirty(p);
+
+    /* A secret object was zeroed when it was freed: only the link is left to clear. */
+    if (was_used)
+        memset(pool_get(p, index), 0, p->flags & POOL_SECRET ? sizeof(p->free_head) : p->stride_bytes);
     return index;
 }
 

@@ -11,17 +11,20 @@
 #define POOL_SECRET 1u /* mlock (best effort), MADV_DONTDUMP, zero on free */
 
 struct pool {
-    uint8_t *base;         /* object i lies at base + (i - 1) * stride */
-    uint32_t stride_bytes; /* object size rounded up to 8 */
-    uint32_t capacity;     /* objects */
-    uint32_t used;         /* objects out */
-    uint32_t peak;         /* most that were out at once */
-    uint32_t fresh;        /* indices above this were never handed out */
-    uint32_t free_head;    /* most recently freed index */
-    uint64_t refused;      /* times pool_alloc found it empty */
+    uint8_t *base;           /* object i lies at base + (i - 1) * stride */
+    uint64_t stride_inverse; /* of stride >> stride_shift, which is odd, modulo 2^64 */
+    uint32_t stride_bytes;   /* object size rounded up to 8 */
+    uint32_t stride_shift;
+    uint32_t capacity;  /* objects */
+    uint32_t used;      /* objects out */
+    uint32_t peak;      /* most that were out at once */
+    uint32_t fresh;     /* indices above this were never handed out */
+    uint32_t free_head; /* most recently freed index */
     unsigned flags;
+    uint64_t refused; /* times pool_alloc found it empty */
     const char *name; /* static storage */
 };
+static_assert(sizeof(struct pool) == WEIR_CACHE_LINE, "one line");
 
 /* Reserve address space for `capacity` objects. Returns 0, WEIR_EINVAL (size 0, capacity 0) or WEIR_ENOMEM. */
 int pool_init(struct pool *p, const char *name, uint32_t object_bytes, uint32_t capacity, unsigned flags);
@@ -35,18 +38,34 @@ uint64_t pool_bytes(uint32_t object_bytes, uint32_t capacity);
 /* A zeroed object's index, or POOL_NONE where none is left (counted in `refused`). */
 uint32_t pool_alloc(struct pool *p);
 
+/* The same, but the object is as it was left, or zero: for owners who fill all of it. */
+uint32_t pool_alloc_dirty(struct pool *p);
+
 /* Give an object back. */
 void pool_free(struct pool *p, uint32_t index);
 
-/* The object behind an index that pool_alloc returned. */
+/* The object behind an index that pool_alloc returned. Hot paths name its size, a multiple of 8 known to the compiler,
+ * which then needs no multiplication. */
+static inline void *pool_get_sized(const struct pool *p, uint32_t index, uint32_t object_bytes) {
+    assert(index != POOL_NONE && index <= p->fresh && object_bytes == p->stride_bytes);
+    return p->base + (size_t)(index - 1) * object_bytes;
+}
 static inline void *pool_get(const struct pool *p, uint32_t index) {
-    assert(index != POOL_NONE && index <= p->fresh);
-    return p->base + (size_t)(index - 1) * p->stride_bytes;
+    return pool_get_sized(p, index, p->stride_bytes);
 }
 
-/* Index of an object of this pool. */
+/* Index of an object of this pool: its offset is a multiple of the stride, so multiplication with the inverse divides it,
+ * in a tenth of the time. */
 static inline uint32_t pool_index(const struct pool *p, const void *object) {
-    return (uint32_t)(((const uint8_t *)object - p->base) / p->stride_bytes) + 1;
+    uint64_t offset = (uint64_t)((const uint8_t *)object - p->base);
+    uint32_t index = (uint32_t)((offset >> p->stride_shift) * p->stride_inverse) + 1;
+    assert(pool_get(p, index) == object);
+    return index;
+}
+static inline uint32_t pool_index_sized(const struct pool *p, const void *object, uint32_t object_bytes) {
+    uint32_t index = (uint32_t)((uint64_t)((const uint8_t *)object - p->base) / object_bytes) + 1;
+    assert(pool_get_sized(p, index, object_bytes) == object);
+    return index;
 }
 
 #endif

@@ -223,8 +223,10 @@ void arp_pin(struct arp_table *t, uint32_t addr_be, const uint8_t mac[6]) {
 }
 
 int arp_resolve(struct arp_table *t, uint32_t next_hop_be, struct rte_mbuf *m, uint64_t now_us, uint8_t mac[6]) {
-    uint16_t id = find(t, next_hop_be);
+    uint16_t id = t->used_first; /* mostly a gateway, or the one broker */
 
+    if (id == 0 || t->entries[id].addr_be != next_hop_be)
+        id = find(t, next_hop_be);
     if (id == 0 && (id = insert(t, next_hop_be, now_us)) == 0)
         return -NET_DROP_ARP_TABLE_FULL;
     struct entry *e = &t->entries[id];

@@ -60,8 +60,9 @@ void tcp_cc_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_cc
  * long has learnt nothing about the way there either (RFC 5681 4.1). What it had reached stays as the threshold up to
  * which slow start may bring it back (RFC 7661 4.4.3). */
 void tcp_cc_idle(struct tcp_core *core, struct tcp_conn *c) {
-    if (c->snd_una != c->snd_nxt || tcp_now_ms(core) - c->progress_ms <= tcp_rtt_rto_ms(c))
-        return;
+    uint32_t idle_ms = tcp_now_ms(core) - c->progress_ms;
+    if (idle_ms <= TCP_RTO_MIN_US / 1000 || c->snd_una != c->snd_nxt || idle_ms <= tcp_rtt_rto_ms(c))
+        return; /* the first: with most messages it is too soon to look closer */
     uint32_t restart = tcp_loss_iw(c);
     if (c->cwnd <= restart)
         return;

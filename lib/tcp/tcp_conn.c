@@ -119,10 +119,17 @@ static uint32_t send_room(const struct tcp_core *core, const struct tcp_conn *c,
     return limit > c->tx.len_bytes ? (uint32_t)limit - c->tx.len_bytes : 0;
 }
 
+/* A flow that holds nothing may always have a segment, whatever windows and budget say: no need to ask them. */
+static bool fits_anyhow(const struct tcp_core *core, const struct tcp_conn *c, uint32_t want) {
+    return !c->tx.len_bytes && want <= weir_min_u32(c->mss, core->cfg.snd_buf_bytes);
+}
+
 uint32_t tcp_conn_room_for(struct tcp_core *core, tcp_id id, uint32_t want, uint32_t extra) {
     struct tcp_conn *c = tcp_conn_of(core, id);
     if (!may_send(c))
         return 0;
+    if (WEIR_LIKELY(tcp_synchronised(c) && fits_anyhow(core, c, want)))
+        return want;
     uint32_t room = tcp_synchronised(c) ? send_room(core, c, extra) : 0;
     if (room >= want)
         return want;

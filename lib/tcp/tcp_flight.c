@@ -126,14 +126,10 @@ uint32_t tcp_sent_room(const struct tcp_core *core, const struct tcp_conn *c) {
 }
 
 void tcp_sent_add(struct tcp_core *core, struct tcp_conn *c, uint16_t len, uint8_t flags) {
-    uint32_t i = pool_alloc(&core->sents);
+    uint32_t i = pool_alloc_dirty(&core->sents);
     assert(i && len);
-    struct tcp_sent *s = tcp_sent_of(core, i);
-    s->seq = c->snd_nxt;
-    s->len = len;
-    s->flags = flags;
-    s->times = 1;
-    s->sent_us = (uint32_t)core->now_us;
+    *tcp_sent_of(core, i) = (struct tcp_sent){
+        .seq = c->snd_nxt, .len = len, .flags = flags, .times = 1, .sent_us = (uint32_t)core->now_us};
     if (c->seg_tail) {
         tcp_sent_of(core, c->seg_tail)->next = i;
     } else {
@@ -172,7 +168,7 @@ void tcp_sent_again(struct tcp_core *core, struct tcp_conn *c, uint32_t i) {
 /* The rest takes the place behind i in both lists. */
 bool tcp_sent_split(struct tcp_core *core, struct tcp_conn *c, uint32_t i, uint16_t len) {
     bool room = c->sent_count < 2 * SENT_MAX && core->sents.used - core->sent_flows < core->sent_extra;
-    uint32_t r = room ? pool_alloc(&core->sents) : 0;
+    uint32_t r = room ? pool_alloc_dirty(&core->sents) : 0;
     if (!r)
         return false;
     struct tcp_sent *s = tcp_sent_of(core, i), *rest = tcp_sent_of(core, r);

@@ -257,14 +257,14 @@ struct tcp_news {
 };
 
 static inline struct tcp_sent *tcp_sent_of(const struct tcp_core *core, uint32_t i) {
-    return pool_get(&core->sents, i);
+    return pool_get_sized(&core->sents, i, sizeof(struct tcp_sent));
 }
 static inline uint32_t tcp_sent_end(const struct tcp_sent *s) {
     return s->seq + s->len;
 }
 /* The flow's block, or NULL. */
 static inline struct tcp_flight *tcp_flight_of(const struct tcp_core *core, const struct tcp_conn *c) {
-    return c->flight ? pool_get(&core->flights, c->flight) : NULL;
+    return c->flight ? pool_get_sized(&core->flights, c->flight, sizeof(struct tcp_flight)) : NULL;
 }
 /* The flow's block, taken where it has none; never NULL. */
 struct tcp_flight *tcp_flight_take(struct tcp_core *core, struct tcp_conn *c);
@@ -274,6 +274,10 @@ void tcp_flight_rest(struct tcp_core *core, struct tcp_conn *c);
 void tcp_flight_clear(struct tcp_core *core, struct tcp_conn *c);
 /* How many more segments may be out. 0: the flow waits for its own ACKs. */
 uint32_t tcp_sent_room(const struct tcp_core *core, const struct tcp_conn *c);
+/* May one more? The first always may. */
+static inline bool tcp_sent_may(const struct tcp_core *core, const struct tcp_conn *c) {
+    return !c->sent_count || tcp_sent_room(core, c);
+}
 /* [snd_nxt, snd_nxt + len) leaves now; there is room. */
 void tcp_sent_add(struct tcp_core *core, struct tcp_conn *c, uint16_t len, uint8_t flags);
 /* This record has just gone out once more. */
@@ -447,10 +451,10 @@ bool tcp_reset_allowed(struct tcp_core *core, uint32_t source_be);
 
 /* --- tcp_core.c --- life of a connection object */
 static inline struct tcp_conn *tcp_conn_of(const struct tcp_core *core, tcp_id id) {
-    return pool_get(&core->conns, id);
+    return pool_get_sized(&core->conns, id, sizeof(struct tcp_conn));
 }
 static inline tcp_id tcp_id_of(const struct tcp_core *core, const struct tcp_conn *c) {
-    return pool_index(&core->conns, c);
+    return pool_index_sized(&core->conns, c, sizeof(struct tcp_conn));
 }
 /* A zeroed flow in `state`, entered in the table. NULL: no room, or the 4-tuple exists. */
 struct tcp_conn *tcp_conn_new(struct tcp_core *core, const struct flow_key *key, uint8_t port, enum tcp_state state);

@@ -89,10 +89,13 @@ void tcp_opts_put_syn(struct span_writer *w, const struct tcp_core *core, const 
 
 void tcp_opts_put(struct span_writer *w, const struct tcp_core *core, const struct tcp_conn *c, bool with_sacks) {
     bool ts = c->flags & TCP_F_TS;
-    if (ts) { /* of nearly every segment: in one piece */
-        const uint32_t words[3] = {RTE_BE32(TCP_OPT_TS_PREFIX), rte_cpu_to_be_32(tcp_ts_now(core, c)),
-                                   rte_cpu_to_be_32(c->ts_recent)};
-        span_put_bytes(w, words, sizeof(words));
+    if (ts) { /* of nearly every segment: in two pieces, from registers */
+        const uint64_t first = RTE_BE32(TCP_OPT_TS_PREFIX) | (uint64_t)rte_cpu_to_be_32(tcp_ts_now(core, c)) << 32;
+        const uint32_t echo = rte_cpu_to_be_32(c->ts_recent);
+        uint8_t *p = span_put(w, TCP_OPT_TS_BYTES);
+        assert(p);
+        memcpy(p, &first, sizeof(first));
+        memcpy(p + sizeof(first), &echo, sizeof(echo));
     }
     if (!with_sacks || !(c->flags & TCP_F_SACK) || !(c->reasm_count || (c->flags & TCP_F_DSACK)))
         return;

@@ -82,14 +82,13 @@ static bool emit(struct out *o, struct tcp_conn *c, uint32_t seq, uint8_t flags,
     return true;
 }
 
-/* [snd_nxt, snd_nxt + len + fin) has left for the first time. */
+/* [snd_nxt, snd_nxt + len + fin) has left for the first time. Once all has that can, its timer starts. */
 static void sent_new(struct tcp_core *core, struct tcp_conn *c, uint32_t len, bool fin) {
     tcp_sent_add(core, c, (uint16_t)(len + fin), fin ? TCP_SENT_FIN : 0);
     if (c->flags & TCP_F_RECOVERY)
         tcp_flight_of(core, c)->prr_out += len;
     tcp_snd_skip(c, len);
     c->snd_nxt += fin;
-    tcp_loss_sent(core, c);
 }
 
 static void sent_again(struct tcp_core *core, struct tcp_conn *c, uint32_t i) {
@@ -107,10 +106,12 @@ static bool out_syn(struct out *o, struct tcp_conn *c) {
     if (!emit(o, c, c->snd_una, flags, NULL, 0, 0))
         return false;
     c->flags &= ~TCP_F_RESEND;
-    if (c->seg_head)
+    if (c->seg_head) {
         sent_again(o->core, c, c->seg_head);
-    else
+    } else {
         sent_new(o->core, c, 0, true);
+        tcp_loss_sent(o->core, c);
+    }
     return true;
 }
 
@@ -256,7 +257,7 @@ static bool out_tlp(struct out *o, struct tcp_conn *c) {
     uint32_t edge = c->snd_una + c->snd_wnd, end = tcp_snd_end(c);
     uint32_t room = seq_lt(c->snd_nxt, edge) ? edge - c->snd_nxt : 0;
     uint32_t len = seq_lt(c->snd_nxt, end) ? weir_min_u32(weir_min_u32(end - c->snd_nxt, c->mss), room) : 0;
-    bool again = !len || !tcp_sent_room(o->core, c);
+    bool again = !len || !tcp_sent_may(o->core, c);
     struct tcp_flight *f = tcp_flight_take(o->core, c);
     /* What was SACKed since the timer fired shows losses without a probe, and the last segment may be among it. */
     if (!c->sent_count || (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)) || f->sacked) {
@@ -273,14 +274,12 @@ static bool out_tlp(struct out *o, struct tcp_conn *c) {
     return true;
 }
 
-static enum out_result out_data(struct out *o, struct tcp_conn *c) {
-    if (c->snd_nxt == tcp_snd_end(c) ? !(c->flags & TCP_F_SHUTDOWN) : c->flags & TCP_F_FIN_SENT)
-        return OUT_DONE;
-    tcp_cc_idle(o->core, c);
+/* As many new segments as the windows and the quantum take. */
+static enum out_result out_segments(struct out *o, struct tcp_conn *c) {
     for (;;) {
         uint32_t len = next_len(o->core, c);
         bool fin = !(c->flags & TCP_F_FIN_SENT) && fin_flags(c, c->snd_nxt + len);
-        if ((!len && !fin) || !tcp_sent_room(o->core, c)) /* ... or waits for its own ACKs */
+        if ((!len && !fin) || !tcp_sent_may(o->core, c)) /* ... or waits for its own ACKs */
             return OUT_DONE;
         if (!o->quantum)
             return OUT_SPENT;
@@ -293,6 +292,17 @@ static enum out_result out_data(struct out *o, struct tcp_conn *c) {
         if (fin)
             return OUT_DONE;
     }
+}
+
+static enum out_result out_data(struct out *o, struct tcp_conn *c) {
+    if (c->snd_nxt == tcp_snd_end(c) ? !(c->flags & TCP_F_SHUTDOWN) : c->flags & TCP_F_FIN_SENT)
+        return OUT_DONE;
+    tcp_cc_idle(o->core, c);
+    uint32_t before = c->snd_nxt;
+    enum out_result r = out_segments(o, c);
+    if (c->snd_nxt != before)
+        tcp_loss_sent(o->core, c);
+    return r;
 }
 
 /* Data waits, nothing is out whose ACK could open the window: probe (RFC 9293 3.8.6.1). */

@@ -6,19 +6,26 @@
 #define SAMPLES_A_ROUND_MAX 65536u  /* the weights below stay within 32 bits */
 #define RTT_SAMPLE_MAX_MS   120000u /* an echo older than that is no measurement */
 
+/* 2.3: beta 1/4, alpha 1/8, divided by the number of measurements in a round trip (RFC 7323 G). Where that is one, as
+ * with messages that wait for their answer, the divisions are shifts. */
+static inline void weigh(struct tcp_conn *c, uint32_t sample_us, uint32_t n) {
+    uint32_t err = c->srtt_us > sample_us ? c->srtt_us - sample_us : sample_us - c->srtt_us;
+    int32_t var = ((int32_t)err - (int32_t)c->rttvar_us) / (int32_t)(4 * n);
+    int32_t mean = ((int32_t)sample_us - (int32_t)c->srtt_us) / (int32_t)(8 * n);
+    c->rttvar_us = (uint32_t)((int32_t)c->rttvar_us + var);
+    c->srtt_us = weir_max_u32((uint32_t)((int32_t)c->srtt_us + mean), 1);
+}
+
 void tcp_rtt_sample(struct tcp_conn *c, uint32_t sample_us, uint32_t n) {
     if (!sample_us)
         sample_us = 1;
     if (!c->srtt_us) { /* 2.2 */
         c->srtt_us = sample_us;
         c->rttvar_us = sample_us / 2;
-    } else { /* 2.3: alpha 1/8, beta 1/4, divided by the number of measurements in a round trip: RFC 7323 G */
-        n = weir_max_u32(n, 1);
-        uint32_t err = c->srtt_us > sample_us ? c->srtt_us - sample_us : sample_us - c->srtt_us;
-        int32_t var = ((int32_t)err - (int32_t)c->rttvar_us) / (int32_t)(4 * n);
-        int32_t mean = ((int32_t)sample_us - (int32_t)c->srtt_us) / (int32_t)(8 * n);
-        c->rttvar_us = (uint32_t)((int32_t)c->rttvar_us + var);
-        c->srtt_us = weir_max_u32((uint32_t)((int32_t)c->srtt_us + mean), 1);
+    } else if (WEIR_LIKELY(n <= 1)) {
+        weigh(c, sample_us, 1);
+    } else {
+        weigh(c, sample_us, n);
     }
     uint64_t rto = c->srtt_us + (uint64_t)weir_max_u32(CLOCK_US, 4 * c->rttvar_us);
     c->rto_us = rto < TCP_RTO_MIN_US ? TCP_RTO_MIN_US : rto > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : (uint32_t)rto;
@@ -33,7 +40,8 @@ uint32_t tcp_rtt_rto_ms(const struct tcp_conn *c) {
 /* How many ACKs like this one a round trip has: RFC 7323 G takes one for two segments, but peers whose devices join
  * segments send far fewer, and each must count for more. */
 static uint32_t samples_a_round(const struct tcp_conn *c, const struct tcp_news *news, uint32_t flight) {
-    return weir_min_u32(flight / weir_max_u32(news->acked, 2u * c->mss), SAMPLES_A_ROUND_MAX);
+    uint32_t step = weir_max_u32(news->acked, 2u * c->mss);
+    return WEIR_LIKELY(flight < 2 * step) ? 1 : weir_min_u32(flight / step, SAMPLES_A_ROUND_MAX);
 }
 
 void tcp_rtt_ack(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_opts *opts,

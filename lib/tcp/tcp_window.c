@@ -60,13 +60,17 @@ static uint32_t within_budget(const struct tcp_core *core, const struct tcp_conn
     return (uint32_t)RTE_MIN(cap, space);
 }
 
+/* Receiver's silly-window avoidance: RFC 9293 3.8.6.2.2. */
+static bool worth_saying(const struct tcp_conn *c, uint32_t edge, uint32_t buf) {
+    return !seq_lt(edge, c->rcv_adv) && edge - c->rcv_adv >= weir_min_u32(buf / 2, c->mss);
+}
+
 uint32_t tcp_rx_right_edge(const struct tcp_core *core, const struct tcp_conn *c) {
-    uint32_t buf = tcp_rcv_buf(core, c), space = left_of(buf, weight(&c->rx));
-    uint32_t edge = c->rcv_nxt + within_budget(core, c, buf, space);
-    /* Receiver's silly-window avoidance: RFC 9293 3.8.6.2.2. */
-    if (seq_lt(edge, c->rcv_adv) || edge - c->rcv_adv < weir_min_u32(buf / 2, c->mss))
-        return seq_max(c->rcv_adv, c->rcv_nxt);
-    return edge;
+    uint32_t buf = tcp_rcv_buf(core, c), kept = seq_max(c->rcv_adv, c->rcv_nxt);
+    if (WEIR_LIKELY(!worth_saying(c, c->rcv_nxt + buf, buf))) /* small messages: not even where all of it is free */
+        return kept;
+    uint32_t edge = c->rcv_nxt + within_budget(core, c, buf, left_of(buf, weight(&c->rx)));
+    return worth_saying(c, edge, buf) ? edge : kept;
 }
 
 uint16_t tcp_window_of_syn(const struct tcp_core *core, const struct tcp_conn *c) {
@@ -75,8 +79,11 @@ uint16_t tcp_window_of_syn(const struct tcp_core *core, const struct tcp_conn *c
 
 /* Only while the peer sees less than half the buffer: a reader that keeps up must not cause an ACK a turn. */
 bool tcp_window_update_due(const struct tcp_core *core, const struct tcp_conn *c) {
-    uint32_t half = tcp_rcv_buf(core, c) / 2, gain = tcp_rx_right_edge(core, c) - c->rcv_adv;
-    return gain && c->rcv_adv - c->rcv_nxt < half && gain >= weir_min_u32(half, c->mss);
+    uint32_t half = tcp_rcv_buf(core, c) / 2;
+    if (WEIR_LIKELY(c->rcv_adv - c->rcv_nxt >= half))
+        return false;
+    uint32_t gain = tcp_rx_right_edge(core, c) - c->rcv_adv;
+    return gain && gain >= weir_min_u32(half, c->mss);
 }
 
 /* Has a round trip passed since drs_ms? Its lower 16 bits are all there is of it: after a pause of more than a minute
