@@ -57,6 +57,13 @@ const char *weir_error_text(int error);
 #define WEIR_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define WEIR_CACHE_LINE   64
 
+/* An assertion in what every packet runs through a dozen times: checked in debug, sanitizer and fuzzing builds only. */
+#ifdef WEIR_HOT_ASSERTIONS
+#define WEIR_ASSERT_HOT(x) assert(x)
+#else
+#define WEIR_ASSERT_HOT(x) ((void)0)
+#endif
+
 /* A function compiled for several instruction sets, of which the loader takes the best that the CPU has. Sanitizers
  * cannot run before the loader has done so; they get the plain one. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)

@@ -47,7 +47,7 @@ void pool_free(struct pool *p, uint32_t index);
 /* The object behind an index that pool_alloc returned. Hot paths name its size, a multiple of 8 known to the compiler,
  * which then needs no multiplication. */
 static inline void *pool_get_sized(const struct pool *p, uint32_t index, uint32_t object_bytes) {
-    assert(index != POOL_NONE && index <= p->fresh && object_bytes == p->stride_bytes);
+    WEIR_ASSERT_HOT(index != POOL_NONE && index <= p->fresh && object_bytes == p->stride_bytes);
     return p->base + (size_t)(index - 1) * object_bytes;
 }
 static inline void *pool_get(const struct pool *p, uint32_t index) {
@@ -59,12 +59,12 @@ static inline void *pool_get(const struct pool *p, uint32_t index) {
 static inline uint32_t pool_index(const struct pool *p, const void *object) {
     uint64_t offset = (uint64_t)((const uint8_t *)object - p->base);
     uint32_t index = (uint32_t)((offset >> p->stride_shift) * p->stride_inverse) + 1;
-    assert(pool_get(p, index) == object);
+    WEIR_ASSERT_HOT(pool_get(p, index) == object);
     return index;
 }
 static inline uint32_t pool_index_sized(const struct pool *p, const void *object, uint32_t object_bytes) {
     uint32_t index = (uint32_t)((uint64_t)((const uint8_t *)object - p->base) / object_bytes) + 1;
-    assert(pool_get_sized(p, index, object_bytes) == object);
+    WEIR_ASSERT_HOT(pool_get_sized(p, index, object_bytes) == object);
     return index;
 }
 
