@@ -135,12 +135,10 @@ static int rcu_make(struct weir *weir) {
 
 static int engines_make(struct program *p) {
     struct weir *weir = &p->weir;
-    char name[16];
     if (p->config->n_tls == 0)
         return 0;
     for (uint16_t i = 0; i < p->config->cores.n_handshake; i++) {
-        snprintf(name, sizeof(name), "hs%u", i);
-        weir->engines[i] = tls_engine_new(name, p->plan.handshakes_per_worker * p->plan.n_workers, SOCKET_ID_ANY);
+        weir->engines[i] = tls_engine_new(p->plan.handshakes_per_worker * p->plan.n_workers);
         if (weir->engines[i] == NULL)
             return WEIR_ENOMEM;
         weir->n_engines++;

@@ -246,8 +246,6 @@ static int listeners_open(struct worker *w) {
 
 static int tcp_open(struct worker *w, const struct memory_plan *plan, uint64_t now_us) {
     const struct config *c = w->weir->config;
-    char name[16];
-    snprintf(name, sizeof(name), "tcp%u", w->index);
     struct tcp_config tc = {.max_conns = plan->flows_per_worker,
                             .max_half_open = weir_max_u32(plan->flows_per_worker / 4, 64),
                             .max_time_wait = weir_max_u32(plan->flows_per_worker / 4, 16),
@@ -258,30 +256,24 @@ static int tcp_open(struct worker *w, const struct memory_plan *plan, uint64_t n
                             .connect_timeout_ms = c->timeouts.connect_s * 1000,
                             .user_timeout_ms = c->timeouts.tcp_user_s * 1000,
                             .keepalive_idle_ms = c->timeouts.tcp_keepalive_s * 1000,
-                            .secret = {w->weir->secret[0], w->weir->secret[1]},
-                            .name = name,
-                            .socket_id = SOCKET_ID_ANY};
+                            .secret = {w->weir->secret[0], w->weir->secret[1]}};
     return tcp_core_init(&w->tcp, &tc, now_us);
 }
 
 static int tls_open_core(struct worker *w, const struct memory_plan *plan) {
     struct weir *weir = w->weir;
-    char name[16];
     if (weir->config->n_tls == 0)
         return 0;
-    snprintf(name, sizeof(name), "tls%u", w->index);
     struct tls_config tc = {.max_conns = plan->pairs_per_worker,
                             .max_handshakes = plan->handshakes_per_worker,
                             .key_cache = plan->key_cache_entries,
-                            .pool = w->ports[0].pool,
-                            .name = name,
-                            .socket_id = SOCKET_ID_ANY};
+                            .pool = w->ports[0].pool};
     int rc = tls_core_init(&w->tls, &tc);
     if (rc != 0)
         return rc;
     if (weir->n_engines != 0)
         return tls_core_attach(&w->tls, weir->engines[w->index % weir->n_engines], false);
-    w->inline_engine = tls_engine_new(name, plan->handshakes_per_worker, SOCKET_ID_ANY);
+    w->inline_engine = tls_engine_new(plan->handshakes_per_worker);
     if (w->inline_engine == NULL)
         return WEIR_ENOMEM;
     return tls_core_attach(&w->tls, w->inline_engine, true);

@@ -146,8 +146,6 @@ struct tcp_config {
     uint32_t time_wait_ms;                                              /* 0: 60 s */
     uint32_t linger_ms; /* a released flow may stay so long without progress before it is reset; 0: 30 s */
     uint64_t secret[2]; /* SipHash key of ISNs (RFC 6528) and table; random per boot */
-    const char *name;   /* unique in the process: names of tables */
-    int socket_id;      /* NUMA node or SOCKET_ID_ANY */
 };
 
 /* X(name, what it counts in a sentence): monotonic counters */

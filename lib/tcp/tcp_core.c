@@ -72,8 +72,7 @@ static void config_defaults(struct tcp_config *c) {
 #define SND_BUF_MAX (1u << 30)                      /* RFC 7323 2.3 */
 
 int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64_t now_us) {
-    if (!config->max_conns || !config->name || config->rcv_buf_bytes > RCV_BUF_MAX ||
-        config->snd_buf_bytes > SND_BUF_MAX)
+    if (!config->max_conns || config->rcv_buf_bytes > RCV_BUF_MAX || config->snd_buf_bytes > SND_BUF_MAX)
         return WEIR_EINVAL;
     core->cfg = *config;
     config_defaults(&core->cfg);

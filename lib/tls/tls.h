@@ -133,8 +133,6 @@ struct tls_config {
      * tls_input. NULL: they are ignored. */
     void (*ticket)(void *ctx, uint32_t user, const uint8_t *message, uint32_t n);
     void *ticket_ctx;
-    const char *name;
-    int socket_id;
 };
 
 struct tls_core;   /* tls_core.h lays it out; struct worker holds it by value */
@@ -149,7 +147,7 @@ void tls_core_fini(struct tls_core *core);
 /* Where handshakes run. Inline: engine_new and attach on the worker; tls_poll runs it. On a handshake core: that core
  * loops over tls_engine_run. Messages go over an SPSC rte_ring pair of their own per worker either way. */
 /* max_handshakes: SSL objects over all cores, handed out to them as they attach; 0: as many as each asks for. */
-struct tls_engine *tls_engine_new(const char *name, uint32_t max_handshakes, int socket_id);
+struct tls_engine *tls_engine_new(uint32_t max_handshakes);
 void tls_engine_free(struct tls_engine *engine); /* after all cores detached */
 /* Returns 0, WEIR_EEXIST (attached already), WEIR_EFULL (no SSL objects left to share) or WEIR_ENOMEM. */
 int tls_core_attach(struct tls_core *core, struct tls_engine *engine, bool run_inline);

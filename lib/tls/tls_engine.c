@@ -8,11 +8,9 @@
 #include <rte_ring.h>
 #include <stdlib.h>
 
-struct tls_engine *tls_engine_new(const char *name, uint32_t max_handshakes, int socket_id) {
+struct tls_engine *tls_engine_new(uint32_t max_handshakes) {
     struct tls_engine *engine = aligned_alloc(WEIR_CACHE_LINE, sizeof(*engine));
 
-    (void)name;
-    (void)socket_id; /* first touched by its owner, so near it */
     if (engine == NULL)
         return NULL;
     *engine = (struct tls_engine){.max_handshakes = max_handshakes};

@@ -13,9 +13,7 @@ void host_open(struct host *h, struct rig *rig, unsigned port, uint32_t addr_be,
                             .max_half_open = max_conns,
                             .rx_budget_mbufs = MBUFS / 2,
                             .tx_budget_mbufs = MBUFS / 2,
-                            .secret = {3, 4},
-                            .name = name,
-                            .socket_id = SOCKET_ID_ANY};
+                            .secret = {3, 4}};
     h->rig = rig;
     h->port = port;
     h->ifc = (struct net_if){.mac = {2, 0, 0, 0, 1, (uint8_t)port}, .mtu = 1500, .n_addrs = 1};

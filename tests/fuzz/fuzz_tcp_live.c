@@ -557,11 +557,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data_bytes, size_t size) {
                                 .max_time_wait = 2,
                                 .rx_budget_mbufs = 96,
                                 .rcv_buf_bytes = 70000,
-                                .name = "fuzz",
                                 .secret = {1, 2},
                                 .time_wait_ms = 4000,
-                                .linger_ms = 4000,
-                                .socket_id = SOCKET_ID_ANY};
+                                .linger_ms = 4000};
     check(tcp_core_init(&s.core, &config, 1000000) == 0, "tcp_core_init");
     *tcp_core_port(&s.core, 0) = (struct tcp_port){.pool = mbufs, .mtu = 1500, .tx_room = 64, .multi_seg = true};
     tcp_listen(&s.core, LOCAL_ADDR, LISTEN_PORT, 1);

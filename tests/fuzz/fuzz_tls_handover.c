@@ -95,7 +95,7 @@ static void start(void) {
     if (rte_eal_init(WEIR_ARRAY_LEN(args), args) < 0)
         abort();
     mbufs = rte_pktmbuf_pool_create("fuzz", MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-    engine = tls_engine_new("fuzz", 0, SOCKET_ID_ANY);
+    engine = tls_engine_new(0);
     if (tls_core_init(&core, &(struct tls_config){.max_conns = 4, .max_handshakes = 2, .pool = mbufs}) < 0 ||
         tls_core_attach(&core, engine, true) < 0)
         abort();

@@ -42,9 +42,7 @@ void pair_setup_default(struct pair_setup *setup, uint64_t seed) {
                                             .max_time_wait = 32,
                                             .rx_budget_mbufs = 1500,
                                             .time_wait_ms = 2000,
-                                            .secret = {seed * 2 + s, ~seed},
-                                            .name = s ? "pair-server" : "pair-client",
-                                            .socket_id = SOCKET_ID_ANY};
+                                            .secret = {seed * 2 + s, ~seed}};
     }
 }
 

@@ -18,12 +18,7 @@ struct flow *world_flow(struct world *w) {
 struct tcp_core *world_core(struct world *w) {
     if (w->core)
         return w->core;
-    static unsigned number; /* table names are unique in the process */
-    static char name[32];
-    snprintf(name, sizeof name, "script%u", number++);
     struct tcp_config c = w->config;
-    c.name = name;
-    c.socket_id = SOCKET_ID_ANY;
     c.secret[0] = 0x0123456789abcdefull;
     c.secret[1] = 0xfedcba9876543210ull;
     w->core = calloc(1, sizeof *w->core);

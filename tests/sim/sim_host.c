@@ -31,9 +31,7 @@ void sim_host_open(struct sim_host *h, struct sim *sim, uint8_t side) {
                             .connect_timeout_ms = 30000,
                             .keepalive_idle_ms = 60000,
                             .time_wait_ms = 2000,
-                            .secret = {sim->setup.seed + side, ~sim->setup.seed},
-                            .name = names[side],
-                            .socket_id = SOCKET_ID_ANY};
+                            .secret = {sim->setup.seed + side, ~sim->setup.seed}};
     h->sim = sim;
     h->side = side;
     h->pool = sim_host_pool(side);

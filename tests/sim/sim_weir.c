@@ -278,7 +278,7 @@ bool sim_weir_open(struct sim *sim) {
         return false;
     }
     if (sim->setup.handshake_core) {
-        weir->engines[0] = tls_engine_new("sim", sim->plan.handshakes_per_worker * weir->n_workers, SOCKET_ID_ANY);
+        weir->engines[0] = tls_engine_new(sim->plan.handshakes_per_worker * weir->n_workers);
         weir->n_engines = weir->engines[0] != NULL;
     }
     for (uint16_t i = 0; i < weir->n_workers; i++) {

@@ -175,13 +175,10 @@ static void pattern_fill(struct load *l) {
 
 static int open_tcp(struct load *l) {
     const struct load_config *c = &l->config;
-    char name[24];
     uint32_t closing = weir_max_u32(c->connections, TIME_WAIT_LEAST);
     uint32_t mbufs = c->client_port.pool->size;
     if (c->broker_port.pool != c->client_port.pool)
         mbufs += c->broker_port.pool->size;
-    snprintf(name, sizeof(name), "load%lx",
-             (unsigned long)((uintptr_t)l >> 6 & 0xffffffff));              /* unique in the process */
     struct tcp_config tc = {.max_conns = 2 * c->connections + closing + 64, /* both ends, what lingers, health checks */
                             .max_time_wait = closing,
                             .time_wait_ms = TIME_WAIT_MS,
@@ -192,9 +189,7 @@ static int open_tcp(struct load *l) {
                             .rcv_buf_initial_bytes = 131072,
                             .snd_buf_initial_bytes = weir_max_u32(131072, 2 * LOAD_MESSAGE_MAX),
                             .keepalive_idle_ms = 3600 * 1000,
-                            .secret = {c->seed ^ 0x9e3779b97f4a7c15ull, c->seed * 0xbf58476d1ce4e5b9ull + 1},
-                            .name = name,
-                            .socket_id = SOCKET_ID_ANY};
+                            .secret = {c->seed ^ 0x9e3779b97f4a7c15ull, c->seed * 0xbf58476d1ce4e5b9ull + 1}};
     int rc = tcp_core_init(&l->tcp, &tc, l->now_us);
     if (rc == 0)
         rc = pool_init(&l->brokers, "load_brokers", sizeof(struct broker), tc.max_conns, 0);
@@ -211,9 +206,7 @@ static int open_tls(struct load *l) {
                             .key_cache = weir_min_u32(weir_max_u32(2 * c->connections, 512), KEYS_MAX),
                             .pool = c->client_port.pool,
                             .ticket = c->resume ? client_ticket_in : NULL,
-                            .ticket_ctx = l,
-                            .name = "load",
-                            .socket_id = SOCKET_ID_ANY};
+                            .ticket_ctx = l};
     int rc = tls_core_init(&l->tls, &tc);
     if (rc != 0)
         return rc;

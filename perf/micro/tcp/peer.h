@@ -25,12 +25,8 @@ struct peer {
 static inline void peer_init(struct peer *p) {
     bench_eal("256");
     p->pool = bench_mbufs(16383);
-    struct tcp_config config = {.max_conns = PEER_FLOWS_MAX,
-                                .rcv_buf_bytes = 1u << 20,
-                                .rcv_buf_initial_bytes = 1u << 20,
-                                .name = "bench",
-                                .secret = {1, 2},
-                                .socket_id = SOCKET_ID_ANY};
+    struct tcp_config config = {
+        .max_conns = PEER_FLOWS_MAX, .rcv_buf_bytes = 1u << 20, .rcv_buf_initial_bytes = 1u << 20, .secret = {1, 2}};
     if (tcp_core_init(&p->core, &config, 1000000) || tcp_listen(&p->core, PEER_LOCAL_ADDR, PEER_LOCAL_PORT, 1))
         exit(1);
     *tcp_core_port(&p->core, 0) = (struct tcp_port){.pool = p->pool,

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 static struct rte_mempool *mbufs;
-static unsigned core_number;
 
 void harness_eal(void) {
     static bool done;
@@ -33,13 +32,9 @@ uint32_t harness_mbufs_out(void) {
 
 struct tcp_core *harness_core(const struct tcp_config *config) {
     harness_eal();
-    char *name = malloc(32);
-    snprintf(name, 32, "t%u", core_number++);
     struct tcp_config c = config ? *config : (struct tcp_config){0};
     if (!c.max_conns)
         c.max_conns = 64;
-    c.name = name;
-    c.socket_id = SOCKET_ID_ANY;
     c.secret[0] = 0x0123456789abcdefull;
     c.secret[1] = 0xfedcba9876543210ull;
     struct tcp_core *core = calloc(1, sizeof *core);
@@ -50,7 +45,6 @@ struct tcp_core *harness_core(const struct tcp_config *config) {
 }
 
 void harness_core_free(struct tcp_core *core) {
-    const char *name = core->cfg.name;
     tcp_core_fini(core);
     bool clean = !core->stats.rx_mbufs && !core->stats.tx_mbufs;
     for (unsigned s = 0; s < TCP_STATE_COUNT; s++)
@@ -59,7 +53,6 @@ void harness_core_free(struct tcp_core *core) {
         fprintf(stderr, "gauges are not back to 0\n");
         abort();
     }
-    free((void *)(uintptr_t)name);
     free(core);
 }
 

@@ -7,7 +7,7 @@ Test(tcp_core, refuses_bad_configurations) {
     harness_eal();
     static struct tcp_core core;
     struct tcp_config bad[] = {
-        {.name = "x"}, {.max_conns = 1}, {.max_conns = 1, .name = "x", .rcv_buf_bytes = 2u << 30}};
+        {.max_conns = 0}, {.max_conns = 1, .rcv_buf_bytes = 2u << 30}, {.max_conns = 1, .snd_buf_bytes = 2u << 30}};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(bad); i++)
         cr_assert_eq(tcp_core_init(&core, &bad[i], 1), WEIR_EINVAL);
     tcp_core_fini(&core);

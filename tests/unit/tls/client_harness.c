@@ -29,7 +29,7 @@ void client_init(struct client *c, const struct client_options *o) {
     *c = (struct client){.piece_max = o->piece_max, .share = o->share, .seed = 3};
     server_ctx_make(c, o);
     cr_assert_eq(tls_core_init(&c->core, &config), 0);
-    c->engine = tls_engine_new("test", 0, SOCKET_ID_ANY);
+    c->engine = tls_engine_new(0);
     cr_assert_eq(tls_core_attach(&c->core, c->engine, !o->other_thread), 0);
     struct tls_client_ctx_config trusting = {
         .name = "test", .ca_file = c->certificate, .ciphers = o->client_suites, .ciphersuites = o->client_suites13};

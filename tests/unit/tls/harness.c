@@ -145,7 +145,7 @@ void harness_init(struct harness *h, const struct harness_options *o) {
 
     *h = (struct harness){.piece_max = o->piece_max, .share = o->share, .seed = 1};
     cr_assert_eq(tls_core_init(&h->core, &config), 0);
-    h->engine = tls_engine_new("test", 0, SOCKET_ID_ANY);
+    h->engine = tls_engine_new(0);
     cr_assert_not_null(h->engine);
     cr_assert_eq(tls_core_attach(&h->core, h->engine, !o->other_thread), 0);
     h->ctx = harness_ctx(o->kind, 0, v13 ? NULL : o->suite, v13 ? o->suite : NULL);

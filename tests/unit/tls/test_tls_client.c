@@ -112,7 +112,7 @@ Test(tls_client, against_our_own_server) {
         bool v13 = cases[i].version == TLS_V13;
         struct tls_config config = {.max_conns = 8, .pool = harness_pool()};
         struct tls_core core;
-        struct tls_engine *engine = tls_engine_new("test", 0, SOCKET_ID_ANY);
+        struct tls_engine *engine = tls_engine_new(0);
         char error[256];
         if (strncmp(cases[i].suite, "DHE", 3) == 0) { /* listeners have no DH parameters */
             tls_engine_free(engine);

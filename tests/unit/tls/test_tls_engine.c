@@ -10,7 +10,7 @@
 Test(tls_engine, shares_its_places) {
     struct tls_config config = {.max_conns = 8, .max_handshakes = 3, .pool = harness_pool()};
     struct tls_core a, b, c;
-    struct tls_engine *engine = tls_engine_new("test", 5, SOCKET_ID_ANY);
+    struct tls_engine *engine = tls_engine_new(5);
 
     cr_assert_eq(tls_core_init(&a, &config), 0);
     cr_assert_eq(tls_core_init(&b, &config), 0);
