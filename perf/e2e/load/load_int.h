@@ -111,7 +111,7 @@ struct load {
     struct hs13_core *hs13;
     struct client_ticket *tickets; /* [connections + 1], where `resume` */
     bool connecting, publishing, leaving;
-    uint32_t closing; /* clients that have said goodbye and wait for the end */
+    uint32_t closing;    /* clients that have said goodbye and wait for the end */
     bool ways_known;     /* somebody has got through: ARP is done */
     double dial_next_ns; /* connect_rate: when the next SYN is due */
     uint64_t dial_tuple; /* addresses and ports are used in turn */
@@ -197,8 +197,9 @@ struct packet {
 /* 0, WEIR_MORE, or WEIR_EINVAL (the remaining length makes no sense). */
 int packet_peek(const struct rope *r, struct packet *p);
 
-/* CONNECT of a client, in `buf` of at least 64 bytes. Returns its size. */
-uint32_t payload_connect(const struct load *l, uint32_t index, uint8_t *buf);
+/* CONNECT of a client, in `buf` of at least 64 bytes. Returns its size. nonnull: otherwise GCC takes the writer's test
+ * for room as one for NULL, follows NULL to the second byte, and warns of what is written there. */
+__attribute__((nonnull(3))) uint32_t payload_connect(const struct load *l, uint32_t index, uint8_t *buf);
 /* Packet identifier of a message (2.2.1: never 0). */
 static inline uint16_t payload_packet_id(uint32_t seq) {
     return (uint16_t)(1 + seq % 65535);
