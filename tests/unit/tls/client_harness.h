@@ -5,6 +5,14 @@
 
 #include "harness.h"
 
+/* A suite that a connection of ours is taken over with, whichever end it is. */
+struct client_case {
+    enum key_kind kind;
+    uint16_t version;
+    const char *suite, *name; /* OpenSSL's, IANA's */
+};
+extern const struct client_case client_cases[14];
+
 struct client {
     struct tls_core core;
     struct tls_engine *engine;

@@ -1,41 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The client role against bare libssl servers and against our own: every suite and version, in full and resumed, is
- * taken over; servers that are not who they should be are refused with the reason. */
+/* The client role against bare libssl servers: every suite and version, in full and resumed, is taken over; servers
+ * that are not who they should be are refused with the reason. Against our own: test_tls_both.c. */
 #include "client_harness.h"
 
 #include <openssl/err.h>
 
-static const struct {
-    enum key_kind kind;
-    uint16_t version;
-    const char *suite, *name;
-} cases[] = {
-    {KEY_EC, TLS_V13, "TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"},
-    {KEY_EC, TLS_V13, "TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"},
-    {KEY_RSA, TLS_V13, "TLS_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256"},
-    {KEY_EC, TLS_V12, "ECDHE-ECDSA-AES128-GCM-SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
-    {KEY_EC, TLS_V12, "ECDHE-ECDSA-AES256-GCM-SHA384", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"},
-    {KEY_EC, TLS_V12, "ECDHE-ECDSA-CHACHA20-POLY1305", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"},
-    {KEY_RSA, TLS_V12, "ECDHE-RSA-AES128-GCM-SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"},
-    {KEY_RSA, TLS_V12, "ECDHE-RSA-AES256-GCM-SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"},
-    {KEY_RSA, TLS_V12, "ECDHE-RSA-CHACHA20-POLY1305", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"},
-    {KEY_RSA, TLS_V12, "DHE-RSA-AES128-GCM-SHA256", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"},
-    {KEY_RSA, TLS_V12, "DHE-RSA-AES256-GCM-SHA384", "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384"},
-    {KEY_RSA, TLS_V12, "DHE-RSA-CHACHA20-POLY1305", "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256"},
-    {KEY_RSA, TLS_V12, "AES128-GCM-SHA256", "TLS_RSA_WITH_AES_128_GCM_SHA256"},
-    {KEY_RSA, TLS_V12, "AES256-GCM-SHA384", "TLS_RSA_WITH_AES_256_GCM_SHA384"},
-};
-
 /* In full, then twice resumed, with traffic both ways. The first word is the client's or the server's. */
 static void exchange(const struct client_options *common, uint32_t bytes, bool server_first) {
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(client_cases); i++) {
         struct client_options o = *common;
         struct client c;
         struct tls_info info;
         tls_session *session = NULL;
-        o.kind = cases[i].kind;
-        o.version = cases[i].version;
-        o.suite = cases[i].suite;
+        o.kind = client_cases[i].kind;
+        o.version = client_cases[i].version;
+        o.suite = client_cases[i].suite;
         o.client_suites = o.version == TLS_V12 ? o.suite : NULL;
         client_init(&c, &o);
         SSL_CTX_set_dh_auto(c.server_ctx, 1);
@@ -50,8 +29,8 @@ static void exchange(const struct client_options *common, uint32_t bytes, bool s
             server_says(&c, bytes);
             client_says(&c, 1);
             tls_conn_info(&c.core, c.id, &info);
-            cr_assert_str_eq(info.suite, cases[i].name);
-            cr_assert_eq(info.version, cases[i].version);
+            cr_assert_str_eq(info.suite, client_cases[i].name);
+            cr_assert_eq(info.version, client_cases[i].version);
             cr_assert(info.taken_over);
             cr_assert_eq(info.resumed, round > 0, "%s round %d", o.suite, round);
             client_settle(&c);
@@ -97,84 +76,6 @@ Test(tls_client, in_single_bytes) {
 
 Test(tls_client, with_the_engine_elsewhere) {
     exchange(&(struct client_options){.other_thread = true}, 2000, true);
-}
-
-/* --- both roles on one core --- */
-
-static void turn(struct tls_core *core, tls_id id, struct rope *in, struct rope *out, struct rope *plain) {
-    int rc = tls_input(core, id, in, plain, out, 100000);
-
-    cr_assert_geq(rc, 0, "%s", tls_drop_name((enum tls_drop) - rc));
-}
-
-Test(tls_client, against_our_own_server) {
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
-        bool v13 = cases[i].version == TLS_V13;
-        struct tls_config config = {.max_conns = 8, .pool = harness_pool()};
-        struct tls_core core;
-        struct tls_engine *engine = tls_engine_new(0);
-        char error[256];
-        if (strncmp(cases[i].suite, "DHE", 3) == 0) { /* listeners have no DH parameters */
-            tls_engine_free(engine);
-            continue;
-        }
-        cr_assert_eq(tls_core_init(&core, &config), 0);
-        cr_assert_eq(tls_core_attach(&core, engine, true), 0);
-        struct tls_ctx *listener =
-            harness_ctx(cases[i].kind, 0, v13 ? NULL : cases[i].suite, v13 ? cases[i].suite : NULL);
-        struct tls_client_ctx_config client_config = {
-            .verify_off = true, .ciphers = v13 ? NULL : cases[i].suite, .ciphersuites = v13 ? cases[i].suite : NULL};
-        struct tls_ctx *ctx = tls_client_ctx_new(&client_config, error, sizeof(error));
-        SSL_CTX_set_max_proto_version(ctx->ssl, cases[i].version);
-        tls_session *session = NULL;
-        for (int round = 0; round < 2; round++) {
-            struct rope up = {0}, down = {0}, at_server = {0}, at_client = {0};
-            uint32_t news[8];
-            tls_id server = tls_conn_new(&core, listener, 1), client = tls_client_new(&core, ctx, NULL, session, 2);
-            cr_assert_neq(client, 0);
-            for (int n = 0; n < 20; n++) {
-                turn(&core, client, &down, &up, &at_client);
-                turn(&core, server, &up, &down, &at_server);
-                tls_poll(&core, 8, news, 8);
-            }
-            cr_assert(tls_established(&core, client));
-            cr_assert(tls_established(&core, server));
-            struct rope word = {0};
-            for (int n = 0; n < 3; n++) {
-                rope_append(&word, harness_pool(), "ping", 4);
-                cr_assert_eq(tls_seal(&core, client, &word, &up, 100), 4);
-                turn(&core, server, &up, &down, &at_server);
-                cr_assert_eq(at_server.len_bytes, 4);
-                cr_assert_eq(tls_seal(&core, server, &at_server, &down, 100), 4);
-                turn(&core, client, &down, &up, &at_client);
-                cr_assert_eq(at_client.len_bytes, 4);
-                rope_clear(&at_client);
-            }
-            struct tls_info info;
-            tls_conn_info(&core, client, &info);
-            cr_assert_str_eq(info.suite, cases[i].name);
-            cr_assert(info.taken_over);
-            cr_assert_eq(info.resumed, round);
-            for (int n = 0; n < 3; n++)
-                tls_poll(&core, 8, news, 8);
-            cr_assert_eq(core.stats.ssl_objects, 0);
-            tls_session *made = tls_client_session_take(&core, client);
-            if (made) {
-                tls_session_unref(session);
-                session = made;
-            }
-            cr_assert_not_null(session);
-            tls_conn_free(&core, client);
-            tls_conn_free(&core, server);
-        }
-        cr_assert_eq(core.stats.taken_over, 4);
-        tls_session_unref(session);
-        tls_core_fini(&core);
-        tls_engine_free(engine);
-        tls_ctx_unref(listener);
-        tls_ctx_unref(ctx);
-        cr_assert_eq(harness_mbufs_out(), 0);
-    }
 }
 
 /* --- whom to trust --- */
@@ -445,7 +346,8 @@ Test(tls_client, data_before_the_clients_finished) {
 Test(tls_client, key_updates) {
     for (int i = 0; i < 3; i++) {
         struct client c;
-        client_init(&c, &(struct client_options){.version = TLS_V13, .kind = cases[i].kind, .suite = cases[i].suite});
+        client_init(&c, &(struct client_options){
+                            .version = TLS_V13, .kind = client_cases[i].kind, .suite = client_cases[i].suite});
         client_connect(&c, "weir.test", NULL);
         cr_assert(client_handshake(&c));
         for (int round = 0; round < 5; round++) {
@@ -469,8 +371,9 @@ Test(tls_client, close_notify_both_ways) {
     for (size_t i = 0; i < 6; i++) {
         struct client c;
         uint8_t byte;
-        client_init(
-            &c, &(struct client_options){.kind = cases[i].kind, .version = cases[i].version, .suite = cases[i].suite});
+        client_init(&c, &(struct client_options){.kind = client_cases[i].kind,
+                                                 .version = client_cases[i].version,
+                                                 .suite = client_cases[i].suite});
         client_connect(&c, "weir.test", NULL);
         cr_assert(client_handshake(&c));
         cr_assert_eq(tls_close(&c.core, c.id, &c.out), 0);
