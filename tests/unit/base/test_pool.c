@@ -54,6 +54,67 @@ Test(pool, hands_out_zeroed_objects_up_to_its_capacity) {
     pool_fini(&p);
 }
 
+/* The inverse of the stride divides exactly, whatever the stride is: odd ones times any power of two, at both ends of
+ * the address space that 32-bit indices reach and in between. No object is touched. */
+Test(pool, index_of_an_object_at_any_stride) {
+    const uint32_t capacity = 3000000;
+    uint64_t seed = 1;
+
+    for (uint32_t stride = 8; stride <= 4096; stride += 8) {
+        struct pool p;
+        cr_assert_eq(pool_init(&p, "t", stride, capacity, 0), 0, "%u", stride);
+        p.fresh = capacity; /* as if all had been handed out */
+        for (uint32_t i = 0; i < 1000; i++) {
+            uint32_t edge = i < 200 ? i / 2 : 0;
+            seed = seed * 6364136223846793005ull + 1442695040888963407ull; /* Knuth's MMIX */
+            uint32_t index = i >= 200 ? 1 + (uint32_t)(seed >> 33) % capacity : i & 1 ? capacity - edge : 1 + edge;
+            const uint8_t *object = p.base + (size_t)(index - 1) * stride;
+            cr_assert_eq(pool_get(&p, index), object);
+            cr_assert_eq(pool_get_sized(&p, index, stride), object);
+            cr_assert_eq(pool_index(&p, object), index, "stride %u: %u for %u", stride, pool_index(&p, object), index);
+            cr_assert_eq(pool_index_sized(&p, object, stride), index, "stride %u, index %u", stride, index);
+        }
+        p.fresh = 0;
+        pool_fini(&p);
+    }
+}
+
+Test(pool, dirty_objects_are_as_they_were_left_but_for_the_link) {
+    struct pool p;
+    uint8_t zero[64] = {0}, left[64];
+
+    cr_assert_eq(pool_init(&p, "t", 64, 2, 0), 0);
+    memset(left, 0x5a, sizeof(left));
+    uint32_t index = pool_alloc_dirty(&p);
+    uint8_t *o = pool_get(&p, index);
+    cr_expect_arr_eq(o, zero, 64, "never used");
+    memcpy(o, left, 64);
+    pool_free(&p, index);
+    cr_expect_eq(pool_alloc_dirty(&p), index);
+    cr_expect_arr_eq(o + 4, left + 4, 60, "all but the link");
+    pool_free(&p, index);
+    cr_expect_eq(pool_alloc(&p), index);
+    cr_expect_arr_eq(o, zero, 64, "pool_alloc clears what pool_alloc_dirty does not");
+    pool_fini(&p);
+}
+
+Test(pool, dirty_objects_count_like_others) {
+    struct pool p;
+
+    cr_assert_eq(pool_init(&p, "t", 64, 3, 0), 0);
+    uint32_t first = pool_alloc_dirty(&p), second = pool_alloc(&p);
+    cr_expect(first == 1 && second == 2 && p.used == 2 && p.peak == 2);
+    pool_free(&p, first);
+    cr_expect(p.used == 1 && p.peak == 2);
+    cr_expect(pool_alloc_dirty(&p) == first && p.used == 2 && p.peak == 2);
+    cr_expect(pool_alloc_dirty(&p) == 3 && p.used == 3 && p.peak == 3);
+    cr_expect_eq(p.refused, 0);
+    cr_expect_eq(pool_alloc_dirty(&p), POOL_NONE);
+    cr_expect_eq(pool_alloc(&p), POOL_NONE);
+    cr_expect(p.refused == 2 && p.used == 3 && p.peak == 3);
+    pool_fini(&p);
+}
+
 Test(pool, most_recently_freed_comes_first) {
     struct pool p;
 
