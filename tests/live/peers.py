@@ -13,6 +13,7 @@ import threading
 import time
 
 import mqtt
+import streams
 from lab import wait_for
 
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -220,7 +221,7 @@ def split_proxy_v2(data):
     return (socket.inet_ntoa(data[16:20]), struct.unpack_from("!H", data, 24)[0]), data[size:]
 
 
-class BulkServer:
+class BulkServer(streams.Listener):
     """Sends `size` bytes and takes as many on each connection, both at once; keeps the SHA-256 of both."""
 
     def __init__(self, lab, address, port, size, namespace=None):
@@ -228,18 +229,7 @@ class BulkServer:
         self.sent_sha = hashlib.sha256(self.payload).hexdigest()
         self.received_sha = []
         self.agreed = []  # tcp_options() of each connection
-        self._listener = (namespace or lab.broker_ns).socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind((address, port))
-        self._listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
-        lab.keep(self)
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+        super().__init__(lab, namespace or lab.broker_ns, address, port)
 
     def _serve(self, sock):
         sock.settimeout(120)
@@ -247,7 +237,7 @@ class BulkServer:
         with contextlib.suppress(OSError), sock:
             self.agreed.append(tcp_options(sock))
             writer.start()
-            self.received_sha.append(receive_sha(sock, self.size))
+            self.received_sha.append(streams.receive(sock, self.size))
             writer.join(120)
 
     def _send(self, sock):
@@ -257,23 +247,6 @@ class BulkServer:
     def wait_received(self, timeout_s):
         """SHA-256 of what came in on the first connection since received_sha was cleared."""
         return wait_for("the server to have it all", lambda: self.received_sha, timeout_s)[0]
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-
-def receive_sha(sock, size):
-    """SHA-256 of the next `size` bytes (of fewer where the stream ends before)."""
-    digest = hashlib.sha256()
-    while size:
-        data = sock.recv(min(size, 65536))
-        if not data:
-            break
-        digest.update(data)
-        size -= len(data)
-    return digest.hexdigest()
 
 
 def exchange(sock, payload, expected, timeout_s):

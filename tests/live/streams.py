@@ -46,11 +46,10 @@ def receive(sock, size, seen=None):
     return digest.hexdigest()
 
 
-class Server:
-    """Serves each connection: "source" sends `size` bytes and closes, "sink" takes as many, answers with their hash, closes."""
+class Listener:
+    """Accepts on address:port of a namespace until it is closed; each connection is served by a thread of its own."""
 
-    def __init__(self, lab, namespace, address, port, kind, size, congestion=True, linger_s=600):
-        self._kind, self._size, self._patience_s = kind, size, linger_s
+    def __init__(self, lab, namespace, address, port, congestion=False):
         self._listener = namespace.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if congestion:
@@ -67,17 +66,28 @@ class Server:
                 threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
+        raise NotImplementedError
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+class Server(Listener):
+    """Serves each connection: "source" sends `size` bytes and closes, "sink" takes as many, answers with their hash, closes."""
+
+    def __init__(self, lab, namespace, address, port, kind, size, congestion=True, linger_s=600):
+        self._kind, self._size, self._patience_s = kind, size, linger_s
+        super().__init__(lab, namespace, address, port, congestion)
+
+    def _serve(self, sock):
         sock.settimeout(self._patience_s)
         with contextlib.suppress(OSError), sock:
             if self._kind == "source":
                 send(sock, self._size)
             else:
                 sock.sendall(receive(sock, self._size).encode())
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
 
 
 class Stream(threading.Thread):

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 import peers
+import streams
 from lab import wait_for
 
 MATRIX = "all"
@@ -20,7 +21,7 @@ def echo(sock, payload, timeout_s=60):
     sock.settimeout(timeout_s)
     writer = threading.Thread(target=sock.sendall, args=(payload,), daemon=True)
     writer.start()
-    digest = peers.receive_sha(sock, len(payload))
+    digest = streams.receive(sock, len(payload))
     writer.join(timeout_s)
     return digest
 
@@ -49,7 +50,7 @@ def test_tcp_half_close(lab):
     with lab.connect(7) as sock:
         writer = threading.Thread(target=lambda: (sock.sendall(payload), sock.shutdown(socket.SHUT_WR)), daemon=True)
         writer.start()
-        assert peers.receive_sha(sock, len(payload)) == hashlib.sha256(payload).hexdigest()
+        assert streams.receive(sock, len(payload)) == hashlib.sha256(payload).hexdigest()
         writer.join(30)
         assert sock.recv(1) == b""
 
@@ -86,7 +87,7 @@ def test_tcp_slow_reader(lab):
         for _ in range(100):
             other.sendall(b"hurry")
             assert other.recv(10) == b"hurry"
-        assert peers.receive_sha(slow, len(payload)) == hashlib.sha256(payload).hexdigest()
+        assert streams.receive(slow, len(payload)) == hashlib.sha256(payload).hexdigest()
         writer.join(30)
 
 
