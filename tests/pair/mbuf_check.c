@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#define SLOTS 32768u /* a power of two, more than twice the mbufs of all pools */
+#define SLOTS 65536u /* a power of two, more than twice the mbufs of all pools */
 
 /* What a walk knows of one mbuf. */
 struct seen {

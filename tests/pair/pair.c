@@ -22,9 +22,11 @@ void pair_init(void) {
     for (unsigned side = 0; side < 2; side++) {
         for (unsigned i = 0; i < PAIR_POOL_COUNT; i++) {
             char name[32];
+            bool cut = i == PAIR_POOL_CUT;
             snprintf(name, sizeof(name), "pair%u%u", side, i);
             pools[side][i] =
-                rte_pktmbuf_pool_create(name, PAIR_POOL_MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+                rte_pktmbuf_pool_create(name, cut ? PAIR_CUT_MBUFS : PAIR_POOL_MBUFS, 0, 0,
+                                        cut ? RTE_PKTMBUF_HEADROOM + 128 : RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
             if (!pools[side][i])
                 abort();
         }
@@ -53,6 +55,8 @@ static void side_new(struct pair *p, unsigned s) {
     link.single_seg = !setup->multi_seg[s];
     *side = (struct pair_side){.pair = p, .tx = sim_link_new(&link, setup->seed * 2 + s), .pools = pools[s]};
     sim_link_set_tap(side->tx, pair_tap, side);
+    if (setup->tso_segs[s])
+        sim_link_set_tso(side->tx, side->pools[PAIR_POOL_CUT]);
     side->taken = calloc(PAIR_POOL_MBUFS, sizeof(struct rte_mbuf *));
     side->core = aligned_alloc(WEIR_CACHE_LINE, RTE_ALIGN_CEIL(sizeof(struct tcp_core), WEIR_CACHE_LINE));
     if (!side->taken || !side->core)
@@ -65,7 +69,10 @@ static void side_new(struct pair *p, unsigned s) {
                                                                .mtu = setup->mtu[s],
                                                                .multi_seg = setup->multi_seg[s],
                                                                .hw_ip_cksum = setup->hw_cksum[s],
-                                                               .hw_tcp_cksum = setup->hw_cksum[s]};
+                                                               .hw_tcp_cksum = setup->hw_cksum[s],
+                                                               .tso = setup->tso_segs[s] != 0,
+                                                               .tso_segs = setup->tso_segs[s],
+                                                               .tso_max = UINT16_MAX};
 }
 
 struct pair *pair_new(const struct pair_setup *setup) {
@@ -176,6 +183,16 @@ static void receive(struct pair *p, unsigned s) {
     }
 }
 
+/* Is it what the port takes? */
+static bool fits(const struct tcp_port *port, const struct rte_mbuf *m) {
+    if (rte_pktmbuf_headroom(m) < 14)
+        return false;
+    if (!(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG))
+        return m->pkt_len <= port->mtu;
+    return port->tso && m->nb_segs <= port->tso_segs && m->pkt_len <= port->tso_max &&
+           m->l3_len + m->l4_len + m->tso_segsz <= port->mtu;
+}
+
 static void transmit(struct pair *p, unsigned s) {
     struct pair_side *side = &p->side[s];
     struct tcp_port *port = tcp_core_port(side->core, (uint8_t)s);
@@ -186,9 +203,9 @@ static void transmit(struct pair *p, unsigned s) {
     if (n > room || port->tx_room != room - n)
         pair_fail(p, "tcp_output sent %u packets with room for %u, and left %u", n, room, port->tx_room);
     for (uint16_t i = 0; i < n; i++)
-        if (out[i]->port != s || rte_pktmbuf_headroom(out[i]) < 14 || out[i]->pkt_len > port->mtu)
-            pair_fail(p, "packet for port %u, headroom %u, %u bytes", out[i]->port, rte_pktmbuf_headroom(out[i]),
-                      out[i]->pkt_len);
+        if (out[i]->port != s || !fits(port, out[i]))
+            pair_fail(p, "packet for port %u, headroom %u, %u bytes in %u mbufs, segments of %u", out[i]->port,
+                      rte_pktmbuf_headroom(out[i]), out[i]->pkt_len, out[i]->nb_segs, out[i]->tso_segsz);
     p->progress |= n > 0;
     sim_link_send(side->tx, out, n, p->now_us);
 }
@@ -288,9 +305,8 @@ static void check_empty(struct pair *p, unsigned s) {
         pair_fail(p, "side %u: table %u, armed timers %u, flows %u, reassembly records %u, half open %u", s,
                   core->table.used, core->wheel.armed, core->conns.used, core->reasm.used, core->half_open);
     for (unsigned i = 0; i < PAIR_POOL_COUNT; i++)
-        if (rte_mempool_avail_count(p->side[s].pools[i]) != PAIR_POOL_MBUFS)
-            pair_fail(p, "side %u: %u mbufs of pool %u leaked", s,
-                      PAIR_POOL_MBUFS - rte_mempool_avail_count(p->side[s].pools[i]), i);
+        if (!rte_mempool_full(p->side[s].pools[i]))
+            pair_fail(p, "side %u: %u mbufs of pool %u leaked", s, rte_mempool_in_use_count(p->side[s].pools[i]), i);
     if (link->malformed || link->mutated)
         pair_fail(p, "side %u sent %lu malformed packets and wrote into %lu on their way", s, link->malformed,
                   link->mutated);
@@ -322,7 +338,7 @@ bool pair_finish(struct pair *p) {
     }
     for (unsigned s = 0; s < 2; s++)
         for (unsigned i = 0; i < PAIR_POOL_COUNT; i++)
-            if (rte_mempool_avail_count(pools[s][i]) != PAIR_POOL_MBUFS) {
+            if (!rte_mempool_full(pools[s][i])) {
                 fprintf(stderr, "seed %lu: mbufs of pool %u of side %u are lost after tcp_core_fini\n", p->setup.seed,
                         i, s);
                 fine = false;

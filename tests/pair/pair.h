@@ -26,8 +26,10 @@
 #define PAIR_SECOND        1000000ull
 #define PAIR_POOL_MBUFS    2047u
 
-/* A side's pools; made once a process and whole again after every run. */
-enum pair_pool { PAIR_POOL_RX, PAIR_POOL_TX, PAIR_POOL_APP, PAIR_POOL_COUNT };
+#define PAIR_CUT_MBUFS 4095u
+
+/* A side's pools; made once a process and whole again after every run. CUT is its device's own, and never short. */
+enum pair_pool { PAIR_POOL_RX, PAIR_POOL_TX, PAIR_POOL_APP, PAIR_POOL_CUT, PAIR_POOL_COUNT };
 
 /* All that a run depends on, beside the code. [s]: of side s; the link from s to the other. */
 struct pair_setup {
@@ -35,6 +37,8 @@ struct pair_setup {
     struct sim_link_config link[2];
     struct tcp_config tcp[2];
     bool multi_seg[2], hw_cksum[2];
+    uint16_t
+        tso_segs[2]; /* the device cuts segments of up to so many mbufs (needs both of the above); 0: it does not */
     uint16_t mtu[2];
     struct tcp_options options[2];
     uint32_t strip;   /* options that a middlebox takes off SYNs: bit k for kind k */
@@ -200,6 +204,7 @@ struct pair_cell {
     int32_t tx_room;
     uint64_t bytes_per_s;
     bool multi_seg[2];
+    uint16_t tso_segs[2]; /* not 0: the device cuts segments of up to so many mbufs, and does all that this takes */
     bool hw_cksum, hold_tx, wrap, echo, drain_pools, outages, both_open;
     uint16_t mtu[2];
     uint16_t path_mtu; /* of a path that changes to it, and back, now and then; 0: it does not */

@@ -60,18 +60,21 @@ void pair_cell_draw(struct pair_cell *c, uint64_t seed) {
     if ((c->read_chunk && c->read_chunk < 100) || (c->write_chunk && c->write_chunk < 100) || c->loss_ppm > 100000 ||
         c->rcv_buf_bytes < 8192)
         c->bytes = RTE_MIN(c->bytes, 30000u);
+    for (unsigned s = 0; s < 2; s++)
+        c->tso_segs[s] = (uint16_t)PICK(0, 0, 0, 4, 40);
 }
 
 void pair_cell_print(const struct pair_cell *c, char *text, size_t room) {
     snprintf(text, room,
              "loss %u reorder %u dup %u corrupt %u mark %u ppm, rtt %u us, window %u, %u conns of %u bytes, read %u "
-             "write %u, room %d, %lu B/s, multi %d %d hw %d hold %d wrap %d echo %d drain %d outages %d close %d both "
+             "write %u, room %d, %lu B/s, multi %d %d tso %u %u hw %d hold %d wrap %d echo %d drain %d outages %d "
+             "close %d both "
              "open %d, mtu %u %u path %u black hole %d, strip 0x%x, cc %u %u ecn %d %d cookies %u",
              c->loss_ppm, c->reorder_ppm, c->dup_ppm, c->corrupt_ppm, c->mark_ppm, c->rtt_us, c->rcv_buf_bytes,
              c->conns, c->bytes, c->read_chunk, c->write_chunk, c->tx_room, c->bytes_per_s, c->multi_seg[0],
-             c->multi_seg[1], c->hw_cksum, c->hold_tx, c->wrap, c->echo, c->drain_pools, c->outages, c->close,
-             c->both_open, c->mtu[0], c->mtu[1], c->path_mtu, c->black_hole, c->strip, c->options[0].cc,
-             c->options[1].cc, c->options[0].ecn, c->options[1].ecn, c->options[1].cookies);
+             c->multi_seg[1], c->tso_segs[0], c->tso_segs[1], c->hw_cksum, c->hold_tx, c->wrap, c->echo, c->drain_pools,
+             c->outages, c->close, c->both_open, c->mtu[0], c->mtu[1], c->path_mtu, c->black_hole, c->strip,
+             c->options[0].cc, c->options[1].cc, c->options[0].ecn, c->options[1].ecn, c->options[1].cookies);
 }
 
 static void setup_of(const struct pair_cell *c, struct pair_setup *setup) {
@@ -81,9 +84,10 @@ static void setup_of(const struct pair_cell *c, struct pair_setup *setup) {
     if (c->wrap) /* milliseconds in 32 bits, and microseconds, wrap within the run */
         setup->start_us = ((1ull << 32) - 500) * 1000;
     for (unsigned s = 0; s < 2; s++) {
-        setup->multi_seg[s] = c->multi_seg[s];
+        setup->tso_segs[s] = c->tso_segs[s];
+        setup->multi_seg[s] = c->multi_seg[s] || c->tso_segs[s];
         setup->mtu[s] = c->mtu[s] ? c->mtu[s] : 1500;
-        setup->hw_cksum[s] = c->hw_cksum;
+        setup->hw_cksum[s] = c->hw_cksum || c->tso_segs[s];
         setup->options[s] = c->options[s];
         setup->link[s] = (struct sim_link_config){.loss_ppm = c->loss_ppm,
                                                   .dup_ppm = c->dup_ppm,
@@ -106,7 +110,7 @@ static void drain_now_and_then(struct pair *p) {
     for (int i = 0; i < 6 && !p->error[0] && !pair_is_over(p); i++) {
         unsigned side = sim_rng_below(&p->rng, 2);
         pair_run(p, NULL, sim_rng_below(&p->rng, 30000));
-        pair_pool_drain(p, side, (enum pair_pool)sim_rng_below(&p->rng, PAIR_POOL_COUNT));
+        pair_pool_drain(p, side, (enum pair_pool)sim_rng_below(&p->rng, PAIR_POOL_CUT));
         pair_run(p, NULL, sim_rng_below(&p->rng, 100000));
         pair_pool_refill(p, side);
     }

@@ -99,6 +99,50 @@ Test(pair_link, bandwidth_and_queue) {
     cr_expect_eq(o.stats.queue_full, PACKETS - o.arrived);
 }
 
+/* A device must be told where the headers end, and gets checksums without what it fills in. */
+static void large(struct rte_mbuf *m) {
+    static const uint8_t headers[40] = {0x45, 0, 0, PACKET_BYTES, 0,  0, 0x40, 0,           64,  6, [12] = 198,
+                                        18,   0, 1, 198,          18, 0, 2,    [32] = 0x50, 0x18};
+    uint8_t *packet = rte_pktmbuf_mtod(m, uint8_t *);
+    memcpy(packet, headers, sizeof(headers));
+    uint16_t pseudo = (uint16_t)~sim_fold(sim_sum(packet + 12, 8, 6));
+    packet[36] = (uint8_t)(pseudo >> 8);
+    packet[37] = (uint8_t)pseudo;
+    m->l3_len = m->l4_len = 20;
+    m->tso_segsz = 25;
+    m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_SEG;
+}
+
+Test(pair_link, large_segments) {
+    struct rte_mempool *pool = rte_mempool_lookup("pair00"), *cut = rte_mempool_lookup("pair03");
+    struct sim_link_config c = {.delay_us = 100};
+    struct sim_link *l = sim_link_new(&c, 7);
+    struct rte_mbuf *m[4], *out[4];
+    for (uint32_t i = 0; i < 4; i++)
+        large(m[i] = packet(pool, i));
+    sim_link_send(l, &m[0], 1, 1); /* to a device that cuts nothing */
+    sim_link_set_tso(l, cut);
+    m[1]->l4_len = 24;
+    sim_link_send(l, &m[1], 1, 1);
+    rte_pktmbuf_mtod(m[2], uint8_t *)[37]++;
+    sim_link_send(l, &m[2], 1, 1);
+    cr_expect_eq(sim_link_stats(l)->malformed, 3);
+    sim_link_send(l, &m[3], 1, 1);
+    cr_expect_eq(sim_link_stats(l)->cut, 1);
+    cr_assert_eq(sim_link_receive(l, pool, 0, 200, out, 4), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        const uint8_t *p = rte_pktmbuf_mtod(out[i], const uint8_t *);
+        uint32_t len_bytes = i < 2 ? 65 : 50;
+        cr_expect(out[i]->pkt_len == len_bytes && p[3] == len_bytes && p[27] == 25 * i, "length, sequence number");
+        cr_expect_eq(p[33], i < 2 ? 0x10 : 0x18, "PSH on the last");
+        cr_expect_eq(sim_fold(sim_sum(p, 20, 0)), 0);
+        cr_expect_eq(sim_fold(sim_sum(p + 20, len_bytes - 20, sim_sum(p + 12, 8, 6 + len_bytes - 20))), 0);
+        rte_pktmbuf_free(out[i]);
+    }
+    sim_link_free(l);
+    cr_expect(rte_mempool_full(pool) && rte_mempool_full(cut));
+}
+
 /* Somebody writes into a packet that the NIC still holds; somebody sends nonsense. */
 Test(pair_link, errors_of_the_sender) {
     struct rte_mempool *pool = rte_mempool_lookup("pair00");

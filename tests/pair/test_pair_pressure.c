@@ -32,7 +32,7 @@ static void arrives(struct pair *p, uint64_t within_us) {
 
 /* Each pool of each side runs empty in the middle of a transfer. */
 Test(pair_pressure, pool_empty) {
-    for (uint32_t i = 0; i < 4 * PAIR_POOL_COUNT; i++) {
+    for (uint32_t i = 0; i < 4 * PAIR_POOL_CUT; i++) {
         unsigned s = i & 1;
         struct pair_setup setup;
         setup_transfer(&setup, i, i & 2);

@@ -108,6 +108,30 @@ Test(pair_transfer, short_transmit) {
     }
 }
 
+/* Large segments, cut on their way by something that is not ours: the other end sees a sender like any other. */
+Test(pair_transfer, cut_by_the_device) {
+    static const uint16_t most_mbufs[] = {3, 5, 40};
+    for (uint32_t i = 0; i < 2 * WEIR_ARRAY_LEN(most_mbufs); i++) {
+        struct pair_setup setup;
+        pair_setup_default(&setup, i);
+        setup.tso_segs[0] = most_mbufs[i / 2];
+        setup.hw_cksum[0] = true;
+        setup.link[0].hold_tx = i & 1;
+        setup.options[0].ecn = setup.options[1].ecn = i & 1;
+        struct pair *p = pair_new(&setup);
+        for (unsigned s = 0; s < 2; s++)
+            p->conn[0].end[s] =
+                (struct pair_end){.write_bytes = s ? 1 : BULK_BYTES, .does = PAIR_CLOSE | PAIR_SHUTDOWN};
+        pair_open(p, 0, 0);
+        pair_run(p, pair_is_over, 100 * PAIR_SECOND);
+        const struct sim_link_stats *out = sim_link_stats(p->side[0].tx), *in = sim_link_stats(p->side[1].tx);
+        cr_expect(out->cut >= BULK_BYTES / 65536 && in->cut == 0, "%lu and %lu cut", out->cut, in->cut);
+        cr_expect_eq(tcp_core_stats(p->side[0].core)->segs_out, out->sent, "counted as the wire sees them");
+        cr_expect_eq(tcp_core_stats(p->side[0].core)->retransmits, 0);
+        cr_assert(pair_finish(p));
+    }
+}
+
 /* A narrow path with a short queue: loss comes from our own sending too fast. */
 Test(pair_transfer, narrow_path) {
     struct pair_cell c = plain;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "link.h"
 
+#include "tso.h"
+
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +29,7 @@ struct sim_link {
     uint64_t wire_free_us;
     sim_link_tap tap;
     void *tap_context;
+    struct rte_mempool *tso_pool; /* NULL: the device cuts nothing */
 };
 
 uint32_t sim_sum(const uint8_t *bytes, uint32_t len_bytes, uint32_t sum) {
@@ -112,6 +116,10 @@ void sim_link_configure(struct sim_link *l, const struct sim_link_config *config
 void sim_link_set_tap(struct sim_link *l, sim_link_tap tap, void *context) {
     l->tap = tap;
     l->tap_context = context;
+}
+
+void sim_link_set_tso(struct sim_link *l, struct rte_mempool *pool) {
+    l->tso_pool = pool;
 }
 
 /* What a NIC does with RTE_MBUF_F_TX_IP_CKSUM and _TCP_CKSUM: the stack has left zero in the IP checksum and the sum of
@@ -226,9 +234,23 @@ static void carry(struct sim_link *l, struct rte_mbuf *m, uint64_t now_us) {
     heap_push(l, wire_us + c->delay_us + (late ? late_us : 0), p);
 }
 
+/* A segment that is larger than what the wire takes. */
+static void carry_cut(struct sim_link *l, struct rte_mbuf *m, uint64_t now_us) {
+    struct rte_mbuf *parts[SIM_TSO_PARTS];
+    int n = l->tso_pool && well_formed(l, m) ? sim_tso_cut(m, l->config.l2_len_bytes, l->tso_pool, parts) : -EINVAL;
+    if (n < 0) {
+        (n == -ENOMEM ? &l->stats.no_mbuf : &l->stats.malformed)[0]++;
+        rte_pktmbuf_free(m);
+        return;
+    }
+    l->stats.cut++;
+    for (int i = 0; i < n; i++)
+        carry(l, parts[i], now_us);
+}
+
 void sim_link_send(struct sim_link *l, struct rte_mbuf **m, uint16_t n, uint64_t now_us) {
     for (uint16_t i = 0; i < n; i++)
-        carry(l, m[i], now_us);
+        (m[i]->ol_flags & RTE_MBUF_F_TX_TCP_SEG ? carry_cut : carry)(l, m[i], now_us);
 }
 
 void sim_link_inject(struct sim_link *l, const void *packet, uint32_t len_bytes, uint64_t due_us) {

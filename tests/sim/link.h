@@ -3,8 +3,9 @@
  * as private deep copies from the receiver's pool, as from a NIC; in between lie loss, duplication, reordering, bit
  * errors, delay, bandwidth and a bounded queue, all drawn from a seed and timed by the caller's virtual clock.
  *
- * The wire is also the sender's NIC: it fills in the checksums that ol_flags ask for, and with hold_tx keeps the
- * sender's mbufs until the packet is delivered, then checks that nobody wrote into them meanwhile (`mutated`).
+ * The wire is also the sender's NIC: it fills in the checksums that ol_flags ask for, cuts large segments
+ * where it can (tso.h), and with hold_tx keeps the sender's mbufs until the packet is delivered, then checks that
+ * nobody wrote into them meanwhile (`mutated`).
  *
  * Bit errors stay within one byte of the IP packet, which the Internet checksum always notices: a corrupted packet that
  * gets through to a reader is the receiver's fault, never chance. Nothing here is shared between threads. */
@@ -31,8 +32,9 @@ struct sim_link_config {
 
 struct sim_link_stats {
     uint64_t sent, delivered, lost, queue_full, duplicated, reordered, corrupted, filtered, marked;
-    uint64_t no_mbuf;   /* lost because the receiver's pool was empty */
-    uint64_t malformed; /* inconsistent mbuf, or chained where single_seg: an error of the sender */
+    uint64_t cut;       /* large segments; `sent` counts their parts */
+    uint64_t no_mbuf;   /* lost because the receiver's pool was empty, or the one for cutting */
+    uint64_t malformed; /* inconsistent mbuf, chained where single_seg, not to be cut: an error of the sender */
     uint64_t mutated;   /* written to between send and delivery: an error of the sender */
 };
 
@@ -48,6 +50,10 @@ void sim_link_free(struct sim_link *l); /* and all that is under way */
 /* Change the wire from now on; what is under way is not touched. */
 void sim_link_configure(struct sim_link *l, const struct sim_link_config *config);
 void sim_link_set_tap(struct sim_link *l, sim_link_tap tap, void *context);
+
+/* The device cuts large segments from now on, with mbufs of this pool (RTE_PKTMBUF_HEADROOM and 128 bytes are enough).
+ */
+void sim_link_set_tso(struct sim_link *l, struct rte_mempool *pool);
 
 /* Send. The link owns the mbufs from here on. */
 void sim_link_send(struct sim_link *l, struct rte_mbuf **m, uint16_t n, uint64_t now_us);
