@@ -24,6 +24,10 @@
 
 #define NEXT 1000 /* no verdict */
 
+/* Taken off a SYN once it is processed: with it ECE and CWR are an offer or its answer (RFC 3168 6.1.1), not an echo.
+ */
+#define SYN_ONLY (WIRE_TCP_SYN | WIRE_TCP_ECE | WIRE_TCP_CWR)
+
 typedef int (*step_fn)(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg);
 
 static int next(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
@@ -232,7 +236,7 @@ static int syn_sent_syn(struct tcp_core *core, struct tcp_conn *c, struct tcp_se
         return -TCP_DROP_FLAGS;
     tcp_ecn_agree(c, seg->flags, c->flags & TCP_F_ECN);
     seg->seq++;
-    seg->flags &= ~WIRE_TCP_SYN;
+    seg->flags &= ~SYN_ONLY;
     c->rcv_nxt = c->rcv_acked = seg->seq;
     c->rcv_adv = c->rcv_nxt + tcp_window_of_syn(core, c);
     tcp_opts_negotiate(core, c, &seg->opts);
@@ -257,7 +261,7 @@ static int syn_received_syn(struct tcp_core *core, struct tcp_conn *c, struct tc
     }
     if (seg->flags & WIRE_TCP_ACK) { /* the answer to our SYN crossed with theirs: RFC 9293 3.5, figure 8 */
         seg->seq++;
-        seg->flags &= ~WIRE_TCP_SYN;
+        seg->flags &= ~SYN_ONLY;
         seg->len = 0;
         return NEXT;
     }

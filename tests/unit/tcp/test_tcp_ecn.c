@@ -106,6 +106,7 @@ Test(tcp_ecn, client) {
         d = drain_one(core);
         cr_expect_eq(d.flags, WIRE_TCP_ACK);
         cr_expect_eq(d.ecn, WIRE_IP4_NOT_ECT, "a bare ACK");
+        cr_expect_eq(tcp_core_stats(core)->ecn_ece_in, 0, "row %zu: the ECE of a SYN tells of no mark", i);
         send_bytes(core, id, MSS);
         d = drain_one(core);
         cr_expect_eq(d.ecn, rows[i].agreed ? WIRE_IP4_ECT0 : WIRE_IP4_NOT_ECT, "row %zu", i);
