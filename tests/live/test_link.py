@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The emulated link does what it says: delay, rate, queue, loss, doubles, order. What other tests measure over it is worth
+"""The emulated link does what it says: delay, rate, queue, loss, marks, doubles, order. What other tests measure over it is worth
 no more than this."""
+import collections
 import itertools
 import re
 import socket
@@ -13,6 +14,7 @@ import links
 
 MATRIX = "measured"
 FRAMES = 4000
+MARKABLE = 1500  # a multiple of three
 
 
 @pytest.fixture
@@ -88,6 +90,28 @@ def test_corruption(empty_lab, make):
     came = datagrams(empty_lab, host, FRAMES)
     there = host.link.check()["there"]
     assert len(came) == FRAMES - there["corrupted"] and there["corrupted"] > 0.01 * FRAMES
+
+
+def test_marks(empty_lab, make):
+    """ECN-capable frames are marked, of either kind, others never; the kernel would drop one with a wrong header checksum."""
+    host = make(mark=10)
+    seen = collections.Counter()
+    with empty_lab.client_ns.socket(kind=socket.SOCK_DGRAM) as receiver, host.socket(kind=socket.SOCK_DGRAM) as sender:
+        receiver.bind((empty_lab.client, 6000))
+        receiver.settimeout(5)
+        receiver.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        sender.connect((empty_lab.client, 6000))
+        for number in range(MARKABLE):
+            sent = number % 3  # not ECN-capable, ECT(1), ECT(0)
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x40 | sent)
+            sender.send(b"x")
+            tos = receiver.recvmsg(16, 64)[1][0][2][0]
+            assert tos & ~3 == 0x40
+            seen[sent, tos & 3] += 1
+    there = host.link.check()["there"]
+    assert seen[0, 0] == MARKABLE // 3 and there["ect"] == MARKABLE - MARKABLE // 3
+    assert seen[1, 3] + seen[2, 3] == there["marked"] and seen[1, 1] + seen[2, 2] == there["ect"] - there["marked"]
+    assert min(seen[1, 3], seen[2, 3]) > 0.05 * MARKABLE / 3
 
 
 def test_rate_and_queue(empty_lab, make):

@@ -4,11 +4,12 @@
 #include <stdlib.h>
 
 #define ETHERNET_BYTES 14u
+#define IP4_BYTES      20u
 #define NS_PER_S       1000000000ull
 #define LATE_NS        1000000ull
 
 /* Which draw of a frame: each has numbers of its own, so that switching one on does not move the others. */
-enum draw { DRAW_LOSS, DRAW_CORRUPT, DRAW_BIT, DRAW_DUPLICATE, DRAW_REORDER };
+enum draw { DRAW_LOSS, DRAW_CORRUPT, DRAW_BIT, DRAW_DUPLICATE, DRAW_REORDER, DRAW_MARK };
 
 bool pool_init(struct pool *pool) {
     pool->frames = calloc(POOL_FRAMES, sizeof(struct frame));
@@ -108,6 +109,27 @@ static bool is_ip4(const struct frame *f) {
     return f->len > ETHERNET_BYTES && f->data[12] == 0x08 && f->data[13] == 0x00;
 }
 
+/* The two bits of the TOS byte (RFC 3168 5). */
+enum ecn { ECN_NOT_ECT, ECN_ECT1, ECN_ECT0, ECN_CE };
+
+/* CE in place of ECT, and the header's checksum by what that changes: HC' = ~(~HC + ~m + m') (RFC 1624 3, eqn. 3). */
+static void mark(struct line *line, struct frame *f) {
+    uint8_t *ip = f->data + ETHERNET_BYTES, was = ip[1];
+    uint8_t ecn = was & ECN_CE;
+    if (f->len < ETHERNET_BYTES + IP4_BYTES || ecn == ECN_NOT_ECT || ecn == ECN_CE)
+        return;
+    line->ect++;
+    if (!happens(line, DRAW_MARK, line->config.mark))
+        return;
+    ip[1] |= ECN_CE;
+    uint32_t sum = (uint16_t) ~(ip[10] << 8 | ip[11]) + (uint16_t) ~(ip[0] << 8 | was) + (ip[0] << 8 | ip[1]);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    ip[10] = (uint8_t)(~sum >> 8);
+    ip[11] = (uint8_t)~sum;
+    line->marked++;
+}
+
 void line_enter(struct line *line, struct frame *f, uint64_t now_ns) {
     const struct line_config *c = &line->config;
     line->frames_in++;
@@ -128,6 +150,7 @@ void line_enter(struct line *line, struct frame *f, uint64_t now_ns) {
         pool_put(line->pool, f);
         return;
     }
+    mark(line, f);
     if (happens(line, DRAW_CORRUPT, c->corrupt)) {
         uint64_t bit = draw(line, DRAW_BIT) % ((f->len - ETHERNET_BYTES) * 8ull);
         f->data[ETHERNET_BYTES + bit / 8] ^= (uint8_t)(1u << bit % 8);

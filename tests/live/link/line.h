@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One direction of an emulated link: a bottleneck with a drop-tail queue, then a wire with a delay that loses,
- * corrupts, doubles and reorders.
+ * marks, corrupts, doubles and reorders.
  *
  * No clock and no socket: line_enter takes a frame and the time, line_leave gives back those that have arrived. What
  * happens to a frame depends on the seed and on its number among the IPv4 frames of its direction alone, so that two
@@ -34,6 +34,7 @@ struct line_config {
     uint64_t rate_bps;                        /* 0: no bottleneck */
     uint64_t queue_bytes;                     /* before the bottleneck, the frame in service included; 0: no limit */
     double loss, corrupt, duplicate, reorder; /* probabilities */
+    double mark;                              /* of CE, where the sender is ECN-capable (RFC 3168 5) */
     uint64_t reorder_ns;                      /* how much later a reordered frame comes */
     uint64_t seed;
 };
@@ -44,6 +45,8 @@ struct line_config {
     X(bytes_in)                                                                                                        \
     X(frames_out)                                                                                                      \
     X(bytes_out)                                                                                                       \
+    X(ect)    /* came in ECN-capable and not marked */                                                                 \
+    X(marked) /* left with CE */                                                                                       \
     X(lost)                                                                                                            \
     X(corrupted)                                                                                                       \
     X(duplicated)                                                                                                      \

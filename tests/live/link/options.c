@@ -22,6 +22,7 @@ static const char usage[] =
     "  --queue-bytes VALUE   before the bottleneck, drop-tail (0: no limit)\n"
     "  --loss VALUE          percent of IPv4 frames; likewise:\n"
     "  --duplicate VALUE\n"
+    "  --mark VALUE          of those that are ECN-capable: congestion experienced\n"
     "  --corrupt VALUE       one bit behind the Ethernet header is turned over\n"
     "  --reorder VALUE       comes later by\n"
     "  --reorder-ms VALUE    (2)\n"
@@ -44,6 +45,7 @@ static const struct quantity {
     {"reorder-ms", 1e6, offsetof(struct line_config, reorder_ns), false},
     {"loss", 0.01, offsetof(struct line_config, loss), true},
     {"duplicate", 0.01, offsetof(struct line_config, duplicate), true},
+    {"mark", 0.01, offsetof(struct line_config, mark), true},
     {"corrupt", 0.01, offsetof(struct line_config, corrupt), true},
     {"reorder", 0.01, offsetof(struct line_config, reorder), true},
 };
