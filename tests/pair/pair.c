@@ -92,10 +92,14 @@ struct pair *pair_new(const struct pair_setup *setup) {
     return p;
 }
 
-struct pair *pair_new_established(uint64_t seed) {
+struct pair *pair_new_default(uint64_t seed) {
     struct pair_setup setup;
     pair_setup_default(&setup, seed);
-    struct pair *p = pair_new(&setup);
+    return pair_new(&setup);
+}
+
+struct pair *pair_new_established(uint64_t seed) {
+    struct pair *p = pair_new_default(seed);
     pair_open(p, 0, 0);
     pair_run(p, pair_all_established, PAIR_SECOND);
     return p;

@@ -132,6 +132,8 @@ struct pair {
 /* --- pair.c --- */
 /* EAL and the pools; once a process. */
 void pair_init(void);
+/* A run with the default set-up, in which nothing is open yet. */
+struct pair *pair_new_default(uint64_t seed);
 /* A run of one connection with the default set-up that has been established; its ends do nothing by themselves. */
 struct pair *pair_new_established(uint64_t seed);
 /* 1 ms round trip, nothing lost, no limits. */
@@ -152,6 +154,8 @@ void pair_pool_drain(struct pair *p, unsigned side, enum pair_pool pool);
 void pair_pool_refill(struct pair *p, unsigned side);
 
 /* --- pair_app.c --- */
+/* Before pair_open: so many bytes each way, FIN behind them. */
+void pair_set_transfer(struct pair *p, uint32_t number, uint32_t bytes);
 /* Connect. Both ends must have been set up by the caller: p->conn[number].end[]. */
 void pair_open(struct pair *p, unsigned side, uint32_t number);
 /* Serve all flows that are READY. */
@@ -166,6 +170,8 @@ bool pair_all_established(const struct pair *p);
 void pair_abort(struct pair *p, unsigned side, uint32_t number);
 void pair_release(struct pair *p, unsigned side, uint32_t number);
 void pair_shutdown(struct pair *p, unsigned side, uint32_t number);
+/* Those ends of a connection that are open end it in good order. */
+void pair_close(struct pair *p, uint32_t number);
 /* Queue so many bytes at once, more than the stack says there is room for. */
 void pair_write(struct pair *p, unsigned side, uint32_t number, uint32_t n);
 enum tcp_state pair_state(const struct pair *p, unsigned side, uint32_t number); /* CLOSED where there is no flow */

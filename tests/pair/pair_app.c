@@ -171,6 +171,16 @@ static void echo_some(struct pair *p, unsigned s, uint32_t number) {
         tcp_conn_again(core, e->id, TCP_EV_READABLE);
 }
 
+void pair_close(struct pair *p, uint32_t number) {
+    for (unsigned s = 0; s < 2; s++) {
+        struct pair_end *e = &p->conn[number].end[s];
+        if (!e->id)
+            continue;
+        e->does = PAIR_SHUTDOWN | PAIR_CLOSE;
+        tcp_conn_again(p->side[s].core, e->id, TCP_EV_READABLE);
+    }
+}
+
 void pair_shutdown(struct pair *p, unsigned s, uint32_t number) {
     struct pair_end *e = &p->conn[number].end[s];
     e->shut = true;
@@ -291,6 +301,11 @@ void pair_serve(struct pair *p, unsigned s) {
         n++;
     for (uint32_t i = 0; i < n && !p->error[0]; i++)
         visit(p, s, ready[i]);
+}
+
+void pair_set_transfer(struct pair *p, uint32_t number, uint32_t bytes) {
+    for (unsigned s = 0; s < 2; s++)
+        p->conn[number].end[s] = (struct pair_end){.write_bytes = bytes, .does = PAIR_SHUTDOWN | PAIR_CLOSE};
 }
 
 void pair_open(struct pair *p, unsigned s, uint32_t number) {

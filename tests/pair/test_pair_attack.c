@@ -58,6 +58,12 @@ static struct pair_segment forged(const struct pair *p, uint8_t flags) {
                                  .ts_ecr = p->side[1].last.ts_val};
 }
 
+/* One of them, and the time to answer it. */
+static void deliver(struct pair *p, const struct pair_segment *s) {
+    pair_inject(p, 0, s);
+    pair_run(p, NULL, PAIR_SECOND);
+}
+
 /* The flow still works: bytes both ways, an orderly end. */
 static void lives(struct pair *p) {
     for (unsigned s = 0; s < 2; s++) {
@@ -65,10 +71,7 @@ static void lives(struct pair *p) {
         pair_write(p, s, 0, 30000);
     }
     pair_run(p, pair_all_arrived, 5 * PAIR_SECOND);
-    for (unsigned s = 0; s < 2; s++) {
-        p->conn[0].end[s].does = PAIR_SHUTDOWN | PAIR_CLOSE;
-        tcp_conn_again(p->side[s].core, p->conn[0].end[s].id, TCP_EV_READABLE);
-    }
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
 
@@ -77,8 +80,7 @@ Test(pair_attack, reset_inexact) {
     struct pair *p = pair_new_established(1);
     struct pair_segment s = forged(p, WIRE_TCP_RST);
     s.seq += 1000;
-    pair_inject(p, 0, &s);
-    pair_run(p, NULL, PAIR_SECOND);
+    deliver(p, &s);
     cr_expect_eq(stats(p, 1)->drops[TCP_DROP_RST_INEXACT], 1);
     cr_expect_eq(stats(p, 1)->challenge_acks, 1);
     lives(p);
@@ -103,8 +105,7 @@ Test(pair_attack, reset_with_bytes) {
     struct pair_segment s = forged(p, WIRE_TCP_RST | WIRE_TCP_ACK);
     s.seq -= 500;
     s.len_bytes = 1000;
-    pair_inject(p, 0, &s);
-    pair_run(p, NULL, PAIR_SECOND);
+    deliver(p, &s);
     lives(p);
 }
 
@@ -114,8 +115,7 @@ Test(pair_attack, timestamp_from_the_future) {
     struct pair_segment s = forged(p, WIRE_TCP_ACK);
     s.ts_val += 1u << 30;
     s.ack += 100000;
-    pair_inject(p, 0, &s);
-    pair_run(p, NULL, PAIR_SECOND);
+    deliver(p, &s);
     cr_expect_eq(stats(p, 1)->drops[TCP_DROP_ACK_FUTURE], 1);
     lives(p);
 }
@@ -129,8 +129,7 @@ Test(pair_attack, ack_half_the_space_away) {
     pair_inject(p, 0, &s);
     s.len_bytes = 100;
     s.flags |= WIRE_TCP_PSH;
-    pair_inject(p, 0, &s);
-    pair_run(p, NULL, PAIR_SECOND);
+    deliver(p, &s);
     cr_expect_eq(stats(p, 1)->drops[TCP_DROP_ACK_FUTURE], 2);
     cr_expect_eq(p->conn[0].end[1].read_bytes, 0);
     lives(p);
@@ -140,11 +139,9 @@ Test(pair_attack, ack_half_the_space_away) {
 Test(pair_attack, syn_in_flow) {
     struct pair *p = pair_new_established(3);
     struct pair_segment s = forged(p, WIRE_TCP_SYN);
-    pair_inject(p, 0, &s);
-    pair_run(p, NULL, PAIR_SECOND);
+    deliver(p, &s);
     s.seq += 1u << 30;
-    pair_inject(p, 0, &s);
-    pair_run(p, NULL, PAIR_SECOND);
+    deliver(p, &s);
     cr_expect_eq(stats(p, 1)->drops[TCP_DROP_SYN_IN_FLOW], 2);
     cr_expect_eq(stats(p, 1)->challenge_acks, 2);
     lives(p);
@@ -165,10 +162,7 @@ Test(pair_attack, peer_has_rebooted) {
     cr_expect_eq(p->conn[0].end[1].end, TCP_END_PEER_RESET);
     cr_expect_eq(pair_state(p, 0, 1), TCP_ESTABLISHED);
     cr_expect_eq(pair_state(p, 1, 1), TCP_ESTABLISHED);
-    for (unsigned s = 0; s < 2; s++) {
-        p->conn[1].end[s].does = PAIR_SHUTDOWN | PAIR_CLOSE;
-        tcp_conn_again(p->side[s].core, p->conn[1].end[s].id, TCP_EV_READABLE);
-    }
+    pair_close(p, 1);
     cr_assert(pair_finish(p));
 }
 
@@ -191,8 +185,7 @@ Test(pair_attack, data_with_impossible_ack) {
     pair_inject(p, 0, &s);
     s.has_ts = true; /* PAWS */
     s.ts_val -= 1u << 20;
-    pair_inject(p, 0, &s);
-    pair_run(p, NULL, PAIR_SECOND);
+    deliver(p, &s);
     static const enum tcp_drop drops[] = {TCP_DROP_ACK_FUTURE, TCP_DROP_ACK_OLD,    TCP_DROP_ACK_MISSING,
                                           TCP_DROP_FLAGS,      TCP_DROP_TS_MISSING, TCP_DROP_PAWS};
     for (uint32_t i = 0; i < WEIR_ARRAY_LEN(drops); i++)
@@ -245,9 +238,7 @@ Test(pair_attack, noise_into_a_transfer) {
 
 /* RFC 9293 3.10.7.3: to a SYN of ours, answers that acknowledge something else. */
 Test(pair_attack, wrong_answers_to_a_syn) {
-    struct pair_setup setup;
-    pair_setup_default(&setup, 8);
-    struct pair *p = pair_new(&setup);
+    struct pair *p = pair_new_default(8);
     p->side[0].dark = true;
     pair_open(p, 0, 0);
     pair_run(p, NULL, 1000);
@@ -272,9 +263,7 @@ Test(pair_attack, wrong_answers_to_a_syn) {
 
 /* To a listener and to nobody: RST to what is no RST, silence otherwise; nothing is kept. */
 Test(pair_attack, strays) {
-    struct pair_setup setup;
-    pair_setup_default(&setup, 9);
-    struct pair *p = pair_new(&setup);
+    struct pair *p = pair_new_default(9);
     static const uint8_t answered[] = {WIRE_TCP_ACK, WIRE_TCP_ACK | WIRE_TCP_PSH, WIRE_TCP_SYN | WIRE_TCP_ACK,
                                        WIRE_TCP_FIN | WIRE_TCP_ACK};
     for (uint32_t i = 0; i < 256; i++) {
@@ -295,9 +284,7 @@ Test(pair_attack, strays) {
 
 /* A handshake's last ACK that acknowledges something else is answered with RST; the half-open flow waits on. */
 Test(pair_attack, wrong_ack_to_a_syn_ack) {
-    struct pair_setup setup;
-    pair_setup_default(&setup, 10);
-    struct pair *p = pair_new(&setup);
+    struct pair *p = pair_new_default(10);
     p->side[0].dark_flags = WIRE_TCP_ACK;
     pair_open(p, 0, 0);
     pair_run(p, NULL, 5000);

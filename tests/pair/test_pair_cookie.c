@@ -14,15 +14,9 @@ TestSuite(pair_cookie, .init = pair_init, .timeout = 60);
 #define NO_SACK   1u << 4
 #define NO_TS     1u << 8
 
-static struct pair *cookie_pair(struct pair_setup *setup) {
-    struct pair *p = pair_new(setup);
+static struct pair *by_cookie(struct pair *p) {
     tcp_listen_options(p->side[1].core, 7, &(struct tcp_options){.cookies = TCP_COOKIES_ALWAYS});
     return p;
-}
-
-static void transfer_ends(struct pair *p, uint32_t number, uint32_t bytes) {
-    for (unsigned s = 0; s < 2; s++)
-        p->conn[number].end[s] = (struct pair_end){.write_bytes = bytes, .does = PAIR_SHUTDOWN | PAIR_CLOSE};
 }
 
 static void all_by_cookie(const struct pair *p, uint32_t conns) {
@@ -44,10 +38,10 @@ static void transfer(uint32_t strip, uint32_t loss_ppm, uint64_t seed) {
         setup.link[s].reorder_ppm = loss_ppm;
         setup.link[s].dup_ppm = loss_ppm;
     }
-    struct pair *p = cookie_pair(&setup);
+    struct pair *p = by_cookie(pair_new(&setup));
     for (uint32_t i = 0; i < 4; i++) {
         p->conn[i].may_break = loss_ppm != 0; /* data behind a lost ACK that comes first is a stray, and is reset */
-        transfer_ends(p, i, 200000);
+        pair_set_transfer(p, i, 200000);
         pair_open(p, 0, i);
     }
     pair_run(p, pair_is_over, 600 * PAIR_SECOND);
@@ -73,8 +67,8 @@ Test(pair_cookie, options_are_as_without) {
     struct pair_setup setup;
     pair_setup_default(&setup, 1);
     setup.tcp[0].rcv_buf_bytes = setup.tcp[1].rcv_buf_bytes = 1u << 20;
-    struct pair *p = cookie_pair(&setup);
-    transfer_ends(p, 0, 0);
+    struct pair *p = by_cookie(pair_new(&setup));
+    pair_set_transfer(p, 0, 0);
     p->conn[0].end[0].does = p->conn[0].end[1].does = 0;
     pair_open(p, 0, 0);
     pair_run(p, pair_all_established, PAIR_SECOND);
@@ -93,10 +87,8 @@ Test(pair_cookie, options_are_as_without) {
 
 /* The cookie, or the client's SYN, is lost: the client's SYN comes again. The cookie itself is never sent again. */
 static void lose_at_first(unsigned side, uint8_t flags) {
-    struct pair_setup setup;
-    pair_setup_default(&setup, 2);
-    struct pair *p = cookie_pair(&setup);
-    transfer_ends(p, 0, 5000);
+    struct pair *p = by_cookie(pair_new_default(2));
+    pair_set_transfer(p, 0, 5000);
     p->side[side].dark_flags = flags;
     pair_open(p, 0, 0);
     pair_run(p, NULL, PAIR_SECOND / 2);
@@ -123,9 +115,7 @@ Test(pair_cookie, last_ack_lost) {
 
 /* The client says nothing, its ACK is lost: it believes in a connection that we know nothing of, until it speaks. */
 Test(pair_cookie, last_ack_lost_and_silence) {
-    struct pair_setup setup;
-    pair_setup_default(&setup, 3);
-    struct pair *p = cookie_pair(&setup);
+    struct pair *p = by_cookie(pair_new_default(3));
     p->side[0].dark_flags = WIRE_TCP_ACK;
     pair_open(p, 0, 0);
     pair_run(p, NULL, 30 * PAIR_SECOND);
@@ -143,12 +133,10 @@ Test(pair_cookie, last_ack_lost_and_silence) {
 
 /* The same 4-tuple again and again: while it stands in TIME-WAIT here a flow takes its place, later a cookie. */
 Test(pair_cookie, one_tuple_again_and_again) {
-    struct pair_setup setup;
-    pair_setup_default(&setup, 4);
-    struct pair *p = cookie_pair(&setup);
+    struct pair *p = by_cookie(pair_new_default(4));
     for (uint32_t i = 0; i < 6; i++) {
         p->conn[i].client_port = 7777;
-        transfer_ends(p, i, 3000);
+        pair_set_transfer(p, i, 3000);
         p->conn[i].end[0].does = PAIR_CLOSE; /* after the server */
         pair_open(p, 0, i);
         pair_run(p, pair_all_arrived, 10 * PAIR_SECOND);

@@ -33,6 +33,13 @@ static void say(struct stranger *s, const struct pair_segment *segment) {
     pair_run(s->p, NULL, 1);
 }
 
+/* Acknowledges so much, and no more than that. */
+static void acks(struct stranger *s, uint32_t ack) {
+    struct pair_segment g = says(s, WIRE_TCP_ACK);
+    g.ack = ack;
+    say(s, &g);
+}
+
 /* As `syn` has it: MSS, SACK and so on. */
 static struct stranger stranger_syn(struct pair *p, uint16_t port, struct pair_segment syn) {
     struct stranger s = {.p = p, .seq = 5000, .port = port};
@@ -51,10 +58,15 @@ static struct stranger stranger_new(struct pair *p, struct pair_segment syn) {
     p->conn[0].end[1].does = PAIR_BLIND;
     p->n_conns = RTE_MAX(p->n_conns, 1u);
     struct stranger s = stranger_syn(p, PAIR_STRANGER_PORT, syn);
-    struct pair_segment ack = says(&s, WIRE_TCP_ACK);
-    say(&s, &ack);
+    acks(&s, s.ack);
     cr_assert_eq(pair_state(p, 1, 0), TCP_ESTABLISHED);
     return s;
+}
+
+/* The server has so much to say, and says what it may at once. */
+static void sends(struct pair *p, uint32_t bytes) {
+    pair_write(p, 1, 0, bytes);
+    pair_run(p, NULL, 1);
 }
 
 static const struct tcp_conn *conn(const struct pair *p) {
@@ -65,22 +77,15 @@ static const struct tcp_conn *conn(const struct pair *p) {
 static void next_is_served(struct pair *p) {
     if (p->conn[0].end[1].id)
         pair_abort(p, 1, 0);
-    for (unsigned s = 0; s < 2; s++)
-        p->conn[1].end[s] = (struct pair_end){.write_bytes = 30000, .does = PAIR_SHUTDOWN | PAIR_CLOSE};
+    pair_set_transfer(p, 1, 30000);
     pair_open(p, 0, 1);
     pair_run(p, pair_all_arrived, 5 * PAIR_SECOND);
     cr_assert(pair_finish(p));
 }
 
-static struct pair *pair_default(uint64_t seed) {
-    struct pair_setup setup;
-    pair_setup_default(&setup, seed);
-    return pair_new(&setup);
-}
-
 /* CVE-2018-5390: thousands of bytes, each behind its own hole, and each sent in an order that makes searches long. */
 Test(pair_hostile, segment_smack) {
-    struct pair *p = pair_default(1);
+    struct pair *p = pair_new_default(1);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1460, .sack_permitted = true});
     for (uint32_t i = 0; i < 20000; i++) {
         struct pair_segment g = says(&s, WIRE_TCP_ACK);
@@ -119,16 +124,13 @@ Test(pair_hostile, out_of_order_memory) {
 
 /* CVE-2019-11479: an MSS of 1 would have us send a packet for every byte or two. */
 Test(pair_hostile, tiny_mss) {
-    struct pair *p = pair_default(3);
+    struct pair *p = pair_new_default(3);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1, .sack_permitted = true});
     cr_expect_geq(conn(p)->mss, TCP_MSS_MIN - TCP_OPT_TS_BYTES);
     pair_write(p, 1, 0, 10000);
     uint64_t before = p->stranger_segments;
-    for (uint32_t i = 0; i < 100; i++) {
-        struct pair_segment ack = says(&s, WIRE_TCP_ACK);
-        ack.ack = conn(p)->snd_nxt;
-        say(&s, &ack);
-    }
+    for (uint32_t i = 0; i < 100; i++)
+        acks(&s, conn(p)->snd_nxt);
     cr_expect_eq(conn(p)->tx.len_bytes, 0);
     cr_expect_leq(p->stranger_segments - before, 10000 / (TCP_MSS_MIN - TCP_OPT_TS_BYTES) + 10);
     next_is_served(p);
@@ -137,10 +139,9 @@ Test(pair_hostile, tiny_mss) {
 /* CVE-2019-11477, -11478, -5599: blocks of every wrong kind, for a long time. What the server keeps stays bounded, what
  * is no block of what it sent changes nothing, and the bytes are still there to be sent. */
 Test(pair_hostile, sack_blocks) {
-    struct pair *p = pair_default(4);
+    struct pair *p = pair_new_default(4);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1, .sack_permitted = true});
-    pair_write(p, 1, 0, 60000);
-    pair_run(p, NULL, 1);
+    sends(p, 60000);
     uint32_t una = conn(p)->snd_una, nxt = conn(p)->snd_nxt;
     const struct seq_range wide[] = {{una, nxt},           {una - 1000, nxt}, {una + 1, nxt + 1},
                                      {una - 9, una + 900}, {nxt, nxt + 900},  {una + 1, una - 9}};
@@ -177,16 +178,12 @@ Test(pair_hostile, sack_blocks) {
 
 /* Acknowledging what was not sent yet, so as to be sent more than the path carries, is ignored. */
 Test(pair_hostile, optimistic_ack) {
-    struct pair *p = pair_default(5);
+    struct pair *p = pair_new_default(5);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1460});
-    pair_write(p, 1, 0, 60000);
-    pair_run(p, NULL, 1);
+    sends(p, 60000);
     uint32_t cwnd = conn(p)->cwnd, una = conn(p)->snd_una;
-    for (uint32_t i = 0; i < 50; i++) {
-        struct pair_segment g = says(&s, WIRE_TCP_ACK);
-        g.ack = conn(p)->snd_nxt + 1 + i * 1460;
-        say(&s, &g);
-    }
+    for (uint32_t i = 0; i < 50; i++)
+        acks(&s, conn(p)->snd_nxt + 1 + i * 1460);
     cr_expect_eq(stats(p)->drops[TCP_DROP_ACK_FUTURE], 50);
     cr_expect_eq(conn(p)->cwnd, cwnd);
     cr_expect_eq(conn(p)->snd_una, una);
@@ -195,16 +192,12 @@ Test(pair_hostile, optimistic_ack) {
 
 /* RFC 3465 2: the window opens by bytes; an ACK for each byte is worth no more than one for all. */
 Test(pair_hostile, split_acks) {
-    struct pair *p = pair_default(6);
+    struct pair *p = pair_new_default(6);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1460});
-    pair_write(p, 1, 0, 60000);
-    pair_run(p, NULL, 1);
+    sends(p, 60000);
     uint32_t cwnd = conn(p)->cwnd, una = conn(p)->snd_una;
-    for (uint32_t i = 1; i <= 2920; i++) {
-        struct pair_segment g = says(&s, WIRE_TCP_ACK);
-        g.ack = una + i;
-        say(&s, &g);
-    }
+    for (uint32_t i = 1; i <= 2920; i++)
+        acks(&s, una + i);
     cr_expect_eq(conn(p)->snd_una, una + 2920);
     cr_expect_leq(conn(p)->cwnd, cwnd + 2920);
     next_is_served(p);
@@ -212,7 +205,7 @@ Test(pair_hostile, split_acks) {
 
 /* Bytes that wait behind a hole, sent again as others: the first copy of each is what is read. */
 Test(pair_hostile, overlap_with_other_bytes) {
-    struct pair *p = pair_default(7);
+    struct pair *p = pair_new_default(7);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1460});
     p->conn[0].end[1].read_from_us = p->now_us + 10 * PAIR_SECOND;
     static const struct {
@@ -240,7 +233,7 @@ Test(pair_hostile, overlap_with_other_bytes) {
 
 /* The pointer may say what it likes: its bytes are in line, and those around are neither lost nor read twice. */
 Test(pair_hostile, urgent_pointer) {
-    struct pair *p = pair_default(8);
+    struct pair *p = pair_new_default(8);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1460});
     static const uint16_t pointers[] = {0, 1, 99, 100, 101, 65535};
     for (uint32_t i = 0; i < WEIR_ARRAY_LEN(pointers); i++) {
@@ -263,7 +256,7 @@ Test(pair_hostile, urgent_pointer) {
 Test(pair_hostile, options_and_data_offset) {
     static const uint8_t bad[][4] = {{8, 0, 0, 0},   {8, 1, 0, 0},  {1, 1, 1, 8},
                                      {5, 255, 0, 0}, {30, 5, 0, 0}, {1, 3, 0, 1}};
-    struct pair *p = pair_default(9);
+    struct pair *p = pair_new_default(9);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1460});
     for (uint32_t i = 0; i < WEIR_ARRAY_LEN(bad); i++) {
         struct pair_segment g = says(&s, WIRE_TCP_ACK);
@@ -288,10 +281,9 @@ Test(pair_hostile, options_and_data_offset) {
 
 /* RFC 9293 3.8.6 discourages it, and "a sender must be robust": nothing new beyond the edge, wherever it goes. */
 Test(pair_hostile, shrinking_window) {
-    struct pair *p = pair_default(10);
+    struct pair *p = pair_new_default(10);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1000});
-    pair_write(p, 1, 0, 60000);
-    pair_run(p, NULL, 1);
+    sends(p, 60000);
     uint32_t sent = conn(p)->snd_nxt;
     struct pair_segment g = says(&s, WIRE_TCP_ACK);
     g.ack = s.ack += 2000;
@@ -336,7 +328,7 @@ Test(pair_hostile, zero_windows) {
 
 /* Old segments in TIME-WAIT and RSTs do not end it early (RFC 1337); the owner has long gone. */
 Test(pair_hostile, time_wait_assassination) {
-    struct pair *p = pair_default(12);
+    struct pair *p = pair_new_default(12);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1460});
     p->conn[0].end[1].does = PAIR_BLIND | PAIR_SHUTDOWN | PAIR_CLOSE;
     tcp_conn_again(p->side[1].core, p->conn[0].end[1].id, TCP_EV_WRITABLE);
@@ -372,8 +364,7 @@ Test(pair_hostile, syn_flood) {
         pair_inject(p, 0, &syn);
         if (i % 2000 == 1000 && i / 2000 < 7) {
             uint32_t number = 1 + i / 2000;
-            for (unsigned s = 0; s < 2; s++)
-                p->conn[number].end[s] = (struct pair_end){.write_bytes = 3000, .does = PAIR_SHUTDOWN | PAIR_CLOSE};
+            pair_set_transfer(p, number, 3000);
             p->conn[0].refused = true;
             pair_open(p, 0, number);
         }
@@ -390,7 +381,7 @@ Test(pair_hostile, syn_flood) {
 
 /* A port scan: segments to ports where nobody listens. One source is answered at the rate of one source. */
 Test(pair_hostile, port_scan) {
-    struct pair *p = pair_default(18);
+    struct pair *p = pair_new_default(18);
     p->conn[0].refused = true;
     for (uint32_t i = 0; i < 5000; i++) {
         struct pair_segment syn = {.sport = PAIR_STRANGER_PORT, .dport = (uint16_t)(2000 + i), .flags = WIRE_TCP_SYN};
@@ -456,10 +447,9 @@ Test(pair_hostile, challenge_side_channel) {
 /* RFC 5927: reports about what is not outstanding change nothing, hard errors do not end an established flow, and no
  * report makes segments smaller than the floor. */
 Test(pair_hostile, forged_icmp) {
-    struct pair *p = pair_default(17);
+    struct pair *p = pair_new_default(17);
     struct stranger s = stranger_new(p, (struct pair_segment){.mss = 1460});
-    pair_write(p, 1, 0, 20000);
-    pair_run(p, NULL, 1);
+    sends(p, 20000);
     uint16_t mss = conn(p)->mss;
     struct icmp_error e = {.type = 3,
                            .code = 4,

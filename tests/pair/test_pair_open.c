@@ -8,27 +8,12 @@
 
 TestSuite(pair_open, .init = pair_init, .timeout = 60);
 
-static struct pair *unopened(uint64_t seed) {
-    struct pair_setup setup;
-    pair_setup_default(&setup, seed);
-    return pair_new(&setup);
-}
-
 static bool closed_on_client(const struct pair *p) {
     return p->conn[0].end[0].closed;
 }
 
 static bool client_established(const struct pair *p) {
     return p->conn[0].end[0].opened;
-}
-
-static void close_both(struct pair *p) {
-    for (unsigned s = 0; s < 2; s++) {
-        if (!p->conn[0].end[s].id)
-            continue;
-        p->conn[0].end[s].does = PAIR_SHUTDOWN | PAIR_CLOSE;
-        tcp_conn_again(p->side[s].core, p->conn[0].end[s].id, TCP_EV_READABLE);
-    }
 }
 
 Test(pair_open, options_are_agreed) {
@@ -44,13 +29,13 @@ Test(pair_open, options_are_agreed) {
     }
     cr_expect_eq(p->conn[0].end[0].seen, TCP_EV_CONNECTED);
     cr_expect_eq(p->conn[0].end[1].seen, TCP_EV_ACCEPTED);
-    close_both(p);
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
 
 /* A lost SYN, SYN-ACK or ACK of the handshake is repaired. */
 static void lose_at_first(unsigned side, uint8_t flags) {
-    struct pair *p = unopened(2);
+    struct pair *p = pair_new_default(2);
     p->side[side].dark_flags = flags;
     pair_open(p, 0, 0);
     pair_run(p, NULL, PAIR_SECOND / 2);
@@ -59,7 +44,7 @@ static void lose_at_first(unsigned side, uint8_t flags) {
     if (flags == WIRE_TCP_ACK) /* the client has nothing to say but the answer to the second SYN-ACK */
         cr_expect(p->conn[0].end[0].opened);
     pair_run(p, pair_all_established, 4 * PAIR_SECOND);
-    close_both(p);
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
 
@@ -76,20 +61,20 @@ Test(pair_open, last_ack_lost) {
 }
 
 Test(pair_open, last_ack_lost_data_follows) {
-    struct pair *p = unopened(3);
+    struct pair *p = pair_new_default(3);
     p->side[0].dark_flags = WIRE_TCP_ACK;
     pair_open(p, 0, 0);
     pair_run(p, client_established, PAIR_SECOND / 2);
     p->side[0].dark_flags = 0;
     pair_write(p, 0, 0, 10000);
     pair_run(p, pair_all_arrived, PAIR_SECOND / 2);
-    close_both(p);
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
 
 /* RFC 9293 3.5, figure 7. */
 Test(pair_open, simultaneous) {
-    struct pair *p = unopened(4);
+    struct pair *p = pair_new_default(4);
     pair_open(p, 0, 0);
     pair_open(p, 1, 0);
     pair_run(p, pair_all_established, PAIR_SECOND);
@@ -98,7 +83,7 @@ Test(pair_open, simultaneous) {
     for (unsigned s = 0; s < 2; s++)
         pair_write(p, s, 0, 50000);
     pair_run(p, pair_all_arrived, 5 * PAIR_SECOND);
-    close_both(p);
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
 
@@ -116,7 +101,7 @@ Test(pair_open, simultaneous_lossy) {
         pair_open(p, 0, 0);
         pair_open(p, 1, 0);
         pair_run(p, pair_all_established, 500 * PAIR_SECOND);
-        close_both(p);
+        pair_close(p, 0);
         cr_assert(pair_finish(p));
     }
 }
@@ -127,7 +112,7 @@ Test(pair_open, four_tuple_in_use) {
     int rc = tcp_connect(p->side[0].core, 0, PAIR_ADDR(0), rte_cpu_to_be_16(PAIR_CLIENT_PORT), PAIR_ADDR(1),
                          rte_cpu_to_be_16(PAIR_SERVER_PORT), 9, p->now_us, &id);
     cr_expect_eq(rc, WEIR_EEXIST);
-    close_both(p);
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
 
@@ -142,15 +127,13 @@ static void refused(struct pair *p) {
 }
 
 Test(pair_open, listener_draining) {
-    struct pair *p = unopened(7);
+    struct pair *p = pair_new_default(7);
     tcp_listen_accepting(p->side[1].core, 7, false);
     refused(p);
 }
 
 Test(pair_open, no_listener) {
-    struct pair_setup setup;
-    pair_setup_default(&setup, 8);
-    struct pair *p = pair_new(&setup);
+    struct pair *p = pair_new_default(8);
     p->conn[0].may_break = true;
     tcp_id id;
     int rc = tcp_connect(p->side[0].core, 0, PAIR_ADDR(0), rte_cpu_to_be_16(PAIR_CLIENT_PORT), PAIR_ADDR(1),
@@ -164,7 +147,7 @@ Test(pair_open, no_listener) {
 }
 
 Test(pair_open, connect_timeout) {
-    struct pair *p = unopened(9);
+    struct pair *p = pair_new_default(9);
     p->conn[0].may_break = true;
     p->side[0].dark = true;
     pair_open(p, 0, 0);
@@ -179,7 +162,7 @@ Test(pair_open, connect_timeout) {
 
 /* A client that never answers the SYN-ACK holds no memory for longer than the half-open timeout, and nobody is told. */
 Test(pair_open, half_open_timeout) {
-    struct pair *p = unopened(10);
+    struct pair *p = pair_new_default(10);
     p->conn[0].may_break = true;
     p->side[0].dark_flags = WIRE_TCP_ACK | WIRE_TCP_RST;
     pair_open(p, 0, 0);
@@ -205,8 +188,7 @@ Test(pair_open, half_open_full) {
     tcp_listen_options(p->side[1].core, 7, &(struct tcp_options){.cookies = TCP_COOKIES_OFF});
     p->side[1].dark = true;
     for (uint32_t i = 0; i < 5; i++) {
-        p->conn[i].end[0].does = p->conn[i].end[1].does = PAIR_SHUTDOWN | PAIR_CLOSE;
-        p->conn[i].end[0].write_bytes = p->conn[i].end[1].write_bytes = 5000;
+        pair_set_transfer(p, i, 5000);
         pair_open(p, 0, i);
     }
     pair_run(p, NULL, PAIR_SECOND / 10);

@@ -18,8 +18,7 @@ static void setup_transfer(struct pair_setup *setup, uint64_t seed, bool multi_s
 static struct pair *transfer(const struct pair_setup *setup, uint32_t conns, uint32_t bytes) {
     struct pair *p = pair_new(setup);
     for (uint32_t i = 0; i < conns; i++) {
-        for (unsigned s = 0; s < 2; s++)
-            p->conn[i].end[s] = (struct pair_end){.write_bytes = bytes, .does = PAIR_SHUTDOWN | PAIR_CLOSE};
+        pair_set_transfer(p, i, bytes);
         pair_open(p, 0, i);
     }
     return p;

@@ -10,9 +10,7 @@ TestSuite(pair_reset, .init = pair_init, .timeout = 60);
 
 /* Takes side 0 into `state`; the peer is dark where an answer would lead out of it again. */
 static struct pair *reach(enum tcp_state state) {
-    struct pair_setup setup;
-    pair_setup_default(&setup, state);
-    struct pair *p = pair_new(&setup);
+    struct pair *p = pair_new_default(state);
     p->conn[0].may_break = true;
     p->side[1].dark = state == TCP_SYN_SENT;
     pair_open(p, 0, 0);
@@ -97,9 +95,7 @@ Test(pair_reset, exact) {
 
 /* A half-open flow goes silently: its owner never knew it. */
 Test(pair_reset, syn_received) {
-    struct pair_setup setup;
-    pair_setup_default(&setup, 50);
-    struct pair *p = pair_new(&setup);
+    struct pair *p = pair_new_default(50);
     p->conn[0].may_break = true;
     p->side[0].dark_flags = WIRE_TCP_ACK;
     pair_open(p, 0, 0);

@@ -16,15 +16,6 @@ static bool client_closed(const struct pair *p) {
     return p->conn[0].end[0].closed;
 }
 
-static void close_both(struct pair *p) {
-    for (unsigned s = 0; s < 2; s++) {
-        if (!p->conn[0].end[s].id)
-            continue;
-        p->conn[0].end[s].does = PAIR_SHUTDOWN | PAIR_CLOSE;
-        tcp_conn_again(p->side[s].core, p->conn[0].end[s].id, TCP_EV_READABLE);
-    }
-}
-
 /* RFC 6298 5.5: each timeout is twice the one before; the flow ends at the user timeout. */
 Test(pair_timers, rto_backs_off_and_gives_up) {
     struct pair *p = pair_new_established(1);
@@ -67,7 +58,7 @@ Test(pair_timers, outage) {
         pair_run(p, NULL, PAIR_SECOND / 10);
         p->side[s].dark = false;
         pair_run(p, pair_all_arrived, PAIR_SECOND);
-        close_both(p);
+        pair_close(p, 0);
         cr_assert(pair_finish(p));
     }
 }
@@ -89,7 +80,7 @@ Test(pair_timers, rto_survives_lost_acks) {
         cr_expect_leq(info.rto_us, 250000);
         cr_expect_eq(info.unacked_bytes, 0);
     }
-    close_both(p);
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
 
@@ -101,8 +92,7 @@ static void zero_window(unsigned reader, uint64_t sleeps_us, uint32_t loss_ppm) 
     for (unsigned s = 0; s < 2; s++)
         setup.tcp[s].user_timeout_ms = 300000;
     struct pair *p = pair_new(&setup);
-    for (unsigned s = 0; s < 2; s++)
-        p->conn[0].end[s] = (struct pair_end){.write_bytes = 400000, .does = PAIR_SHUTDOWN | PAIR_CLOSE};
+    pair_set_transfer(p, 0, 400000);
     pair_open(p, 0, 0);
     pair_run(p, pair_all_established, 5 * PAIR_SECOND);
     p->conn[0].end[reader].read_from_us = p->now_us + sleeps_us;
@@ -135,7 +125,7 @@ Test(pair_timers, window_update_lost) {
     cr_expect_not(pair_all_arrived(p));
     p->side[1].dark = false;
     pair_run(p, pair_all_arrived, 10 * PAIR_SECOND);
-    close_both(p);
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
 
@@ -162,7 +152,7 @@ Test(pair_timers, window_update_lost_nothing_queued) {
     pair_run(p, NULL, PAIR_SECOND / 5);
     p->side[1].dark = false;
     pair_run(p, pair_all_arrived, 10 * PAIR_SECOND);
-    close_both(p);
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
 
@@ -203,7 +193,7 @@ Test(pair_timers, keepalive_of_a_living_peer) {
     cr_expect_eq(stats(p, 1)->keepalive_probes, 0);
     pair_write(p, 0, 0, 1000);
     pair_run(p, pair_all_arrived, PAIR_SECOND);
-    close_both(p);
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
 
@@ -236,6 +226,6 @@ Test(pair_timers, delayed_ack) {
     pair_run(p, NULL, PAIR_SECOND / 2);
     cr_expect_eq(stats(p, 1)->segs_out, acks + 1);
     cr_expect_eq(stats(p, 0)->retransmits, 0);
-    close_both(p);
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }

@@ -237,9 +237,6 @@ Test(pair_transfer, black_hole_below_the_mss) {
     pair_write(p, 0, 0, 1000);
     pair_run(p, pair_all_arrived, 20 * PAIR_SECOND);
     cr_expect_eq(tcp_core_stats(p->side[0].core)->pmtu_blackholes, 1);
-    for (unsigned s = 0; s < 2; s++) {
-        p->conn[0].end[s].does = PAIR_SHUTDOWN | PAIR_CLOSE;
-        tcp_conn_again(p->side[s].core, p->conn[0].end[s].id, TCP_EV_READABLE);
-    }
+    pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
