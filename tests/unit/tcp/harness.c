@@ -182,6 +182,11 @@ struct decoded drain_one(struct tcp_core *core) {
     return d[0];
 }
 
+unsigned drain_all(struct tcp_core *core) {
+    struct decoded d[64];
+    return drain(core, d, 64);
+}
+
 void sleep_ms(struct tcp_core *core, uint32_t ms) {
     while (ms--)
         tcp_timers(core, core->now_us + 1000);
@@ -196,6 +201,12 @@ struct craft peer_segment(const struct tcp_core *core, tcp_id id) {
                           .has_ts = c->flags & TCP_F_TS,
                           .ts_val = c->ts_recent + 1,
                           .ts_ecr = tcp_ts_now(core, c)};
+}
+
+int feed_data(struct tcp_core *core, tcp_id id, uint32_t len) {
+    struct craft f = peer_segment(core, id);
+    f.len = len;
+    return feed(core, &f);
 }
 
 tcp_id establish(struct tcp_core *core, const struct craft *syn_options) {

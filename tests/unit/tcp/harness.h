@@ -39,6 +39,8 @@ struct rte_mbuf *craft(const struct craft *f);
 /* Feed one; frees the mbuf where it was not kept. Returns the verdict. */
 int feed(struct tcp_core *core, const struct craft *f);
 int feed_mbuf(struct tcp_core *core, struct rte_mbuf *m);
+/* The peer's next bytes. */
+int feed_data(struct tcp_core *core, tcp_id id, uint32_t len);
 /* The byte at sequence number `seq` of the pattern. */
 uint8_t pattern_at(uint32_t seq);
 
@@ -53,6 +55,8 @@ struct decoded {
 };
 /* Run tcp_output once, decode up to max, free them. Verifies lengths and checksums. */
 unsigned drain(struct tcp_core *core, struct decoded *d, unsigned max);
+/* How many segments leave, whatever they say. */
+unsigned drain_all(struct tcp_core *core);
 /* Exactly one segment is expected. */
 struct decoded drain_one(struct tcp_core *core);
 /* Advance the clock by ms in 1 ms steps, running timers; output is left alone. */

@@ -14,16 +14,19 @@ static tcp_id id;
 static struct tcp_conn *c;
 static uint32_t first; /* sequence number of our first byte */
 
-static inline void open_flow(bool sack) {
-    struct craft syn = {.mss = MSS, .sack_ok = sack};
+/* `syn`: the peer's options. */
+static inline void open_flow_with(const struct craft *syn) {
     core = harness_core(NULL);
-    id = establish(core, &syn);
+    id = establish(core, syn);
     c = tcp_conn_of(core, id);
     c->cc = TCP_CC_RENO; /* half on loss */
     first = c->snd_una;
-    c->cc = TCP_CC_RENO;
     c->srtt_us = 0; /* the handshake took no time at all */
     c->rto_us = TCP_RTO_INITIAL_US;
+}
+
+static inline void open_flow(bool sack) {
+    open_flow_with(&(struct craft){.mss = MSS, .sack_ok = sack});
 }
 
 /* Put n segments in flight. */

@@ -15,6 +15,21 @@ static void open_flow(void) {
     c = tcp_conn_of(core, id);
 }
 
+/* So many bytes are out. */
+static void open_sending(uint32_t bytes) {
+    open_flow();
+    send_bytes(core, id, bytes);
+    drain(core, d, 64);
+}
+
+/* The flow is over, and so much time goes by. */
+static void gone_for(uint32_t ms) {
+    tcp_conn_abort(core, id);
+    drain(core, d, 64);
+    core->now_us += ms * 1000ull;
+    tcp_timers(core, core->now_us);
+}
+
 static void frag_needed(uint16_t mtu) {
     struct icmp_error e = {3, 4, mtu, LOCAL_ADDR, REMOTE_ADDR, LOCAL_PORT, REMOTE_PORT, c->snd_una};
     tcp_icmp_error(core, &e, core->now_us);
@@ -67,9 +82,7 @@ Test(tcp_path, smaller_pieces_at_once_where_nothing_has_got_through) {
 
 /* RFC 1191 7.1: a router that does not say how much less. */
 Test(tcp_path, plateaus) {
-    open_flow();
-    send_bytes(core, id, 1460);
-    drain(core, d, 64);
+    open_sending(1460);
     static const uint16_t expected[] = {1492, 1006, TCP_PATH_MTU_MIN, TCP_PATH_MTU_MIN};
     for (unsigned i = 0; i < WEIR_ARRAY_LEN(expected); i++) {
         frag_needed(0);
@@ -102,26 +115,19 @@ Test(tcp_path, attack_forged_report_while_data_gets_through) {
 }
 
 Test(tcp_path, remembered_for_the_address_and_forgotten) {
-    open_flow();
-    send_bytes(core, id, 1460);
-    drain(core, d, 64);
+    open_sending(1460);
     cr_assert_eq(mss_of_a_new_flow(1), 1460);
     frag_needed(1300);
     cr_assert_eq(mss_of_a_new_flow(2), 1260);
     cr_assert_eq(tcp_path_mss(core, RTE_BE32(0xc6120003u), 1460), 1460, "another address");
-    tcp_conn_abort(core, id);
-    drain(core, d, 64);
-    core->now_us += (TCP_PATH_MS + 1) * 1000ull;
-    tcp_timers(core, core->now_us);
+    gone_for(TCP_PATH_MS + 1);
     cr_assert_eq(mss_of_a_new_flow(3), 1460, "RFC 1191 6.3: tried anew");
     harness_core_free(core);
 }
 
 /* More addresses than the table holds: others are forgotten, memory stays, the latest are known. */
 Test(tcp_path, attack_flood_of_addresses) {
-    open_flow();
-    send_bytes(core, id, 1460);
-    drain(core, d, 64);
+    open_sending(1460);
     struct flow_key key = c->key;
     unsigned known = 0;
     for (uint32_t i = 0; i < 10 * TCP_PATHS; i++) {
@@ -139,9 +145,7 @@ Test(tcp_path, attack_flood_of_addresses) {
 
 /* Nothing comes back about full segments: some timeouts in a row a step, down to what every path takes. */
 Test(tcp_path, black_hole) {
-    open_flow();
-    send_bytes(core, id, 6000);
-    drain(core, d, 64);
+    open_sending(6000);
     time_out(TCP_BLACKHOLE_RTOS - 1);
     cr_assert_eq(c->mss, 1460, "so far it may be losses");
     time_out(TCP_BLACKHOLE_RTOS);
@@ -154,18 +158,13 @@ Test(tcp_path, black_hole) {
     cr_assert_eq(c->mss, TCP_BLACKHOLE_MTU_LEAST - 40);
     time_out(3 * TCP_BLACKHOLE_RTOS);
     cr_assert_eq(core->stats.pmtu_blackholes, 2, "no further");
-    tcp_conn_abort(core, id);
-    drain(core, d, 64);
-    core->now_us += (TCP_PATH_GUESS_MS + 1) * 1000ull;
-    tcp_timers(core, core->now_us);
+    gone_for(TCP_PATH_GUESS_MS + 1);
     cr_assert_eq(mss_of_a_new_flow(6), 1460, "a guess is soon forgotten");
     harness_core_free(core);
 }
 
 Test(tcp_path, small_segments_are_no_black_hole) {
-    open_flow();
-    send_bytes(core, id, 300);
-    drain(core, d, 64);
+    open_sending(300);
     time_out(2 * TCP_BLACKHOLE_RTOS);
     cr_assert_eq(c->mss, 1460);
     cr_assert_eq(core->stats.pmtu_blackholes, 0);

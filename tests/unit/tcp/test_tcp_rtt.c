@@ -58,13 +58,7 @@ Test(tcp_rtt, karn) {
 
 /* RFC 7323 4: the echo says which copy it was. */
 Test(tcp_rtt, a_timestamp_measures_a_retransmission) {
-    struct craft syn = {.mss = MSS, .sack_ok = true, .has_ts = true, .ts_val = 7};
-    core = harness_core(NULL);
-    id = establish(core, &syn);
-    c = tcp_conn_of(core, id);
-    first = c->snd_una;
-    c->srtt_us = 0;
-    c->rto_us = TCP_RTO_INITIAL_US;
+    open_flow_with(&(struct craft){.mss = MSS, .sack_ok = true, .has_ts = true, .ts_val = 7});
     send_bytes(core, id, 100);
     drain_one(core);
     sleep_ms(core, 1001);

@@ -11,42 +11,31 @@ static void open_flow(const struct tcp_config *config) {
     id = establish(core, NULL);
 }
 
-static int data(uint32_t len) {
-    struct craft f = peer_segment(core, id);
-    f.len = len;
-    return feed(core, &f);
-}
-
-static unsigned acks(void) {
-    struct decoded d[8];
-    return drain(core, d, 8);
-}
-
 Test(tcp_text, quick_then_delayed_acks) {
     open_flow(NULL);
     for (unsigned i = 0; i < TCP_QUICK_ACKS; i++) {
-        data(10);
-        cr_assert_eq(acks(), 1, "the first segments at once");
+        feed_data(core, id, 10);
+        cr_assert_eq(drain_all(core), 1, "the first segments at once");
     }
-    data(10);
-    cr_assert_eq(acks(), 0);
-    data(10);
-    cr_assert_eq(acks(), 1, "every second segment");
-    data(10);
+    feed_data(core, id, 10);
+    cr_assert_eq(drain_all(core), 0);
+    feed_data(core, id, 10);
+    cr_assert_eq(drain_all(core), 1, "every second segment");
+    feed_data(core, id, 10);
     sleep_ms(core, TCP_DELAYED_ACK_MS - 1);
-    cr_assert_eq(acks(), 0);
+    cr_assert_eq(drain_all(core), 0);
     sleep_ms(core, 2);
-    cr_assert_eq(acks(), 1, "the delay is over");
+    cr_assert_eq(drain_all(core), 1, "the delay is over");
     cr_assert_eq(core->stats.delayed_acks, 1);
     sleep_ms(core, 1000);
-    cr_assert_eq(acks(), 0);
+    cr_assert_eq(drain_all(core), 0);
     harness_core_free(core);
 }
 
 Test(tcp_text, one_ack_a_turn) {
     open_flow(NULL);
     for (unsigned i = 0; i < 32; i++)
-        data(100);
+        feed_data(core, id, 100);
     struct decoded d = drain_one(core);
     cr_assert_eq(d.ack, 1001 + 3200);
     harness_core_free(core);
@@ -55,7 +44,7 @@ Test(tcp_text, one_ack_a_turn) {
 Test(tcp_text, ready_once_a_turn) {
     open_flow(NULL);
     for (unsigned i = 0; i < 4; i++)
-        data(100);
+        feed_data(core, id, 100);
     cr_assert_eq(tcp_ready_next(core), id);
     cr_assert_eq(tcp_conn_events(core, id), TCP_EV_READABLE);
     cr_assert_eq(tcp_ready_next(core), 0);
@@ -65,7 +54,7 @@ Test(tcp_text, ready_once_a_turn) {
 
 Test(tcp_text, old_bytes_are_cut) {
     open_flow(NULL);
-    data(10);
+    feed_data(core, id, 10);
     struct craft f = peer_segment(core, id);
     f.seq -= 4;
     f.len = 6;
@@ -75,7 +64,7 @@ Test(tcp_text, old_bytes_are_cut) {
     rope_copy(tcp_conn_rx(core, id), 0, b, 12);
     for (unsigned i = 0; i < 12; i++)
         cr_assert_eq(b[i], pattern_at(1001 + i));
-    acks();
+    drain_all(core);
     f.len = 2;
     cr_assert_eq(feed(core, &f), -TCP_DROP_DUPLICATE);
     cr_assert_eq(drain_one(core).ack, 1013, "our ACK may have been lost");
@@ -84,8 +73,8 @@ Test(tcp_text, old_bytes_are_cut) {
 
 Test(tcp_text, data_after_release_is_reset) {
     open_flow(NULL);
-    data(10);
-    acks();
+    feed_data(core, id, 10);
+    drain_all(core);
     tcp_conn_release(core, id);
     cr_assert_eq(core->stats.rx_mbufs, 0, "unread bytes are dropped");
     struct decoded d = drain_one(core);
@@ -107,7 +96,7 @@ Test(tcp_text, duplicates_without_sack_are_as_many_as_reasons) {
         f.seq = 1001 + 100 * i;
         feed(core, &f);
     }
-    cr_assert_eq(acks(), 3, "one a segment up to the threshold of fast retransmit");
+    cr_assert_eq(drain_all(core), 3, "one a segment up to the threshold of fast retransmit");
     harness_core_free(core);
     core = harness_core(NULL);
     struct craft syn = {.mss = 1460, .sack_ok = true};
@@ -117,6 +106,6 @@ Test(tcp_text, duplicates_without_sack_are_as_many_as_reasons) {
         f.ack = tcp_conn_of(core, id)->snd_una;
         feed(core, &f);
     }
-    cr_assert_eq(acks(), 1, "a SACK says it all");
+    cr_assert_eq(drain_all(core), 1, "a SACK says it all");
     harness_core_free(core);
 }

@@ -18,17 +18,6 @@ static void open_flow(const struct tcp_config *config, const struct craft *syn) 
 static const struct craft with_ts = {.mss = 1460, .wscale = 8, .has_ts = true, .ts_val = 5},
                           without_ts = {.mss = 1460, .wscale = 8};
 
-static int data(uint32_t len) {
-    struct craft f = peer_segment(core, id);
-    f.len = len;
-    return feed(core, &f);
-}
-
-static unsigned acks(void) {
-    struct decoded d[64];
-    return drain(core, d, 64);
-}
-
 static void consume(uint32_t n) {
     rope_trim(tcp_conn_rx(core, id), n);
     tcp_conn_consumed(core, id);
@@ -50,11 +39,11 @@ static void round_trip(uint32_t bytes, uint32_t read) {
         cr_assert_eq(feed(core, &f), TCP_SEG_KEPT);
         if (read == 1000)
             consume(1400);
-        acks();
+        drain_all(core);
     }
     if (read < 1000)
         consume((uint32_t)((uint64_t)tcp_conn_rx(core, id)->len_bytes * read / 1000));
-    acks();
+    drain_all(core);
 }
 
 Test(tcp_window, begins_modestly_and_scales_for_the_most) {
@@ -147,7 +136,7 @@ Test(tcp_window, closes_and_opens) {
     uint32_t edge = c->rcv_adv;
     cr_assert_eq(edge, 1001 + 10000);
     for (unsigned i = 0; i < 8; i++)
-        cr_assert_eq(data(1250), TCP_SEG_KEPT);
+        cr_assert_eq(feed_data(core, id, 1250), TCP_SEG_KEPT);
     struct decoded d = drain_one(core);
     cr_assert(d.wnd == 0 && d.ack == edge);
     struct craft probe = peer_segment(core, id);
@@ -156,7 +145,7 @@ Test(tcp_window, closes_and_opens) {
     d = drain_one(core);
     cr_assert(d.wnd == 0 && d.ack == edge, "a probe is answered");
     consume(1250); /* less than a segment: not worth an update (RFC 9293 3.8.6.2.2) */
-    cr_assert_eq(acks(), 0);
+    cr_assert_eq(drain_all(core), 0);
     feed(core, &probe);
     cr_assert_eq(drain_one(core).wnd, 0, "nor told to one that asks");
     consume(2500);
@@ -168,9 +157,9 @@ Test(tcp_window, closes_and_opens) {
 Test(tcp_window, a_reader_that_keeps_up_causes_no_updates) {
     open_flow(NULL, NULL);
     for (unsigned i = 0; i < 100; i++) {
-        data(1000);
+        feed_data(core, id, 1000);
         consume(1000);
-        cr_assert_leq(acks(), 1);
+        cr_assert_leq(drain_all(core), 1);
     }
     cr_assert_leq(core->stats.segs_out, 2 + TCP_QUICK_ACKS + 50);
     harness_core_free(core);
@@ -181,7 +170,7 @@ Test(tcp_window, shrinks_towards_the_budget_and_the_edge_stays) {
     open_flow(&config, NULL);
     uint32_t edge = c->rcv_adv;
     for (unsigned i = 0; i < 44; i++) {
-        data(1400);
+        feed_data(core, id, 1400);
         struct decoded d[4];
         unsigned n = drain(core, d, 4);
         if (n) {
@@ -193,15 +182,15 @@ Test(tcp_window, shrinks_towards_the_budget_and_the_edge_stays) {
     }
     cr_assert_lt(edge - 1001, 65536u + 1, "no more than was free");
     tcp_rx_kept(core, 56);
-    cr_assert_eq(data(1400), -TCP_DROP_RX_BUDGET, "nothing is left");
-    acks();
+    cr_assert_eq(feed_data(core, id, 1400), -TCP_DROP_RX_BUDGET, "nothing is left");
+    drain_all(core);
     struct craft syn = {.mss = 1460, .remote_port = 5};
     tcp_ready_next(core);
     tcp_id other = establish(core, &syn);
     cr_assert_eq(tcp_conn_of(core, other)->rcv_adv, 1001, "nor for a newcomer");
     tcp_rx_kept(core, -56);
     consume(1400 * 44);
-    acks();
+    drain_all(core);
     cr_assert_eq(core->stats.rx_mbufs, 0);
     cr_assert_geq(offered(), 65535);
     harness_core_free(core);
@@ -214,8 +203,8 @@ Test(tcp_window, half_of_what_is_free) {
     cr_assert_leq(offered(), 30 * 1460 + 32);
     cr_assert_geq(offered(), 29 * 1460);
     while (offered() >= 1400) {
-        data(1400);
-        acks();
+        feed_data(core, id, 1400);
+        drain_all(core);
     }
     cr_assert_leq(core->stats.rx_mbufs, 32, "%u", core->stats.rx_mbufs);
     struct craft syn = with_ts;
@@ -230,8 +219,8 @@ Test(tcp_window, half_of_what_is_free) {
 Test(tcp_window, small_pieces_weigh_what_they_hold) {
     open_flow(NULL, NULL);
     for (unsigned i = 0; i < 50; i++)
-        data(300);
-    acks();
+        feed_data(core, id, 300);
+    drain_all(core);
     cr_assert_eq(core->stats.rx_mbufs, 50);
     cr_assert_leq(c->rcv_adv - 1001, 65536u, "nothing beyond the first offer: 50 mbufs are 59 KB of it");
     cr_assert_leq(tcp_rx_right_edge(core, c) - 1001, 65536u);
