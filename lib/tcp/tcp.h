@@ -189,6 +189,7 @@ struct tcp_config {
     X(pmtu_lowered, "Times ICMP made a flow's segments smaller (RFC 1191).")                                           \
     X(pmtu_held, "ICMP reports of a smaller MTU not believed while large segments get through (RFC 5927 7.2).")        \
     X(reneged, "Times out-of-order data was given up because buffers were short (RFC 2018 8).")                        \
+    X(windows_reopened, "Window updates sent because receive buffers were no longer short.")                           \
     X(pmtu_blackholes, "Times silence about large segments made a flow's smaller (RFC 4821 7.7).")                     \
     X(ecn_ce_in, "Segments received with a congestion mark (CE, RFC 3168), on flows that agreed on it.")               \
     X(ecn_ece_in, "Segments received whose sender was told of a congestion mark (ECE, RFC 3168).")                     \

@@ -90,9 +90,7 @@ void tcp_conn_options(struct tcp_core *core, tcp_id id, const struct tcp_options
 void tcp_conn_consumed(struct tcp_core *core, tcp_id id) {
     struct tcp_conn *c = tcp_conn_of(core, id);
     tcp_rx_settle(core, c);
-    if (c->state != TCP_ESTABLISHED && c->state != TCP_FIN_WAIT_1 && c->state != TCP_FIN_WAIT_2)
-        return;
-    if (tcp_window_update_due(core, c))
+    if (tcp_receives(c) && tcp_window_update_due(core, c))
         tcp_ack_now(core, c);
 }
 

@@ -378,8 +378,10 @@ void tcp_window_established(const struct tcp_core *core, struct tcp_conn *c);
 uint32_t tcp_rx_right_edge(const struct tcp_core *core, const struct tcp_conn *c);
 /* What a SYN advertises. */
 uint16_t tcp_window_of_syn(const struct tcp_core *core, const struct tcp_conn *c);
-/* The owner has taken bytes: is an ACK worth it? */
+/* The owner has taken bytes, or there is more room than there was: is an ACK worth it? */
 bool tcp_window_update_due(const struct tcp_core *core, const struct tcp_conn *c);
+/* Receive buffers are so short that everybody's window is smaller than it would be. */
+bool tcp_windows_squeezed(const struct tcp_core *core);
 /* Data came in order with this segment: grow with the reader. */
 void tcp_window_tune(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg);
 /* Most bytes on the send rope. */
@@ -395,8 +397,11 @@ void tcp_progress_begins(struct tcp_core *core, struct tcp_conn *c);
 void tcp_progress(const struct tcp_core *core, struct tcp_conn *c, uint32_t acked);
 /* A timer of `ms` that finds a flow whose user timeout is over in time. */
 uint32_t tcp_progress_clamp(const struct tcp_core *core, const struct tcp_conn *c, uint32_t ms);
-/* While buffers are short: end what holds them without progress. Bounded work; once a turn. */
+/* While buffers are short: end what holds them without progress. When they no longer are: open the windows that this
+ * has squeezed. Bounded work; once a turn. */
 void tcp_reclaim(struct tcp_core *core);
+/* Windows are being opened: the next calls have work. */
+bool tcp_reclaim_reopens(const struct tcp_core *core);
 
 /* --- tcp_path.c --- */
 #define TCP_PATH_MS             600000u /* a path MTU from ICMP is tried anew after so long: RFC 1191 6.3 */
@@ -502,5 +507,10 @@ static inline uint32_t tcp_ts_now(const struct tcp_core *core, const struct tcp_
 static inline bool tcp_synchronised(const struct tcp_conn *c) {
     return c->state >= TCP_ESTABLISHED;
 }
+/* The peer may send more. */
+static inline bool tcp_receives(const struct tcp_conn *c) {
+    return c->state >= TCP_ESTABLISHED && c->state <= TCP_FIN_WAIT_2;
+}
+static_assert(TCP_FIN_WAIT_1 == TCP_ESTABLISHED + 1 && TCP_FIN_WAIT_2 == TCP_FIN_WAIT_1 + 1, "tcp_receives");
 
 #endif

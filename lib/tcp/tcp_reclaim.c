@@ -10,7 +10,12 @@
  * Under pressure there is no time for that. While buffers are short a hand goes round over the flows, a few a call, and
  * ends those whose data has waited for longest: first those beyond half of the user timeout, then, as long as it does
  * not help, beyond half of that, down to TCP_RECLAIM_LEAST_MS. Out-of-order data whose hole stays open is given up: the
- * peer still has it (RFC 2018 8). */
+ * peer still has it (RFC 2018 8).
+ *
+ * Afterwards the hand goes round once more. While receive buffers were short windows were squeezed (tcp_window.c), some
+ * of them shut, and a peer behind one hears of the room that there is again only when it probes, which may be a minute
+ * off (RFC 9293 3.8.6.1). Each flow whose window is worth opening says so. A round is over at the end of the map; from
+ * wherever the hand stood when buffers were last short, every flow has been met when two are. */
 #include "tcp_int.h"
 
 #define LOOKS 16u /* flows a call, */
@@ -57,6 +62,7 @@ static tcp_id hand_next(struct tcp_core *core, uint32_t *words) {
     }
     if (id / 64 >= n_words) { /* once round */
         core->reclaim_hand = 0;
+        core->reopen_rounds -= tcp_reclaim_reopens(core);
         if (tcp_now_ms(core) - core->reclaim_step_ms >= TCP_RECLAIM_STEP_MS) {
             core->reclaim_step_ms = tcp_now_ms(core);
             core->reclaim_after_ms = weir_max_u32(core->reclaim_after_ms / 2, TCP_RECLAIM_LEAST_MS);
@@ -65,8 +71,18 @@ static tcp_id hand_next(struct tcp_core *core, uint32_t *words) {
     return 0;
 }
 
+/* A released flow has no window: nobody reads what comes (tcp_text.c). */
+static void reopen(struct tcp_core *core, struct tcp_conn *c) {
+    if (!tcp_receives(c) || (c->flags & (TCP_F_RELEASED | TCP_F_ACK_NOW)) || !tcp_window_update_due(core, c))
+        return;
+    core->stats.windows_reopened++;
+    tcp_ack_now(core, c);
+}
+
 static void look_at(struct tcp_core *core, struct tcp_conn *c, bool waiting_goes) {
     uint32_t now_ms = tcp_now_ms(core);
+    if (tcp_reclaim_reopens(core))
+        reopen(core, c);
     if (c->reasm_count && holes_are_many(core) && now_ms - tcp_reasm_since_ms(core, c) >= TCP_RECLAIM_LEAST_MS) {
         tcp_reasm_clear(core, c);
         core->stats.reneged++;
@@ -77,14 +93,20 @@ static void look_at(struct tcp_core *core, struct tcp_conn *c, bool waiting_goes
     }
 }
 
+bool tcp_reclaim_reopens(const struct tcp_core *core) {
+    return core->reopen_rounds && !tcp_windows_squeezed(core);
+}
+
 void tcp_reclaim(struct tcp_core *core) {
     /* Receive ropes grow where the other side of a proxy does not take what they hold: it is that side that goes. */
     bool waiting_goes = is_short(core->stats.tx_mbufs, core->cfg.tx_budget_mbufs) ||
                         is_short(core->stats.rx_mbufs, core->cfg.rx_budget_mbufs);
+    if (tcp_windows_squeezed(core))
+        core->reopen_rounds = 2;
     if (!waiting_goes) {
         core->reclaim_after_ms = weir_max_u32(core->cfg.user_timeout_ms / 2, TCP_RECLAIM_LEAST_MS);
         core->reclaim_step_ms = tcp_now_ms(core);
-        if (!holes_are_many(core))
+        if (!holes_are_many(core) && !tcp_reclaim_reopens(core))
             return;
     }
     uint32_t words = WORDS;

@@ -9,8 +9,9 @@
  * Over all flows stands the worker's budget, counted in mbufs as they are held. What a flow holds and is offered is no
  * more than what it leaves to the others (so n greedy ones end up with an equal share each, and the next finds as
  * much), and from half of the budget on everybody's window shrinks in proportion. What was offered once stays offered:
- * the right edge never moves left (RFC 9293 3.8.6), it only stops moving right. The send side is bounded in the same
- * way. */
+ * the right edge never moves left (RFC 9293 3.8.6), it only stops moving right. A window that was squeezed shut opens
+ * when the owner takes bytes, and where there are none left to take, by the hand of tcp_reclaim.c. The send side is
+ * bounded in the same way. */
 #include "tcp_int.h"
 
 /* Bytes as they count against a window: those of the rope, but no fewer than half of the memory that holds them. With
@@ -45,6 +46,10 @@ void tcp_window_established(const struct tcp_core *core, struct tcp_conn *c) {
 }
 
 /* --- the receive window --- */
+
+bool tcp_windows_squeezed(const struct tcp_core *core) {
+    return rx_free(core) < core->cfg.rx_budget_mbufs / 2;
+}
 
 /* The space that a flow which holds so much may be offered while the budget is what it is. */
 static uint32_t within_budget(const struct tcp_core *core, const struct tcp_conn *c, uint32_t buf, uint32_t space) {

@@ -170,6 +170,80 @@ Test(tcp_reclaim, attack_holes_that_stay_open) {
     harness_core_free(core);
 }
 
+static uint32_t offered(tcp_id id) {
+    const struct tcp_conn *c = tcp_conn_of(core, id);
+    return c->rcv_adv - c->rcv_nxt;
+}
+
+/* The owner takes all bytes while there is no buffer left, so the window stays shut. The peer hears of it when there
+ * are buffers again, without asking, and once. */
+Test(tcp_reclaim, a_window_that_was_squeezed_opens_again) {
+    struct tcp_config config = {.rx_budget_mbufs = 64};
+    core = harness_core(&config);
+    tcp_id id = open_flow(1), other = open_flow(2);
+    while (offered(id) >= 1000) {
+        struct craft f = peer_segment(core, id);
+        f.remote_port = 1;
+        f.len = 1000;
+        cr_assert_eq(feed(core, &f), TCP_SEG_KEPT);
+        drain(core, d, 256);
+    }
+    tcp_rx_kept(core, 64);
+    rope_clear(tcp_conn_rx(core, id));
+    tcp_conn_consumed(core, id);
+    for (unsigned s = 0; s < 5; s++) {
+        sleep_ms(core, 1000);
+        cr_assert_eq(drain(core, d, 256), 0, "nothing to offer");
+        cr_assert_lt(offered(id), 1000);
+    }
+    while (tcp_ready_next(core))
+        ;
+    cr_assert_not(tcp_busy(core));
+    tcp_rx_kept(core, -64);
+    cr_assert(tcp_busy(core), "a worker must not sleep now");
+    sleep_ms(core, 1);
+    cr_assert_eq(drain(core, d, 256), 1);
+    cr_assert(d[0].ack == tcp_conn_of(core, id)->rcv_nxt && d[0].flags == WIRE_TCP_ACK && d[0].len == 0);
+    cr_assert_geq(offered(id), 32768);
+    cr_assert_eq(core->stats.windows_reopened, 1);
+    for (unsigned i = 0; i < 4; i++) {
+        sleep_ms(core, 1);
+        cr_assert_eq(drain(core, d, 256), 0, "nobody else, and not again");
+    }
+    cr_assert(!tcp_busy(core) && !tcp_reclaim_reopens(core));
+    cr_assert_eq(tcp_conn_state(core, other), TCP_ESTABLISHED);
+    harness_core_free(core);
+}
+
+/* Not while buffers are short, a few a call, nobody left out wherever the hand stood, and none whose peer is done. */
+Test(tcp_reclaim, windows_open_a_few_a_call) {
+    enum { FLOWS = 100 };
+    struct tcp_config config = {.max_conns = 1000, .rx_budget_mbufs = 64};
+    core = harness_core(&config);
+    tcp_id ids[FLOWS];
+    for (unsigned i = 0; i < FLOWS; i++)
+        ids[i] = open_flow((uint16_t)(100 + i));
+    tcp_conn_release(core, ids[0]);
+    drain(core, d, 256);
+    for (unsigned i = 0; i < FLOWS; i++)
+        tcp_conn_of(core, ids[i])->rcv_adv = tcp_conn_of(core, ids[i])->rcv_nxt;
+    tcp_rx_kept(core, 33);
+    tcp_reclaim(core);
+    core->reclaim_hand = ids[FLOWS / 2];
+    tcp_reclaim(core);
+    cr_assert_eq(core->stats.windows_reopened, 0);
+    tcp_rx_kept(core, -33);
+    unsigned calls = 0;
+    for (uint64_t before = 0; tcp_reclaim_reopens(core); before = core->stats.windows_reopened, calls++) {
+        tcp_reclaim(core);
+        cr_assert_leq(core->stats.windows_reopened - before, 16);
+        drain(core, d, 256);
+    }
+    cr_assert_leq(calls, 2 * (FLOWS / 16 + 2));
+    cr_assert_eq(core->stats.windows_reopened, FLOWS - 1);
+    harness_core_free(core);
+}
+
 /* However many flows there are, a call looks at a few. */
 Test(tcp_reclaim, work_a_call_is_bounded) {
     enum { FLOWS = 2000 };
