@@ -59,6 +59,14 @@ struct config_timeouts {      /* seconds */
     uint32_t tcp_keepalive_s; /* an idle TCP flow, until its peer is asked whether it is still there */
 };
 
+enum config_refusal { CONFIG_REFUSAL_RESET, CONFIG_REFUSAL_ALERT };
+
+struct config_limits {
+    uint32_t handshakes;            /* SSL objects at once, a worker; 0: as memory.max_connections has it */
+    uint32_t handshakes_per_source; /* waiting and under way from one address, a worker; 0: no limit */
+    enum config_refusal handshake_refusal;
+};
+
 struct config_log {
     enum log_level level;
     enum log_format format;
@@ -135,6 +143,7 @@ struct config {
     struct config_cores cores;
     struct config_memory memory;
     struct config_timeouts timeouts;
+    struct config_limits limits;
     struct config_log log;
     struct config_control control;
     uint16_t n_ports, n_tls, n_pools, n_listeners;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define CONNECTIONS_DEFAULT 100000u
+#define HANDSHAKES_MAX      1000000u
 #define CONNECTIONS_MAX     16000000u
 #define SOCKET_DEFAULT      "/run/weir/weir.sock"
 
@@ -153,6 +154,24 @@ static int check_timeouts(struct config_pass *p) {
         rc = config_text_u32(p, "tcp_user_s", r->tcp_user_s, 5, 86400, &t->tcp_user_s);
     if (rc == 0)
         rc = config_text_u32(p, "tcp_keepalive_s", r->tcp_keepalive_s, 1, 86400, &t->tcp_keepalive_s);
+    return rc;
+}
+
+static int check_limits(struct config_pass *p) {
+    static const struct config_word refusals[] = {
+        {"reset", CONFIG_REFUSAL_RESET}, {"alert", CONFIG_REFUSAL_ALERT}, {NULL, 0}};
+    static const struct raw_limits none;
+    const struct raw_limits *r = p->raw->limits ? p->raw->limits : &none;
+    struct config_limits *l = &p->config->limits;
+    int refusal = CONFIG_REFUSAL_RESET;
+    config_at(p, "limits");
+    int rc = config_text_u32(p, "handshakes", r->handshakes, 1, HANDSHAKES_MAX, &l->handshakes);
+    if (rc == 0)
+        rc = config_text_u32(p, "handshakes_per_source", r->handshakes_per_source, 0, HANDSHAKES_MAX,
+                             &l->handshakes_per_source);
+    if (rc == 0)
+        rc = config_text_word(p, "handshake_refusal", r->handshake_refusal, refusals, &refusal);
+    l->handshake_refusal = (enum config_refusal)refusal;
     return rc;
 }
 
@@ -438,7 +457,7 @@ static int check_tables(struct config_pass *p) {
 }
 
 int config_check(struct config_pass *p) {
-    static int (*const sections[])(struct config_pass *) = {check_cores, check_memory,  check_timeouts,
+    static int (*const sections[])(struct config_pass *) = {check_cores, check_memory,  check_timeouts, check_limits,
                                                             check_log,   check_control, check_tables};
     config_at(p, "%s", "");
     if (!p->raw->n_ports)

@@ -29,6 +29,9 @@ struct raw_memory {
 struct raw_timeouts {
     char *connect_s, *handshake_s, *mqtt_connect_s, *drain_s, *udp_idle_s, *tcp_user_s, *tcp_keepalive_s;
 };
+struct raw_limits {
+    char *handshakes, *handshakes_per_source, *handshake_refusal;
+};
 struct raw_log {
     char *level, *target, *format;
 };
@@ -58,6 +61,7 @@ struct raw_config {
     struct raw_cores *cores;
     struct raw_memory *memory;
     struct raw_timeouts *timeouts;
+    struct raw_limits *limits;
     struct raw_log *log;
     struct raw_control *control;
     struct raw_port *ports;

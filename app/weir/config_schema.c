@@ -31,6 +31,9 @@ static const cyaml_schema_field_t timeouts_fields[] = {
     TEXT(raw_timeouts, mqtt_connect_s),  TEXT(raw_timeouts, drain_s),
     TEXT(raw_timeouts, udp_idle_s),      TEXT(raw_timeouts, tcp_user_s),
     TEXT(raw_timeouts, tcp_keepalive_s), CYAML_FIELD_END};
+static const cyaml_schema_field_t limits_fields[] = {TEXT(raw_limits, handshakes),
+                                                     TEXT(raw_limits, handshakes_per_source),
+                                                     TEXT(raw_limits, handshake_refusal), CYAML_FIELD_END};
 static const cyaml_schema_field_t log_fields[] = {TEXT(raw_log, level), TEXT(raw_log, target), TEXT(raw_log, format),
                                                   CYAML_FIELD_END};
 static const cyaml_schema_field_t control_fields[] = {TEXT(raw_control, socket), TEXT(raw_control, http),
@@ -70,6 +73,7 @@ static const cyaml_schema_value_t pool_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_D
 static const cyaml_schema_field_t config_fields[] = {SECTION(cores, cores_fields),
                                                      SECTION(memory, memory_fields),
                                                      SECTION(timeouts, timeouts_fields),
+                                                     SECTION(limits, limits_fields),
                                                      SECTION(log, log_fields),
                                                      TABLE(raw_config, ports, &port_value, WEIR_MAX_PORTS),
                                                      TABLE(raw_config, tls, &tls_value, WEIR_MAX_TLS),

@@ -71,10 +71,13 @@ static void plan_counts(const struct config *c, const struct memory_needs *needs
     plan->udp_flows_per_worker = needs->udp ? weir_max_u32(plan->pairs_per_worker, MEMORY_UDP_FLOWS_MIN) : 0;
     plan->sessions_per_worker = plan->pairs_per_worker;
     if (needs->tls) {
-        plan->handshakes_per_worker = clamp(plan->pairs_per_worker / 8, MEMORY_HANDSHAKES_MIN, MEMORY_HANDSHAKES_MAX);
+        plan->handshakes_per_worker =
+            c->limits.handshakes ? c->limits.handshakes
+                                 : clamp(plan->pairs_per_worker / 8, MEMORY_HANDSHAKES_MIN, MEMORY_HANDSHAKES_MAX);
         plan->key_cache_entries = MEMORY_KEY_CACHE_ENTRIES;
     }
     plan->rope_mbufs = clamp(plan->pairs_per_worker / 16, MEMORY_ROPE_MIN, MEMORY_ROPE_MAX);
+    plan->waiting_per_worker = needs->tls ? plan->rope_mbufs / 4 : 0; /* half of what receive ropes may hold */
     for (unsigned i = 0; i < c->n_ports; i++) {
         bool af_xdp = strncmp(c->ports[i].device, "net_af_xdp", strlen("net_af_xdp")) == 0;
         plan->mbufs[i] = MEMORY_RX_DESCRIPTORS + MEMORY_TX_DESCRIPTORS + (af_xdp ? MEMORY_AF_XDP_FILL : 0) +

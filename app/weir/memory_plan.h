@@ -28,7 +28,7 @@
 #define MEMORY_MBUF_RESERVE      512u
 #define MEMORY_ROPE_MIN          4096u /* mbufs that ropes may hold: a 16th of the worker's pairs within these bounds */
 #define MEMORY_ROPE_MAX          65536u
-#define MEMORY_HANDSHAKES_MIN    64u /* SSL objects at once, a worker: an 8th of its pairs within these bounds */
+#define MEMORY_HANDSHAKES_MIN    64u /* SSL objects at once, a worker, unless `limits` tells: an 8th of its pairs */
 #define MEMORY_HANDSHAKES_MAX    4096u
 #define MEMORY_KEY_CACHE_ENTRIES 2048u
 #define MEMORY_UDP_FLOWS_MIN     1024u
@@ -91,6 +91,7 @@ struct memory_plan {
     uint32_t udp_flows_per_worker;  /* 0 without udp listeners */
     uint32_t sessions_per_worker;   /* one a pair */
     uint32_t handshakes_per_worker; /* 0 without TLS */
+    uint32_t waiting_per_worker;    /* handshakes that may wait for their turn; their hellos lie in receive ropes */
     uint32_t key_cache_entries;
     uint32_t rope_mbufs;            /* a worker's budget on each port: half for receive ropes, half for send ropes */
     uint32_t mbufs[WEIR_MAX_PORTS]; /* pool of one (port, worker) */

@@ -9,7 +9,10 @@
 #define FETCH_GROUP    16u  /* of which so many are fetched ahead at a time, */
 #define FETCH_SESSIONS 256u /* where more sessions than these are there: fewer are in the caches anyway */
 #define TLS_BATCH      64u  /* handshake completions taken a turn */
-#define TLS_INLINE     2u   /* handshake messages an inline engine serves a turn: each may cost half a millisecond */
+#define TLS_INLINE                                                                                                     \
+    4u /* handshake messages an inline engine serves a turn, and but one long one: half a millisecond                  \
+        */
+#define TLS_YIELD      8u /* turns in a row that leave them out because more flows were READY than a turn visits */
 #define TIMER_BATCH    64u
 #define LAST_WORDS_MS  1000u  /* a handshake engine may take so long to read what came before the client's reset */
 #define RESET_DRAIN_MS 30000u /* a client may take so long to read what came before the server's reset */
@@ -40,6 +43,7 @@ static bool session_start_tls(struct worker *w, struct session *s, const struct 
     s->tls = tls_conn_new(&w->tls, w->snapshot->tls[l->tls], session_index(w, s));
     if (s->tls == 0)
         return false;
+    tls_conn_source(&w->tls, s->tls, tcp_conn_key(&w->tcp, s->client)->remote_addr_be);
     s->flags |= SESSION_TLS;
     s->phase = PHASE_HANDSHAKE;
     session_deadline(w, s, w->weir->config->timeouts.handshake_s * 1000);
@@ -287,6 +291,23 @@ static void session_fetch(const struct worker *w) {
             tls_fetch_key(&w->tls, s[i]->tls);
 }
 
+bool session_client_gone(void *worker, uint32_t user) {
+    const struct worker *w = worker;
+    const struct session *s = pool_get(&w->sessions, user);
+    return s->client == 0 || tcp_conn_peer_fin(&w->tcp, s->client) || tcp_conn_state(&w->tcp, s->client) == TCP_CLOSED;
+}
+
+/* Handshake messages the worker itself may serve this turn. A long one makes everybody else wait, so flows that are
+ * READY come first; but not for ever. */
+static uint32_t inline_share(struct worker *w, bool flows_left) {
+    if (w->inline_engine == NULL)
+        return 0;
+    if (flows_left && ++w->handshake_yields < TLS_YIELD)
+        return 0;
+    w->handshake_yields = 0;
+    return TLS_INLINE;
+}
+
 uint32_t session_run(struct worker *w) {
     uint32_t visits = 0, ready = weir_min_u32(tcp_ready_count(&w->tcp), READY_BATCH); /* flows put back wait a turn */
     tcp_id id;
@@ -300,7 +321,7 @@ uint32_t session_run(struct worker *w) {
     }
     uint32_t news[TLS_BATCH];
     cycles_stage(&w->cycles, CYCLES_HANDSHAKE);
-    uint32_t n = tls_poll(&w->tls, w->inline_engine != NULL ? TLS_INLINE : 0, news, TLS_BATCH);
+    uint32_t n = tls_poll(&w->tls, inline_share(w, visits == READY_BATCH), news, TLS_BATCH);
     cycles_stage(&w->cycles, CYCLES_SESSION);
     for (uint32_t i = 0; i < n; i++)
         session_pump(w, pool_get(&w->sessions, news[i]));

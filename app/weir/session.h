@@ -64,6 +64,10 @@ static inline uint32_t session_user(uint32_t index, enum session_side side) {
 /* Serve READY flows and TLS completions, a bounded number. Returns how many visits. */
 uint32_t session_run(struct worker *w);
 
+/* Is nobody left to shake hands with? `worker`: struct worker; `user`: the session's index. FIN or RST has come, though
+ * the session may not have been visited for it yet. */
+bool session_client_gone(void *worker, uint32_t user);
+
 /* Phase deadlines, bounded. Returns how many fired. */
 uint32_t session_timers(struct worker *w);
 

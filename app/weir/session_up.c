@@ -17,8 +17,34 @@ void session_charge(struct worker *w, struct session *s) {
     s->c2s_charged = s->c2s.mbufs;
 }
 
+/* A client that left before its handshake began has nothing to be told. */
+static int client_left(struct worker *w, struct session *s) {
+    if (tcp_conn_state(&w->tcp, s->client) == TCP_CLOSED)
+        session_kill(w, s, SESSION_END_CLIENT_RESET);
+    else
+        session_finish(w, s, SESSION_END_CLIENT_CLOSED);
+    return 1;
+}
+
+/* Too many handshakes: a reset costs a packet and nothing after it; an alert says why, and takes a close in order. */
+static int handshake_refused(struct worker *w, struct session *s, struct rope *wire) {
+    if (w->weir->config->limits.handshake_refusal == CONFIG_REFUSAL_ALERT) {
+        if (wire->len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, wire) != 0)
+            rope_clear(wire);
+        session_refuse(w, s, SESSION_END_HANDSHAKE_REFUSED, NULL, 0);
+        return 1;
+    }
+    rope_clear(wire);
+    session_kill(w, s, SESSION_END_HANDSHAKE_REFUSED);
+    return 1;
+}
+
 /* TLS said no: its alert goes out, then both sides are closed. */
-static int session_tls_failed(struct worker *w, struct session *s, struct rope *wire) {
+static int session_tls_failed(struct worker *w, struct session *s, enum tls_drop why, struct rope *wire) {
+    if (why == TLS_DROP_HS_CLIENT_GONE)
+        return client_left(w, s);
+    if (tls_drop_is_refusal(why))
+        return handshake_refused(w, s, wire);
     if (wire->len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, wire) != 0)
         rope_clear(wire);
     session_refuse(w, s, SESSION_END_TLS_FAILED, NULL, 0);
@@ -57,7 +83,7 @@ static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
     int v = tls_input(&w->tls, s->tls, full ? &none : rx, &s->c2s, &wire, full ? 0 : max - s->c2s.len_bytes);
     cycles_stage(&w->cycles, before);
     if (v < 0)
-        return session_tls_failed(w, s, &wire);
+        return session_tls_failed(w, s, (enum tls_drop) - v, &wire);
     if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, &wire) != 0)
         rope_clear(&wire);
     if (v & TLS_CLOSE)

@@ -213,7 +213,11 @@ static const struct field tls_fields[] = {
 #define X(name, help) COUNTER(struct tls_stats, name, "weir_tls_" #name "_total", help),
     TLS_COUNTERS(X)
 #undef X
-        GAUGE32(struct tls_stats, ssl_objects, "weir_tls_ssl_objects", "SSL objects of handshakes under way."),
+        GAUGE32(struct tls_stats, handshakes_waiting, "weir_tls_handshakes_waiting",
+                "Handshakes that wait for their turn."),
+    GAUGE32(struct tls_stats, handshakes_begun, "weir_tls_handshakes_begun",
+            "ClientHellos with the handshake engine, or about to be."),
+    GAUGE32(struct tls_stats, ssl_objects, "weir_tls_ssl_objects", "SSL objects of handshakes under way."),
     GAUGE32(struct tls_stats, conns, "weir_tls_connections", "TLS states in use."),
 };
 
@@ -222,6 +226,36 @@ static const void *of_tcp(const struct worker *w) {
 }
 static const void *of_tls(const struct worker *w) {
     return &w->tls.stats;
+}
+
+/* Times of handshakes: waits in microseconds, steps of the engine in cycles. */
+static void walk_handshakes(struct walk *k) {
+    static const struct {
+        struct field f;
+        bool tsc;
+    } times[] = {
+        {COUNTER(struct tls_stats, handshakes_wait_us, "weir_tls_handshake_wait_seconds_total",
+                 "Time that handshakes waited for their turn, in sum."),
+         false},
+        {{"weir_tls_handshake_longest_wait_seconds", "Longest wait so far.",
+          offsetof(struct tls_stats, handshake_longest_wait_us), true, true},
+         false},
+        {COUNTER(struct tls_stats, handshake_step_tsc, "weir_tls_handshake_step_seconds_total",
+                 "Time that the handshake engine worked."),
+         true},
+        {{"weir_tls_handshake_longest_step_seconds", "Longest single step of a handshake so far.",
+          offsetof(struct tls_stats, handshake_longest_step_tsc), true, true},
+         true},
+    };
+    char id[12];
+    double s_per_tick = (double)k->weir->clock.mult / 4294967296.0 / 1e6; /* clock.h */
+    for (size_t t = 0; t < WEIR_ARRAY_LEN(times); t++) {
+        const struct field *f = &times[t].f;
+        metric(k, f->name, f->help, f->gauge);
+        for (uint16_t i = 0; i < k->weir->n_workers; i++)
+            emit1(k, "worker", number(id, i),
+                  field_read(f, &k->weir->workers[i]->tls.stats) * (times[t].tsc ? s_per_tick : 1e-6));
+    }
 }
 
 static void walk_mqtt(struct walk *k) {
@@ -434,6 +468,7 @@ void stats_walk(const struct stats_source *source, stats_emit emit, void *ctx) {
     walk_drops(&k);
     per_worker(&k, tcp_fields, WEIR_ARRAY_LEN(tcp_fields), of_tcp);
     per_worker(&k, tls_fields, WEIR_ARRAY_LEN(tls_fields), of_tls);
+    walk_handshakes(&k);
     walk_mqtt(&k);
     walk_listeners(&k);
     walk_servers(&k);

@@ -23,9 +23,13 @@
 #define UNREACHABLE_PER_S 100u
 #define REASS_DATAGRAMS   256u /* with IP4_REASS_HELD_PER_DATAGRAM: 1,024 mbufs that a flood may hold */
 #define REASS_PER_SOURCE  16u
-#define IDLE_SPIN_TURNS   256u    /* empty turns before adaptive backs off at all */
-#define IDLE_STEP_NS      10000u  /* each further empty turn sleeps so much longer, */
-#define IDLE_MAX_NS       100000u /* up to this */
+/* Of timeouts.handshake_s: handshakes that wait get the newest first when the oldest has waited for the 10th part of
+ * it, and are refused after half of it, as the client needs some of it too. */
+#define HANDSHAKE_PATIENCE 10u
+#define HANDSHAKE_WAIT     2u
+#define IDLE_SPIN_TURNS    256u    /* empty turns before adaptive backs off at all */
+#define IDLE_STEP_NS       10000u  /* each further empty turn sleeps so much longer, */
+#define IDLE_MAX_NS        100000u /* up to this */
 
 size_t worker_bytes(void) {
     return sizeof(struct worker) + WORKER_SCRATCH;
@@ -48,6 +52,7 @@ static void announce(struct worker *w) {
 uint32_t worker_turn(struct worker *w, uint64_t now_us) {
     w->now_us = now_us;
     w->snapshot = __atomic_load_n(&w->weir->snapshot, __ATOMIC_ACQUIRE);
+    tls_core_now(&w->tls, now_us);
     if (WEIR_UNLIKELY(!w->announced))
         announce(w);
 
@@ -266,6 +271,12 @@ static int tls_open_core(struct worker *w, const struct memory_plan *plan) {
         return 0;
     struct tls_config tc = {.max_conns = plan->pairs_per_worker,
                             .max_handshakes = plan->handshakes_per_worker,
+                            .max_waiting = plan->waiting_per_worker,
+                            .max_per_source = weir->config->limits.handshakes_per_source,
+                            .patience_ms = weir->config->timeouts.handshake_s * 1000 / HANDSHAKE_PATIENCE,
+                            .max_wait_ms = weir->config->timeouts.handshake_s * 1000 / HANDSHAKE_WAIT,
+                            .gone = session_client_gone,
+                            .gone_ctx = w,
                             .key_cache = plan->key_cache_entries,
                             .pool = w->ports[0].pool};
     int rc = tls_core_init(&w->tls, &tc);

@@ -9,6 +9,8 @@
  *   before:  tls_input frames whole records off the `wire` rope and posts them, one outstanding at a time, as messages
  *            (tls_msg.h) to a handshake engine (tls_engine.c: owns the SSL objects); tls_poll runs the inline engine a
  *            bounded number of times a turn, or drains the completions of a handshake core
+ *   order:   a connection asks for its turn when its hello is whole (tls_admission.c); those that hope to resume come
+ *            before full ones, the newest before the oldest under overload, and what is too much is refused cheaply
  *   handover (tls_handover.c): application secrets come from the keylog callback (1.3) or master secret and randoms
  *            (1.2); a server's write sequence number is learned by opening libssl's own last output records, a client's
  *            is 0 in 1.3, as its Finished goes out under handshake keys; keys and sequence numbers come back in the
@@ -88,6 +90,7 @@ enum tls_drop { /* why a connection was ended by TLS; X(NAME, alert number sent 
 };
 const char *tls_drop_name(enum tls_drop d);
 const char *tls_drop_text(enum tls_drop d);
+bool tls_drop_is_refusal(enum tls_drop d); /* a handshake refused before it began: there is too much to do */
 
 /* X(name, what it counts in a sentence): monotonic counters */
 /* clang-format off */
@@ -96,6 +99,11 @@ const char *tls_drop_text(enum tls_drop d);
     X(handshakes_done, "Handshakes completed.")                                                                        \
     X(handshakes_failed, "Handshakes that failed.")                                                                    \
     X(handshakes_resumed, "Handshakes completed that resumed a session.")                                              \
+    X(handshakes_queued, "Handshakes that had to wait for their turn.")                                                \
+    X(handshakes_refused, "Handshakes refused before they began, by limits or because they had waited too long.")     \
+    X(handshakes_spared, "Handshakes given up before their expensive step because the client had gone.")               \
+    X(handshakes_wasted, "Handshakes whose client went, or was too slow, after their expensive step.")                 \
+    X(handshake_steps, "Messages that handshake engines worked on.")                                                   \
     X(taken_over, "Connections whose records IPsec-MB carries.")                                                       \
     X(libssl_records, "Records that libssl carried, of suites that are not taken over.")                   \
     X(records_opened, "Records opened by IPsec-MB.")                                                                   \
@@ -121,12 +129,31 @@ struct tls_stats {
     uint64_t drops[TLS_DROP_COUNT];
     uint32_t ssl_objects; /* gauge: SSL objects alive */
     uint32_t conns;       /* gauge: small and large states in use */
+    /* handshakes (tls_admission.h) */
+    uint32_t handshakes_waiting;        /* gauge: for their turn */
+    uint32_t handshakes_begun;          /* gauge: hellos with the engine */
+    uint64_t handshakes_wait_us;        /* of all that waited, in sum */
+    uint64_t handshake_longest_wait_us; /* of any */
+    uint64_t handshake_step_tsc;        /* cycles of all steps */
+    uint64_t handshake_longest_step_tsc;
 };
+
+#define TLS_PATIENCE_MS 1000u
+#define TLS_MAX_WAIT_MS 5000u
 
 struct tls_config {
     uint32_t max_conns; /* states of each size class are reserved lazily, so both get this capacity */
     uint32_t
         max_handshakes; /* SSL objects at once; further ones wait for a place (default max_conns / 8, at least 64) */
+    /* Handshakes that wait for their turn (tls_admission.h). 0 of each: max_conns, no limit, TLS_PATIENCE_MS,
+     * TLS_MAX_WAIT_MS. */
+    uint32_t max_waiting;
+    uint32_t max_per_source; /* from one address, waiting and under way */
+    uint32_t patience_ms;    /* the oldest has waited longer: newest first from now on */
+    uint32_t max_wait_ms;    /* longer, and it is refused */
+    /* Has the client of this connection gone? Asked before the expensive step. NULL: nobody knows. */
+    bool (*gone)(void *ctx, uint32_t user);
+    void *gone_ctx;
     uint32_t key_cache; /* expanded keys; 0: 512 */
     struct rte_mempool *pool; /* plaintext and ciphertext that cannot stay in place */
     /* Where clients' NewSessionTickets go, whole messages with their header (tls_conn_adopt with `client`); called from
@@ -154,7 +181,11 @@ int tls_core_attach(struct tls_core *core, struct tls_engine *engine, bool run_i
 /* Serve at most `max` messages of all attached cores. Returns how many it served. The engine's owner only. */
 uint32_t tls_engine_run(struct tls_engine *engine, uint32_t max);
 
-/* One call a turn: run the inline engine for at most `max_inline` messages, take completions. `news` gets the `user`
+/* The time, once a turn before anything else: what waiting handshakes are measured by. */
+void tls_core_now(struct tls_core *core, uint64_t now_us);
+
+/* One call a turn: run the inline engine for at most `max_inline` messages, of which a long one is the last; take
+ * completions; begin, or refuse, handshakes that wait. `news` gets the `user`
  * values of connections that tls_input should be called for again, and of clients that have a session to take (at most
  * max). Returns how many. */
 uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, uint32_t max);
@@ -163,6 +194,8 @@ uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, ui
  * a context for clients).
  * Takes a reference on ctx while the handshake runs. */
 tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user);
+/* The address that a new connection's client has, for limits by source. Without it there is none for this one. */
+void tls_conn_source(struct tls_core *core, tls_id id, uint32_t addr_be);
 /* Zero the keys and free; cancels a handshake under way. */
 void tls_conn_free(struct tls_core *core, tls_id id);
 

@@ -44,7 +44,11 @@ static void conn_release(struct tls_core *core, struct tls_conn *c, tls_id id) {
 }
 
 void tls_conn_free(struct tls_core *core, tls_id id) {
-    conn_release(core, tls_conn_get(core, id), id);
+    struct tls_conn *c = tls_conn_get(core, id);
+
+    if (c->phase == TLS_PHASE_NEW || c->phase == TLS_PHASE_HANDSHAKE)
+        tls_handshake_abandon(core, c);
+    conn_release(core, c, id);
     core->alive[id / 64] &= ~(1ull << id % 64);
     pool_free(&core->conns, id);
     core->stats.conns = core->conns.used;
@@ -52,7 +56,11 @@ void tls_conn_free(struct tls_core *core, tls_id id) {
 
 static int conn_drop(struct tls_turn *t, enum tls_drop drop) {
     tls_alert_for_drop(t->core, t->c, t->id, drop, t->wire_out);
-    if (t->c->phase == TLS_PHASE_HANDSHAKE)
+    if (drop == TLS_DROP_HS_CLIENT_GONE)
+        t->core->stats.handshakes_spared++;
+    else if (tls_drop_is_refusal(drop))
+        t->core->stats.handshakes_refused++;
+    else if (t->c->phase == TLS_PHASE_HANDSHAKE)
         t->core->stats.handshakes_failed++;
     conn_release(t->core, t->c, t->id);
     t->c->drop = (uint8_t)drop;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A worker's TLS: pools, cache, the way to its engine; and how the keys of a connection are packed. */
 #include "tls_msg.h"
+#include "tls_source.h"
 
 #include <intel-ipsec-mb.h>
 #include <rte_prefetch.h>
@@ -9,6 +10,18 @@
 
 static uint32_t alive_words(const struct tls_core *core) {
     return core->conns.capacity / 64 + 1;
+}
+
+static int admission_init(struct tls_core *core, const struct tls_config *config, uint32_t max_handshakes) {
+    struct tls_admission *a = &core->admission;
+
+    a->max_waiting = config->max_waiting ? config->max_waiting : config->max_conns;
+    a->patience_us = (uint64_t)(config->patience_ms ? config->patience_ms : TLS_PATIENCE_MS) * 1000;
+    a->max_wait_us = (uint64_t)(config->max_wait_ms ? config->max_wait_ms : TLS_MAX_WAIT_MS) * 1000;
+    if (config->max_per_source == 0)
+        return 0;
+    a->sources = tls_sources_new(config->max_per_source, a->max_waiting + max_handshakes);
+    return a->sources ? 0 : WEIR_ENOMEM;
 }
 
 int tls_core_init(struct tls_core *core, const struct tls_config *config) {
@@ -22,6 +35,8 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
     *core = (struct tls_core){.pool = config->pool,
                               .ticket = config->ticket,
                               .ticket_ctx = config->ticket_ctx,
+                              .gone = config->gone,
+                              .gone_ctx = config->gone_ctx,
                               .gcm_record_limit = TLS_GCM_RECORD_LIMIT};
     core->mbuf_room = rte_pktmbuf_data_room_size(config->pool) - RTE_PKTMBUF_HEADROOM;
     if (pool_init(&core->conns, "tls_conn", sizeof(struct tls_conn), config->max_conns, POOL_SECRET) < 0 ||
@@ -34,6 +49,8 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
     core->cache = tls_keycache_new(config->key_cache ? config->key_cache : 512);
     core->kdf = tls_kdf_new();
     core->alive = calloc(alive_words(core), sizeof(*core->alive));
+    if (admission_init(core, config, max_handshakes) < 0)
+        goto fail;
     if (core->mgr == NULL || core->cache == NULL || core->kdf == NULL || core->alive == NULL)
         goto fail;
     init_mb_mgr_auto(core->mgr, NULL);
@@ -67,6 +84,7 @@ void tls_core_fini(struct tls_core *core) {
     free(core->requests);
     free(core->completions);
     free(core->alive);
+    tls_sources_free(core->admission.sources);
     tls_kdf_free(core->kdf);
     tls_keycache_free(core->cache);
     if (core->mgr)

@@ -5,6 +5,7 @@
 #define WEIR_TLS_CORE_H
 
 #include "tls.h"
+#include "tls_admission.h"
 
 /* Bytes of an established connection. Every connection has a struct tls_conn; suites with 256-bit keys or 384-bit
  * secrets have a struct tls_ext on top. */
@@ -29,8 +30,9 @@ struct tls_core {
     void *ticket_ctx;
     struct rte_mempool *pool;
     uint32_t mbuf_room;     /* payload bytes of a fresh mbuf of `pool` */
-    uint32_t waiting_first; /* connections that wait for a place, first come first served */
-    uint32_t waiting_last;
+    struct tls_admission admission;
+    bool (*gone)(void *ctx, uint32_t user); /* struct tls_config says what for */
+    void *gone_ctx;
     tls_id lingering_first; /* clients whose SSL objects wait for tickets, the oldest first */
     tls_id lingering_last;
     uint64_t swept_us;         /* the time as tls_client_sweep was told last */

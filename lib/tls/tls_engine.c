@@ -5,8 +5,13 @@
 #include <intel-ipsec-mb.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <rte_cycles.h>
 #include <rte_ring.h>
 #include <stdlib.h>
+
+#define LONG_STEP_US  100u /* a signature or a key exchange: after one of these, packets go first */
+#define STARTS_INLINE 1u   /* hellos that lie in an engine's ring for one worker: as many as a turn begins, ... */
+#define STARTS_CORE   4u   /* ... or as it takes for a handshake core to be busy while the worker turns once */
 
 struct tls_engine *tls_engine_new(uint32_t max_handshakes) {
     struct tls_engine *engine = aligned_alloc(WEIR_CACHE_LINE, sizeof(*engine));
@@ -22,6 +27,7 @@ struct tls_engine *tls_engine_new(uint32_t max_handshakes) {
         return NULL;
     }
     init_mb_mgr_auto(engine->mgr, NULL);
+    engine->long_step_tsc = rte_get_tsc_hz() * LONG_STEP_US / 1000000;
     return engine;
 }
 
@@ -70,6 +76,7 @@ int tls_core_attach(struct tls_core *core, struct tls_engine *engine, bool run_i
         return WEIR_ENOMEM;
     }
     core->max_places = places;
+    core->admission.max_starts = run_inline ? STARTS_INLINE : STARTS_CORE;
     core->engine = engine;
     core->run_inline = run_inline;
     engine->given += places;
@@ -88,23 +95,44 @@ void tls_engine_detach(struct tls_engine *engine, struct tls_core *core) {
     core->engine = NULL;
 }
 
-uint32_t tls_engine_run(struct tls_engine *engine, uint32_t max) {
+/* Before the expensive step: has the client gone meanwhile? Only the worker itself can tell. */
+static void look_again(struct tls_core *core, struct tls_msg *msg) {
+    if (core->run_inline && msg->start && tls_conn_alive(core, msg->conn) &&
+        tls_client_gone(core, tls_conn_get(core, msg->conn)))
+        tls_msg_cancel(msg);
+}
+
+static uint32_t run(struct tls_engine *engine, uint32_t max, uint64_t long_step_tsc) {
     uint32_t served = 0, idle = 0;
     void *object;
+    bool was_long = false;
 
     /* One message of each core in turn, so that one with many handshakes does not starve the others. */
-    while (served < max && idle < engine->cores) {
+    while (served < max && idle < engine->cores && !was_long) {
         struct tls_core *core = engine->core[engine->next++ % engine->cores];
         if (rte_ring_sc_dequeue(core->requests, &object) != 0) {
             idle++;
             continue;
         }
+        struct tls_msg *msg = object;
+        uint64_t began_tsc = rte_rdtsc();
         idle = 0;
-        tls_engine_serve(engine, object);
-        rte_ring_sp_enqueue(core->completions, object);
+        look_again(core, msg);
+        tls_engine_serve(engine, msg);
+        msg->step_tsc = rte_rdtsc() - began_tsc;
+        was_long = msg->step_tsc > long_step_tsc;
+        rte_ring_sp_enqueue(core->completions, msg);
         served++;
     }
     return served;
+}
+
+uint32_t tls_engine_run(struct tls_engine *engine, uint32_t max) {
+    return run(engine, max, UINT64_MAX);
+}
+
+uint32_t tls_engine_run_inline(struct tls_engine *engine, uint32_t max) {
+    return run(engine, max, engine->long_step_tsc);
 }
 
 /* --- one message --- */
@@ -211,6 +239,7 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
 
     if (msg->ssl == NULL)
         msg->ssl = tls_ctx_ssl_new(msg->ctx, msg);
+    msg->worked = true;
     if (msg->ssl == NULL || !feed(msg)) {
         rope_clear(&msg->in);
         msg_drop(msg, TLS_DROP_NO_MEMORY);
@@ -304,7 +333,7 @@ static void close_out(struct tls_msg *msg) {
 void tls_engine_serve(struct tls_engine *engine, struct tls_msg *msg) {
     if (__atomic_load_n(&msg->cancelled, __ATOMIC_RELAXED)) {
         rope_clear(&msg->in);
-        msg_drop(msg, TLS_DROP_NONE);
+        msg_drop(msg, TLS_DROP_HS_CLIENT_GONE);
         return;
     }
     if (msg->request == TLS_REQ_SEAL)

@@ -13,6 +13,7 @@ static struct tls_msg *msg_of(const struct tls_core *core, const struct tls_conn
 /* --- places --- */
 
 static void place_recycle(struct tls_core *core, struct tls_msg *msg) {
+    tls_admission_started(core, msg);
     rope_clear(&msg->in);
     rope_clear(&msg->wire);
     rope_clear(&msg->plain);
@@ -57,44 +58,19 @@ static void place_take(struct tls_core *core, struct tls_conn *c, tls_id id) {
     core->stats.handshakes_started++;
 }
 
-/* --- connections that wait for a place --- */
-
-static void waiting_join(struct tls_core *core, struct tls_conn *c, tls_id id) {
-    c->flags |= TLS_F_WAITING;
-    c->hs.next = 0;
-    c->hs.prev = core->waiting_last;
-    if (core->waiting_last)
-        tls_conn_get(core, core->waiting_last)->hs.next = id;
-    else
-        core->waiting_first = id;
-    core->waiting_last = id;
-}
-
-static void waiting_leave(struct tls_core *core, struct tls_conn *c) {
-    c->flags &= (uint8_t)~TLS_F_WAITING;
-    if (c->hs.prev)
-        tls_conn_get(core, c->hs.prev)->hs.next = c->hs.next;
-    else
-        core->waiting_first = c->hs.next;
-    if (c->hs.next)
-        tls_conn_get(core, c->hs.next)->hs.prev = c->hs.prev;
-    else
-        core->waiting_last = c->hs.prev;
-}
-
-/* A place for the next in line, or POOL_NONE. */
-static uint32_t place_get(struct tls_core *core) {
-    uint32_t place = core->places.used < core->max_places ? pool_alloc(&core->places) : POOL_NONE;
-
-    core->stats.ssl_objects = core->places.used;
-    return place;
+void tls_handshake_abandon(struct tls_core *core, const struct tls_conn *c) {
+    if (c->is_client)
+        return;
+    if (c->phase == TLS_PHASE_NEW)
+        core->stats.handshakes_spared += c->flags & TLS_F_WAITING || c->place != POOL_NONE || c->hs.refused;
+    else if (!msg_of(core, c)->start) /* else we learn it when the message comes home */
+        core->stats.handshakes_wasted++;
 }
 
 void tls_handshake_leave(struct tls_core *core, struct tls_conn *c, tls_id id) {
     (void)id;
+    tls_admission_leave(core, c);
     if (c->phase == TLS_PHASE_NEW) {
-        if (c->flags & TLS_F_WAITING)
-            waiting_leave(core, c);
         if (c->hs.ctx)
             tls_ctx_unref(c->hs.ctx);
         c->hs.ctx = NULL;
@@ -177,6 +153,7 @@ static int keys_take(struct tls_turn *t, struct tls_msg *msg) {
 static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
     bool resumed = msg->resumed;
 
+    tls_admission_done(t->core, t->c);
     tls_client_session_keep(t->core, t->c, msg);
     if (msg->result == TLS_RES_OPEN) {
         int rc = keys_take(t, msg);
@@ -211,18 +188,17 @@ int tls_step_new(struct tls_turn *t) {
     struct tls_conn *c = t->c;
     int rc = c->is_client ? TLS_STEP_AGAIN : first_record_check(t);
 
+    if (c->hs.refused)
+        return -(int)c->hs.refused;
     if (rc != TLS_STEP_AGAIN)
         return rc;
-    if (c->place == POOL_NONE && core->waiting_first == 0)
-        c->place = place_get(core);
-    if (c->place == POOL_NONE) {
-        if (!(c->flags & TLS_F_WAITING)) {
-            waiting_join(core, c, t->id);
-            tls_linger_yield(core);
-        }
+    if (tls_client_gone(core, c))
+        return -TLS_DROP_HS_CLIENT_GONE;
+    rc = tls_admission_ask(core, c, t->id, t->wire_in);
+    if (rc == TLS_STEP_STOP)
         t->verdict |= TLS_BUSY;
-        return TLS_STEP_STOP;
-    }
+    if (rc != TLS_STEP_AGAIN)
+        return rc;
     place_take(core, c, t->id);
     if (c->is_client)
         request(core, c, TLS_REQ_HELLO);
@@ -352,10 +328,21 @@ static struct tls_conn *conn_of(struct tls_core *core, const struct tls_msg *msg
     return NULL;
 }
 
+static void step_count(struct tls_core *core, const struct tls_msg *msg) {
+    core->stats.handshake_steps++;
+    core->stats.handshake_step_tsc += msg->step_tsc;
+    if (msg->step_tsc > core->stats.handshake_longest_step_tsc)
+        core->stats.handshake_longest_step_tsc = msg->step_tsc;
+}
+
 /* The engine is done with a message. Returns whether the owner of its connection should be told. */
 static bool msg_home(struct tls_core *core, struct tls_msg *msg) {
     struct tls_conn *c = conn_of(core, msg);
 
+    step_count(core, msg);
+    if (c == NULL && msg->start)
+        *(msg->worked ? &core->stats.handshakes_wasted : &core->stats.handshakes_spared) += 1;
+    tls_admission_started(core, msg);
     if (c == NULL) {
         tls_msg_dismiss(core, msg);
         return false;
@@ -374,22 +361,14 @@ uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, ui
     if (core->engine == NULL)
         return 0;
     if (core->run_inline && max_inline > 0)
-        tls_engine_run(core->engine, max_inline);
+        tls_engine_run_inline(core->engine, max_inline);
     while (n < max && rte_ring_sc_dequeue(core->completions, &object) == 0) {
         struct tls_msg *msg = object;
         tls_id id = msg->conn;
         if (msg_home(core, msg))
             news[n++] = tls_conn_get(core, id)->user;
     }
-    while (n < max && core->waiting_first) {
-        uint32_t place = place_get(core);
-        if (place == POOL_NONE)
-            break;
-        struct tls_conn *c = tls_conn_get(core, core->waiting_first);
-        waiting_leave(core, c);
-        c->place = place;
-        news[n++] = c->user;
-    }
+    n += tls_admission_run(core, news + n, max - n);
     return n;
 }
 

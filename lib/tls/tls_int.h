@@ -115,7 +115,7 @@ int tls_keys_from_master(struct tls_kdf *kdf, const struct tls_suite *s, const u
 enum tls_phase { TLS_PHASE_NEW, TLS_PHASE_HANDSHAKE, TLS_PHASE_OPEN, TLS_PHASE_LIBSSL, TLS_PHASE_DEAD, TLS_PHASES };
 
 enum tls_flag {
-    TLS_F_WAITING = 1,      /* in the list of those that wait for a place */
+    TLS_F_WAITING = 1,      /* in a queue of tls_admission.h */
     TLS_F_IN_FLIGHT = 2,    /* the place is with the engine */
     TLS_F_READ_CLOSED = 4,  /* close_notify came */
     TLS_F_WRITE_CLOSED = 8, /* close_notify went */
@@ -127,7 +127,12 @@ enum tls_flag {
 
 struct tls_hs_state { /* a connection before it has keys */
     struct tls_ctx *ctx;
-    uint32_t next, prev; /* in the list of those that wait */
+    uint32_t next, prev; /* in the queue of its class (tls_admission.h) */
+    uint64_t since_us;   /* its hello was whole */
+    uint32_t source_be;  /* the client's address; 0: not told */
+    uint8_t queue;       /* enum tls_class: which one it is in */
+    uint8_t refused;     /* enum tls_drop: it will not begin; 0: it may */
+    bool counted;        /* among its address's handshakes */
 };
 
 /* With a cached expanded key a record touches the first line alone. */
@@ -354,6 +359,26 @@ int tls_alert_in(struct tls_core *core, struct tls_conn *c, const uint8_t *body,
 void tls_alert_for_drop(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_drop drop, struct rope *wire);
 int tls_drop_alert(enum tls_drop d);
 
+/* --- tls_hello.c --- */
+/* Does the ClientHello whose first record `wire` begins with hope to resume a session? */
+bool tls_hello_resumes(const struct rope *wire);
+
+/* --- tls_admission.c --- */
+/* May this handshake begin? TLS_STEP_AGAIN: yes, and it has a place; TLS_STEP_STOP: it waits; or minus the enum tls_drop
+ * that refuses it. */
+int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, const struct rope *hello);
+/* Expire, refuse and begin; the users of those that tls_input should be called for. Returns how many (at most max). */
+uint32_t tls_admission_run(struct tls_core *core, uint32_t *news, uint32_t max);
+/* It ends before or during its handshake; it has ended its handshake. */
+void tls_admission_leave(struct tls_core *core, struct tls_conn *c);
+void tls_admission_done(struct tls_core *core, struct tls_conn *c);
+/* Does somebody wait for an SSL object? */
+bool tls_admission_wants_place(const struct tls_core *core);
+/* Is nobody left to shake hands with? */
+static inline bool tls_client_gone(const struct tls_core *core, const struct tls_conn *c) {
+    return core->gone && !c->is_client && core->gone(core->gone_ctx, c->user);
+}
+
 /* --- tls_handshake.c --- */
 /* What the phases do with the next record; each returns one of these or minus an enum tls_drop. */
 enum tls_step { TLS_STEP_STOP, TLS_STEP_AGAIN };
@@ -364,6 +389,8 @@ int tls_step_libssl(struct tls_turn *t);
 int tls_libssl_seal(struct tls_core *core, struct tls_conn *c, struct rope *plain, struct rope *wire,
                     uint32_t max_bytes);
 int tls_libssl_close(struct tls_core *core, struct tls_conn *c, struct rope *wire);
+/* The owner lets go of a handshake that is not complete: count what it cost. */
+void tls_handshake_abandon(struct tls_core *core, const struct tls_conn *c);
 /* Leave the list of those that wait, give back or cancel the place, drop the reference on the context. */
 void tls_handshake_leave(struct tls_core *core, struct tls_conn *c, tls_id id);
 

@@ -43,7 +43,7 @@ void tls_linger_begin(struct tls_core *core, struct tls_conn *c, tls_id id, stru
     cl->since_us = core->swept_us;
     c->lingers = 1;
     list_join(core, cl, id);
-    if (core->waiting_first) /* for a place: a handshake is worth more than a session */
+    if (tls_admission_wants_place(core)) /* now: a handshake is worth more than a session */
         tls_linger_end(core, c);
 }
 
@@ -115,7 +115,7 @@ bool tls_linger_home(struct tls_core *core, struct tls_conn *c, struct tls_msg *
 }
 
 void tls_linger_yield(struct tls_core *core) {
-    if (core->lingering_first)
+    if (core->lingering_first && tls_admission_wants_place(core))
         tls_linger_end(core, tls_conn_get(core, core->lingering_first));
 }
 

@@ -46,6 +46,7 @@ struct tls_msg {
     enum tls_request request;
     bool cancelled; /* atomic */
     bool unread;    /* worker: a result waits to be taken */
+    bool start;     /* it counts as one of tls_admission's starts */
 
     /* the answer */
     enum tls_result result;
@@ -59,6 +60,8 @@ struct tls_msg {
     const char *suite_name; /* static */
     struct tls_dir_keys keys[2];
     tls_session *session; /* clients: one that can be resumed, or NULL */
+    uint64_t step_tsc;    /* cycles of this one message */
+    bool worked;          /* libssl has worked on this handshake */
 
     /* the engine's part */
     SSL *ssl;
@@ -77,10 +80,13 @@ struct tls_engine {
     uint32_t max_handshakes, given; /* places in all, and how many the attached cores have */
     uint32_t cores, next;           /* attached; where the next run begins */
     struct tls_core *core[64];
+    uint64_t long_step_tsc;         /* a step that took longer is the last one of an inline run */
     uint8_t scratch[TLS_RECORD_WIRE_MAX + TLS_HEADER_BYTES];
     uint8_t aead_ctx[320] __attribute__((aligned(WEIR_CACHE_LINE)));
     struct gcm_key_data *key; /* room for one expanded key */
 };
+/* The same as tls_engine_run, inline: a long step ends the turn's share. */
+uint32_t tls_engine_run_inline(struct tls_engine *engine, uint32_t max);
 /* Serve one message: the only place where SSL objects live. */
 void tls_engine_serve(struct tls_engine *engine, struct tls_msg *msg);
 void tls_engine_detach(struct tls_engine *engine, struct tls_core *core);
@@ -114,6 +120,10 @@ const char *tls_ctx_reason(void);           /* why libssl's last call failed */
 bool tls_client_ssl_set(SSL *ssl, const struct tls_msg *msg);
 /* Why libssl refused the server. */
 enum tls_drop tls_client_verify_drop(const SSL *ssl);
+
+/* --- tls_admission.c --- */
+/* Its hello is no longer with the engine. */
+void tls_admission_started(struct tls_core *core, struct tls_msg *msg);
 
 /* --- tls_handshake.c: the worker's side of messages --- */
 void tls_msg_post(struct tls_core *core, struct tls_msg *msg);

@@ -32,7 +32,8 @@ static const char good[] =
     /* 19 */ "  - {name: mqtts, address: \"198.18.0.1:8883\", mode: mqtt, tls: t, pool: brokers}\n"
     /* 20 */ "  - {name: echo, address: \"198.18.0.1:7\", mode: echo}\n"
     /* 21 */ "  - {name: dgram, address: \"198.18.0.1:8883\", mode: udp, pool: brokers}\n"
-    /* 22 */ "control: {socket: weir.sock, http: \"127.0.0.1:9090\"}\n";
+    /* 22 */ "control: {socket: weir.sock, http: \"127.0.0.1:9090\"}\n"
+    /* 23 */ "limits: {handshakes: 300, handshakes_per_source: 5, handshake_refusal: alert}\n";
 // clang-format on
 
 static int parse(const char *text, size_t len, struct config **c, struct config_error *e) {
@@ -91,6 +92,8 @@ Test(config, accepts_and_resolves) {
     cr_expect(c->timeouts.connect_s == 4 && c->timeouts.handshake_s == 11 && c->timeouts.mqtt_connect_s == 12);
     cr_expect(c->timeouts.drain_s == 0 && c->timeouts.udp_idle_s == 90);
     cr_expect(c->timeouts.tcp_user_s == 20 && c->timeouts.tcp_keepalive_s == 7);
+    cr_expect(c->limits.handshakes == 300 && c->limits.handshakes_per_source == 5);
+    cr_expect(c->limits.handshake_refusal == CONFIG_REFUSAL_ALERT);
     cr_expect(c->log.level == LOG_LVL_DEBUG && c->log.format == LOG_FMT_JSON);
     snprintf(line, sizeof(line), "%s/weir.log", folder);
     cr_expect_str_eq(c->log.target, line);
@@ -198,7 +201,7 @@ Test(config, refuses_what_is_not_yaml) {
 Test(config, refuses_unknown_keys_and_shapes) {
     REFUSED({"mtu: 9000", "mtuu: 9000", 6, "ports[0].mtuu",
              "keys here: name, device, addresses, gateway, gateway_mac, mtu, mss"},
-            {"memory: {", "memry: {", 2, "memry", "keys here: cores, memory, timeouts"},
+            {"memory: {", "memry: {", 2, "memry", "keys here: cores, memory, timeouts, limits"},
             {"weight: 3", "wait: 3", 16, "pools[0].servers[0].wait", "keys here: name, address, weight"},
             {"[1, 2]", "3", 1, "cores.workers", "a list is expected here, not a single value"},
             {"debug", "[debug]", 4, "log.level", "a single value is expected here, not a list"},
@@ -230,6 +233,15 @@ Test(config, refuses_cores_memory_timeouts) {
         {"udp_idle_s: 90", "udp_idle_s: 0", 3, "timeouts.udp_idle_s", "from 1 to 86400"},
         {"tcp_user_s: 20", "tcp_user_s: 4", 3, "timeouts.tcp_user_s", "from 5 to 86400"},
         {"tcp_keepalive_s: 7", "tcp_keepalive_s: 0", 3, "timeouts.tcp_keepalive_s", "from 1 to 86400"});
+}
+
+Test(config, refuses_limits) {
+    REFUSED(
+        {"handshakes: 300", "handshakes: 0", 23, "limits.handshakes", "from 1 to 1000000"},
+        {"per_source: 5", "per_source: 1000001", 23, "limits.handshakes_per_source", "from 0 to 1000000"},
+        {"refusal: alert", "refusal: no", 23, "limits.handshake_refusal", "\"no\" is not known here (reset | alert)"},
+        {"handshakes: 300", "handshake: 300", 23, "limits.handshake",
+         "keys here: handshakes, handshakes_per_source, handshake_refusal"});
 }
 
 Test(config, refuses_too_many_workers) {

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tls_admission.h"
+
+#include "tls_msg.h"
+#include "tls_source.h"
+
+#define FULL_SHARE 3u /* so many that hope to resume begin while a full one waits; then it is its turn */
+
+/* --- queues --- */
+
+static void queue_join(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_class which) {
+    struct tls_queue *q = &core->admission.queue[which];
+
+    c->flags |= TLS_F_WAITING;
+    c->hs.queue = (uint8_t)which;
+    c->hs.next = 0;
+    c->hs.prev = q->last;
+    if (q->last)
+        tls_conn_get(core, q->last)->hs.next = id;
+    else
+        q->first = id;
+    q->last = id;
+    q->n++;
+}
+
+static void queue_leave(struct tls_core *core, struct tls_conn *c) {
+    struct tls_queue *q = &core->admission.queue[c->hs.queue];
+
+    c->flags &= (uint8_t)~TLS_F_WAITING;
+    if (c->hs.prev)
+        tls_conn_get(core, c->hs.prev)->hs.next = c->hs.next;
+    else
+        q->first = c->hs.next;
+    if (c->hs.next)
+        tls_conn_get(core, c->hs.next)->hs.prev = c->hs.prev;
+    else
+        q->last = c->hs.prev;
+    q->n--;
+}
+
+static uint64_t waited_us(const struct tls_core *core, tls_id id) {
+    return core->admission.now_us - tls_conn_get(core, id)->hs.since_us;
+}
+
+static uint32_t waiting(const struct tls_admission *a) {
+    return a->queue[TLS_CLASS_CLIENT].n + a->queue[TLS_CLASS_RESUMED].n + a->queue[TLS_CLASS_FULL].n;
+}
+
+static void gauges(struct tls_core *core) {
+    core->stats.handshakes_waiting = waiting(&core->admission);
+    core->stats.handshakes_begun = core->admission.starts;
+}
+
+/* Has the oldest of a class waited so long that those behind it should not wait for it? */
+static bool overloaded(const struct tls_core *core, const struct tls_queue *q) {
+    return q->first && waited_us(core, q->first) > core->admission.patience_us;
+}
+
+/* --- refusals --- */
+
+static void refuse(struct tls_core *core, tls_id id, enum tls_drop why) {
+    struct tls_conn *c = tls_conn_get(core, id);
+
+    queue_leave(core, c);
+    c->hs.refused = (uint8_t)why;
+    queue_join(core, c, id, TLS_CLASS_REFUSED);
+}
+
+/* The queue is full: somebody goes, so that the newcomer can stay, or the newcomer itself. */
+static bool make_room(struct tls_core *core, enum tls_class newcomer) {
+    struct tls_queue *full = &core->admission.queue[TLS_CLASS_FULL];
+    struct tls_queue *same = &core->admission.queue[newcomer];
+
+    if (waiting(&core->admission) < core->admission.max_waiting)
+        return true;
+    if (newcomer == TLS_CLASS_RESUMED && full->n > 0) /* worth more than a full one, and the cheaper */
+        refuse(core, overloaded(core, full) ? full->first : full->last, TLS_DROP_HS_QUEUE_FULL);
+    else if (overloaded(core, same))
+        refuse(core, same->first, TLS_DROP_HS_QUEUE_FULL);
+    else
+        return false;
+    return true;
+}
+
+static bool source_enter(struct tls_core *core, struct tls_conn *c) {
+    struct tls_sources *sources = core->admission.sources;
+
+    if (sources == NULL || c->hs.source_be == 0 || c->hs.counted)
+        return true;
+    c->hs.counted = tls_sources_enter(sources, c->hs.source_be);
+    return c->hs.counted;
+}
+
+void tls_admission_done(struct tls_core *core, struct tls_conn *c) {
+    if (c->hs.counted)
+        tls_sources_leave(core->admission.sources, c->hs.source_be);
+    c->hs.counted = false;
+}
+
+/* --- in --- */
+
+static bool place_free(const struct tls_core *core) {
+    return core->engine && core->places.used < core->max_places;
+}
+
+bool tls_admission_wants_place(const struct tls_core *core) {
+    return waiting(&core->admission) > 0 && !place_free(core);
+}
+
+/* Give it a place. Returns false where there is none, or enough hellos are with the engine. */
+static bool place_give(struct tls_core *core, struct tls_conn *c) {
+    bool start = !c->is_client;
+
+    if (!place_free(core) || (start && core->admission.starts >= core->admission.max_starts))
+        return false;
+    c->place = pool_alloc(&core->places);
+    if (c->place == POOL_NONE)
+        return false;
+    struct tls_msg *msg = pool_get(&core->places, c->place);
+    msg->start = start;
+    core->admission.starts += start;
+    core->stats.ssl_objects = core->places.used;
+    return true;
+}
+
+void tls_admission_started(struct tls_core *core, struct tls_msg *msg) {
+    core->admission.starts -= msg->start;
+    msg->start = false;
+}
+
+int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, const struct rope *hello) {
+    if (c->place != POOL_NONE)
+        return TLS_STEP_AGAIN;
+    if (c->flags & TLS_F_WAITING)
+        return TLS_STEP_STOP;
+    if (!source_enter(core, c))
+        return -TLS_DROP_HS_SOURCE_LIMIT;
+    c->hs.since_us = core->admission.now_us;
+    if (waiting(&core->admission) == 0 && place_give(core, c)) {
+        gauges(core);
+        return TLS_STEP_AGAIN;
+    }
+    enum tls_class which = c->is_client               ? TLS_CLASS_CLIENT
+                           : tls_hello_resumes(hello) ? TLS_CLASS_RESUMED
+                                                      : TLS_CLASS_FULL;
+    if (!make_room(core, which))
+        return -TLS_DROP_HS_QUEUE_FULL;
+    queue_join(core, c, id, which);
+    core->stats.handshakes_queued++;
+    tls_linger_yield(core);
+    gauges(core);
+    return TLS_STEP_STOP;
+}
+
+void tls_admission_leave(struct tls_core *core, struct tls_conn *c) {
+    if (c->flags & TLS_F_WAITING)
+        queue_leave(core, c);
+    tls_admission_done(core, c);
+    gauges(core);
+}
+
+/* --- once a turn --- */
+
+/* Those that have waited too long; the oldest is in front. */
+static void expire(struct tls_core *core, uint32_t max) {
+    uint64_t limit_us = core->admission.max_wait_us;
+
+    for (int which = TLS_CLASS_RESUMED; which <= TLS_CLASS_FULL; which++) {
+        const struct tls_queue *q = &core->admission.queue[which];
+        for (; max > 0 && q->first && waited_us(core, q->first) > limit_us; max--)
+            refuse(core, q->first, TLS_DROP_HS_QUEUE_TIMEOUT);
+    }
+}
+
+static struct tls_queue *next_queue(struct tls_admission *a) {
+    struct tls_queue *clients = &a->queue[TLS_CLASS_CLIENT], *resumed = &a->queue[TLS_CLASS_RESUMED],
+                     *full = &a->queue[TLS_CLASS_FULL];
+
+    if (clients->n > 0)
+        return clients;
+    if (resumed->n > 0 && (full->n == 0 || a->resumed_run < FULL_SHARE))
+        return resumed;
+    return full;
+}
+
+/* Begin the next one, or find that its client has gone. Returns whose turn it was, 0: nobody's. */
+static tls_id pick(struct tls_core *core) {
+    struct tls_admission *a = &core->admission;
+    struct tls_queue *q = next_queue(a);
+    tls_id id = overloaded(core, q) && q != &a->queue[TLS_CLASS_CLIENT] ? q->last : q->first;
+
+    if (id == 0)
+        return 0;
+    struct tls_conn *c = tls_conn_get(core, id);
+    if (tls_client_gone(core, c)) {
+        queue_leave(core, c);
+        c->hs.refused = TLS_DROP_HS_CLIENT_GONE;
+        return id;
+    }
+    if (!place_give(core, c))
+        return 0;
+    queue_leave(core, c);
+    a->resumed_run = c->hs.queue == TLS_CLASS_RESUMED ? a->resumed_run + 1 : 0;
+    uint64_t us = a->now_us - c->hs.since_us;
+    core->stats.handshakes_wait_us += us;
+    if (us > core->stats.handshake_longest_wait_us)
+        core->stats.handshake_longest_wait_us = us;
+    return id;
+}
+
+uint32_t tls_admission_run(struct tls_core *core, uint32_t *news, uint32_t max) {
+    struct tls_queue *refused = &core->admission.queue[TLS_CLASS_REFUSED];
+    uint32_t n = 0;
+    tls_id id;
+
+    expire(core, max);
+    for (; n < max && refused->first; n++) {
+        struct tls_conn *c = tls_conn_get(core, refused->first);
+        queue_leave(core, c);
+        news[n] = c->user;
+    }
+    for (; n < max && (id = pick(core)) != 0; n++)
+        news[n] = tls_conn_get(core, id)->user;
+    gauges(core);
+    return n;
+}
+
+void tls_core_now(struct tls_core *core, uint64_t now_us) {
+    core->admission.now_us = now_us;
+}
+
+void tls_conn_source(struct tls_core *core, tls_id id, uint32_t addr_be) {
+    tls_conn_get(core, id)->hs.source_be = addr_be;
+}
+
+bool tls_drop_is_refusal(enum tls_drop d) {
+    return d == TLS_DROP_HS_SOURCE_LIMIT || d == TLS_DROP_HS_QUEUE_FULL || d == TLS_DROP_HS_QUEUE_TIMEOUT;
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which handshake begins next and which is refused; clients that go while they wait, and what is counted. The engine
+ * runs when a test says so, and time is what a test says it is. */
+#include "harness.h"
+
+#define ROOM 64u
+
+struct queue { /* many connections of one core, all with the same hello or one that resumes */
+    struct tls_core core;
+    struct tls_engine *engine;
+    struct tls_ctx *ctx;
+    uint8_t hello[2][2048]; /* full, and one that hopes to resume; libssl takes the latter for a full one */
+    uint32_t hello_bytes[2];
+    tls_id id[ROOM];
+    struct rope in[ROOM], out;
+    bool gone[ROOM];
+};
+
+enum { FULL, RESUMES };
+
+static bool client_gone(void *ctx, uint32_t user) {
+    const struct queue *q = ctx;
+    return q->gone[user];
+}
+
+static void hellos_make(struct queue *q) {
+    static const uint8_t ticket[] = {0, 35, 0, 4, 1, 2, 3, 4}; /* no key of ours sealed it */
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET); /* no extension of this kind of its own */
+    SSL *ssl = SSL_new(ctx);
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_connect_state(ssl);
+    SSL_do_handshake(ssl);
+    uint32_t n = (uint32_t)BIO_read(SSL_get_wbio(ssl), q->hello[FULL], 1024);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    memcpy(q->hello[RESUMES], q->hello[FULL], n);
+    memcpy(q->hello[RESUMES] + n, ticket, sizeof(ticket));
+    uint8_t *p = q->hello[RESUMES], *ext = p + 5 + 4 + 2 + 32;
+    ext += 1 + *ext;                   /* session id */
+    ext += 2 + (ext[0] << 8 | ext[1]); /* suites */
+    ext += 1 + *ext;                   /* compression */
+    uint32_t ext_bytes = (uint32_t)(ext[0] << 8 | ext[1]) + sizeof(ticket);
+    q->hello_bytes[FULL] = n;
+    q->hello_bytes[RESUMES] = n += sizeof(ticket);
+    tls_header_put(p, TLS_CT_HANDSHAKE, n - 5);
+    p[1] = 3, p[2] = 1;
+    p[7] = (uint8_t)((n - 9) >> 8), p[8] = (uint8_t)(n - 9);
+    ext[0] = (uint8_t)(ext_bytes >> 8), ext[1] = (uint8_t)ext_bytes;
+}
+
+static void queue_init(struct queue *q, struct tls_config config, bool run_inline) {
+    memset(q, 0, sizeof(*q));
+    config.max_conns = ROOM;
+    config.pool = harness_pool();
+    config.gone = client_gone;
+    config.gone_ctx = q;
+    cr_assert_eq(tls_core_init(&q->core, &config), 0);
+    q->engine = tls_engine_new(0);
+    cr_assert_eq(tls_core_attach(&q->core, q->engine, run_inline), 0);
+    q->ctx = harness_ctx(KEY_EC, 0, NULL, NULL);
+    hellos_make(q);
+    tls_core_now(&q->core, 1000000);
+}
+
+static void leave(struct queue *q, uint32_t i) {
+    if (q->id[i])
+        tls_conn_free(&q->core, q->id[i]);
+    q->id[i] = 0;
+    rope_clear(&q->in[i]);
+}
+
+static void queue_fini(struct queue *q) {
+    for (uint32_t i = 0; i < ROOM; i++)
+        leave(q, i);
+    rope_clear(&q->out);
+    tls_core_fini(&q->core);
+    tls_engine_free(q->engine);
+    tls_ctx_unref(q->ctx);
+    cr_assert_eq(harness_mbufs_out(), 0, "%u mbufs lost", harness_mbufs_out());
+}
+
+/* tls_input of connection i. A drop ends it, and it is forgotten. */
+static int input(struct queue *q, uint32_t i) {
+    struct rope plain = {0};
+    int rc = tls_input(&q->core, q->id[i], &q->in[i], &plain, &q->out, 4096);
+
+    if (rc < 0)
+        leave(q, i);
+    return rc;
+}
+
+/* Connection i (a number of its own as `user`) has a whole hello. Returns what tls_input says. */
+static int arrive(struct queue *q, uint32_t i, int kind, uint32_t addr_be) {
+    q->id[i] = tls_conn_new(&q->core, q->ctx, i);
+    tls_conn_source(&q->core, q->id[i], addr_be);
+    harness_push(&q->in[i], q->hello[kind], q->hello_bytes[kind], false);
+    return input(q, i);
+}
+
+static const struct tls_stats *stats(const struct queue *q) {
+    return tls_core_stats(&q->core);
+}
+
+/* One turn: the engine serves all it has, and tls_input follows tls_poll. Those that begin are written to `order`,
+ * those that are refused to `refused`. Answers for handshakes under way are taken and those handshakes let go, so that
+ * further ones can begin. */
+static uint32_t turn(struct queue *q, uint32_t *order, uint32_t *refused) {
+    uint32_t news[16], begun = 0, refusals = 0;
+
+    tls_engine_run(q->engine, 16);
+    uint32_t n = tls_poll(&q->core, 16, news, 16);
+    for (uint32_t k = 0; k < n; k++) {
+        uint64_t before = stats(q)->handshakes_started;
+        int rc = input(q, news[k]);
+        if (rc < 0)
+            refused[refusals++] = news[k];
+        else if (stats(q)->handshakes_started > before)
+            order[begun++] = news[k];
+        else
+            leave(q, news[k]);
+    }
+    return begun;
+}
+
+/* Turn until all is done; the order in which they began. */
+static uint32_t order_of(struct queue *q, uint32_t *order) {
+    uint32_t n = 0, refused[16];
+
+    for (int i = 0; i < 100; i++)
+        n += turn(q, order + n, refused);
+    return n;
+}
+
+static void expect_order(struct queue *q, const uint32_t *expected, uint32_t n) {
+    uint32_t order[ROOM], begun = order_of(q, order);
+
+    cr_assert_eq(begun, n, "%u began", begun);
+    for (uint32_t i = 0; i < n; i++)
+        cr_assert_eq(order[i], expected[i], "place %u: %u began, not %u", i, order[i], expected[i]);
+}
+
+/* Four hellos at most are with a handshake core; the rest wait here, without an SSL object. */
+Test(tls_admission, few_are_with_the_engine) {
+    struct queue q;
+
+    queue_init(&q, (struct tls_config){0}, false);
+    for (uint32_t i = 0; i < 10; i++)
+        cr_assert_eq(arrive(&q, i, FULL, 0), TLS_BUSY);
+    cr_assert_eq(stats(&q)->handshakes_started, 4);
+    cr_assert_eq(stats(&q)->handshakes_begun, 4);
+    cr_assert_eq(stats(&q)->handshakes_waiting, 6);
+    cr_assert_eq(stats(&q)->ssl_objects, 4);
+    static const uint32_t expected[] = {4, 5, 6, 7, 8, 9};
+    expect_order(&q, expected, 6);
+    cr_assert_eq(stats(&q)->handshakes_waiting, 0);
+    cr_assert_eq(stats(&q)->handshakes_queued, 6);
+    queue_fini(&q);
+}
+
+/* Inline: one a turn. */
+Test(tls_admission, one_a_turn_inline) {
+    struct queue q;
+    uint32_t news[16];
+
+    queue_init(&q, (struct tls_config){0}, true);
+    for (uint32_t i = 0; i < 5; i++)
+        arrive(&q, i, FULL, 0);
+    for (uint32_t i = 0; i < 5; i++) {
+        cr_assert_eq(stats(&q)->handshakes_started, i + 1);
+        uint64_t before = stats(&q)->handshake_steps;
+        uint32_t n = tls_poll(&q.core, 16, news, 16);
+        cr_assert_eq(stats(&q)->handshake_steps, before + 1);
+        cr_assert_eq(n, i < 4 ? 2 : 1); /* one that is answered, one that may begin */
+        cr_assert_eq(news[0], i);
+        for (uint32_t k = 0; k < n; k++)
+            input(&q, news[k]);
+    }
+    queue_fini(&q);
+}
+
+/* Those that hope to resume first, but every fourth is a full one. */
+Test(tls_admission, resumptions_first) {
+    struct queue q;
+
+    queue_init(&q, (struct tls_config){0}, false);
+    for (uint32_t i = 0; i < 4; i++)
+        arrive(&q, i, FULL, 0);
+    for (uint32_t i = 4; i < 8; i++)
+        arrive(&q, i, FULL, 0);
+    for (uint32_t i = 8; i < 16; i++)
+        arrive(&q, i, RESUMES, 0);
+    static const uint32_t expected[] = {8, 9, 10, 4, 11, 12, 13, 5, 14, 15, 6, 7};
+    expect_order(&q, expected, 12);
+    queue_fini(&q);
+}
+
+/* Once the oldest has waited for too long, the newest begins; when those are done, it is the oldest's turn again. */
+Test(tls_admission, newest_first_under_overload) {
+    struct queue q;
+
+    queue_init(&q, (struct tls_config){.patience_ms = 1000, .max_wait_ms = 5000}, false);
+    for (uint32_t i = 0; i < 4; i++)
+        arrive(&q, i, FULL, 0);
+    for (uint32_t i = 4; i < 10; i++) {
+        tls_core_now(&q.core, 1000000 + i * 100000);
+        arrive(&q, i, FULL, 0);
+    }
+    uint32_t order[ROOM], refused[16];
+    tls_core_now(&q.core, 1400000 + 1000000);
+    cr_assert_eq(turn(&q, order, refused), 4);
+    cr_assert_eq(order[0], 4, "a second is not more than a second");
+    for (uint32_t i = 10; i < 14; i++)
+        arrive(&q, i, FULL, 0);
+    tls_core_now(&q.core, 1400000 + 2000000);
+    cr_assert_eq(turn(&q, order, refused), 4);
+    static const uint32_t newest[] = {13, 12, 11, 10};
+    cr_assert_arr_eq(order, newest, sizeof(newest));
+    cr_assert_eq(stats(&q)->handshake_longest_wait_us, 1000000);
+    queue_fini(&q);
+}
+
+/* What cannot be served in time is refused without an SSL object, and named once. */
+Test(tls_admission, those_that_waited_too_long_are_refused) {
+    struct queue q;
+    uint32_t order[16], refused[16];
+
+    queue_init(&q, (struct tls_config){.patience_ms = 1000, .max_wait_ms = 5000}, false);
+    for (uint32_t i = 0; i < 8; i++)
+        arrive(&q, i, i % 2 ? RESUMES : FULL, 0);
+    tls_core_now(&q.core, 1000000 + 5000001);
+    cr_assert_eq(turn(&q, order, refused), 0);
+    cr_assert_eq(stats(&q)->drops[TLS_DROP_HS_QUEUE_TIMEOUT], 4);
+    cr_assert_eq(stats(&q)->handshakes_refused, 4);
+    cr_assert_eq(stats(&q)->handshakes_started, 4);
+    for (uint32_t i = 4; i < 8; i++)
+        cr_assert_eq(q.id[i], 0, "%u is still there", i);
+    queue_fini(&q);
+}
+
+/* A full queue: newcomers are refused; but one that hopes to resume displaces a full one, and under overload the oldest
+ * has to go. */
+Test(tls_admission, a_full_queue) {
+    struct queue q;
+    uint32_t order[16], refused[16] = {0};
+
+    queue_init(&q, (struct tls_config){.max_waiting = 3, .patience_ms = 1000}, false);
+    for (uint32_t i = 0; i < 7; i++)
+        cr_assert_eq(arrive(&q, i, FULL, 0), TLS_BUSY);
+    cr_assert_eq(arrive(&q, 7, FULL, 0), -TLS_DROP_HS_QUEUE_FULL);
+    cr_assert_eq(q.out.len_bytes, 7, "the alert");
+    cr_assert_eq(arrive(&q, 8, RESUMES, 0), TLS_BUSY);
+    cr_assert_eq(stats(&q)->handshakes_waiting, 3);
+    tls_core_now(&q.core, 1000000 + 1000001);
+    cr_assert_eq(arrive(&q, 9, FULL, 0), TLS_BUSY);
+    cr_assert_eq(stats(&q)->handshakes_waiting, 3);
+    cr_assert_eq(turn(&q, order, refused), 3);
+    cr_assert_eq(refused[0], 6, "the newest, for one that resumes");
+    cr_assert_eq(refused[1], 4, "the oldest, under overload");
+    static const uint32_t expected[] = {8, 9, 5};
+    cr_assert_arr_eq(order, expected, sizeof(expected));
+    cr_assert_eq(stats(&q)->drops[TLS_DROP_HS_QUEUE_FULL], 3);
+    queue_fini(&q);
+}
+
+Test(tls_admission, each_source_has_its_share) {
+    struct queue q;
+
+    queue_init(&q, (struct tls_config){.max_per_source = 2}, false);
+    cr_assert_eq(arrive(&q, 0, FULL, 10), TLS_BUSY);
+    cr_assert_eq(arrive(&q, 1, RESUMES, 10), TLS_BUSY);
+    cr_assert_eq(arrive(&q, 2, FULL, 10), -TLS_DROP_HS_SOURCE_LIMIT);
+    cr_assert_eq(arrive(&q, 3, FULL, 11), TLS_BUSY);
+    for (uint32_t i = 4; i < 10; i++)
+        cr_assert_eq(arrive(&q, i, FULL, 0), TLS_BUSY, "no address, no limit");
+    leave(&q, 1);
+    cr_assert_eq(arrive(&q, 1, FULL, 10), TLS_BUSY);
+    cr_assert_eq(arrive(&q, 2, FULL, 10), -TLS_DROP_HS_SOURCE_LIMIT);
+    cr_assert_eq(stats(&q)->drops[TLS_DROP_HS_SOURCE_LIMIT], 2);
+    queue_fini(&q);
+}
+
+/* A handshake that is complete no longer counts against its address. */
+Test(tls_admission, a_complete_handshake_counts_no_more) {
+    struct tls_config config = {.max_conns = 8, .max_per_source = 1, .pool = harness_pool()};
+    struct harness h;
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = "TLS_AES_256_GCM_SHA384"});
+    harness_disconnect(&h);
+    tls_core_fini(&h.core);
+    cr_assert_eq(tls_core_init(&h.core, &config), 0);
+    cr_assert_eq(tls_core_attach(&h.core, h.engine, true), 0);
+    for (int i = 0; i < 3; i++) {
+        harness_connect(&h, NULL);
+        tls_conn_source(&h.core, h.id, 99);
+        cr_assert(harness_handshake(&h), "handshake %d", i);
+        harness_send(&h, 100, 50); /* its keys are whole */
+    }
+    for (tls_id id = 1; id <= 3; id++)
+        if (id != h.id)
+            tls_conn_free(&h.core, id);
+    harness_fini(&h);
+}
+
+/* Gone before it asks, while it waits, when its turn comes, and right before the expensive step: nothing is spent. */
+Test(tls_admission, clients_that_went_cost_nothing) {
+    struct queue q;
+    uint32_t order[16], refused[16] = {0}, news[16];
+
+    queue_init(&q, (struct tls_config){0}, true);
+    q.gone[0] = true;
+    cr_assert_eq(arrive(&q, 0, FULL, 0), -TLS_DROP_HS_CLIENT_GONE);
+    for (uint32_t i = 1; i < 6; i++)
+        cr_assert_eq(arrive(&q, i, FULL, 0), TLS_BUSY); /* the first has begun */
+    q.gone[2] = true;
+    cr_assert_eq(input(&q, 2), -TLS_DROP_HS_CLIENT_GONE, "its owner looked at it again");
+    q.gone[3] = true;
+    q.gone[1] = true; /* with the engine, and nothing has told its owner yet */
+    uint32_t n = tls_poll(&q.core, 16, news, 16);
+    cr_assert_eq(n, 3);
+    cr_assert_eq(input(&q, news[0]), -TLS_DROP_HS_CLIENT_GONE);
+    cr_assert_eq(news[0], 1);
+    cr_assert_eq(input(&q, news[1]), -TLS_DROP_HS_CLIENT_GONE);
+    cr_assert_eq(news[1], 3);
+    cr_assert_eq(news[2], 4);
+    cr_assert_eq(input(&q, 4), TLS_BUSY);
+    leave(&q, 5); /* its owner knows */
+    leave(&q, 4); /* and here too, while the message is with the engine */
+    tls_poll(&q.core, 16, news, 16);
+    turn(&q, order, refused);
+    cr_assert_eq(stats(&q)->handshakes_spared, 6);
+    cr_assert_eq(stats(&q)->handshakes_wasted, 0);
+    cr_assert_eq(stats(&q)->handshakes_failed, 0);
+    cr_assert_eq(stats(&q)->drops[TLS_DROP_HS_CLIENT_GONE], 4);
+    cr_assert_eq(stats(&q)->ssl_objects, 0);
+    cr_assert_lt(stats(&q)->handshake_longest_step_tsc, rte_get_tsc_hz() / 100);
+    queue_fini(&q);
+}
+
+/* Gone after the signature: that is what "wasted" counts. */
+Test(tls_admission, wasted_ones_are_counted) {
+    struct queue q;
+    uint32_t news[16];
+
+    queue_init(&q, (struct tls_config){0}, false);
+    for (uint32_t i = 0; i < 3; i++)
+        arrive(&q, i, FULL, 0);
+    tls_engine_run(q.engine, 16);
+    leave(&q, 0); /* its answer is on the way */
+    cr_assert_eq(tls_poll(&q.core, 0, news, 16), 2);
+    leave(&q, 1); /* its answer lies here */
+    cr_assert_eq(input(&q, 2) & TLS_WIRE, TLS_WIRE);
+    leave(&q, 2); /* the client has it, and does not answer */
+    cr_assert_eq(stats(&q)->handshakes_wasted, 3);
+    cr_assert_eq(stats(&q)->handshakes_spared, 0);
+    queue_fini(&q);
+}
+
+/* A long random life: whatever happens, nothing is lost, and every handshake that asked ends in one way. */
+Test(tls_admission, everyone_ends_in_one_way) {
+    struct queue q;
+    uint64_t seed = 11, now_us = 1000000, asked = 0, done_with = 0;
+    uint32_t news[16];
+
+    queue_init(&q, (struct tls_config){.max_waiting = 12, .max_handshakes = 6, .max_per_source = 9}, false);
+    for (int step = 0; step < 6000; step++) {
+        uint32_t i = harness_random(&seed, ROOM);
+        tls_core_now(&q.core, now_us += harness_random(&seed, 200000));
+        switch (harness_random(&seed, 6)) {
+        case 0:
+        case 1:
+            if (q.id[i] == 0) {
+                q.gone[i] = harness_random(&seed, 20) == 0;
+                asked++;
+                arrive(&q, i, (int)harness_random(&seed, 2), 1 + harness_random(&seed, 4));
+            }
+            break;
+        case 2:
+            q.gone[i] = true;
+            break;
+        case 3:
+            leave(&q, i);
+            break;
+        default:
+            tls_engine_run(q.engine, harness_random(&seed, 3));
+            for (uint32_t k = 0, n = tls_poll(&q.core, 0, news, 1 + harness_random(&seed, 15)); k < n; k++)
+                if (q.id[news[k]])
+                    input(&q, news[k]);
+        }
+        cr_assert_leq(stats(&q)->handshakes_waiting, 12);
+        cr_assert_leq(stats(&q)->handshakes_begun, 4);
+        cr_assert_leq(stats(&q)->ssl_objects, 6);
+    }
+    for (uint32_t i = 0; i < ROOM; i++)
+        leave(&q, i);
+    tls_engine_run(q.engine, 16);
+    tls_poll(&q.core, 0, news, 16);
+    const struct tls_stats *s = stats(&q);
+    done_with =
+        s->handshakes_done + s->handshakes_failed + s->handshakes_refused + s->handshakes_spared + s->handshakes_wasted;
+    cr_assert_eq(done_with, asked, "%lu of %lu", done_with, asked);
+    cr_assert_gt(s->handshakes_refused, 0);
+    cr_assert_gt(s->handshakes_wasted, 0);
+    cr_assert_gt(s->handshakes_spared, 0);
+    cr_assert_eq(s->ssl_objects, 0);
+    cr_assert_eq(s->handshakes_waiting, 0);
+    cr_assert_eq(s->handshakes_begun, 0);
+    queue_fini(&q);
+}
