@@ -34,6 +34,9 @@ static bool has_keepalive(const struct tcp_conn *c) {
 }
 
 static uint32_t keepalive_deadline(const struct tcp_core *core, const struct tcp_conn *c) {
+    if (c->snd_una != c->snd_nxt ||
+        c->rexmit_ms) /* retransmission or probes find a dead peer sooner: look in a while */
+        return tcp_now_ms(core) + core->cfg.keepalive_interval_ms;
     return c->last_rx_ms + core->cfg.keepalive_idle_ms + c->keep_sent * core->cfg.keepalive_interval_ms;
 }
 
@@ -96,8 +99,6 @@ static bool persist_expired(struct tcp_core *core, struct tcp_conn *c) {
 }
 
 static bool keepalive_expired(struct tcp_core *core, struct tcp_conn *c) {
-    if (c->snd_una != c->snd_nxt || c->rexmit_ms) /* retransmission or probes find a dead peer sooner */
-        return true;
     if (c->keep_sent >= core->cfg.keepalive_probes) {
         tcp_reset_flow(core, c);
         tcp_conn_over(core, c, TCP_END_KEEPALIVE_TIMEOUT);
@@ -140,12 +141,8 @@ static void fired(struct tcp_core *core, struct tcp_conn *c) {
         else if (!(c->flags & TCP_F_PERSIST ? persist_expired(core, c) : tcp_loss_rto(core, c)))
             return;
     }
-    if (has_keepalive(c) && is_due(keepalive_deadline(core, c), now_ms)) {
-        if (!keepalive_expired(core, c))
-            return;
-        if (is_due(keepalive_deadline(core, c), now_ms)) /* busy retransmitting: look again in a while */
-            c->last_rx_ms = now_ms - core->cfg.keepalive_idle_ms + core->cfg.keepalive_interval_ms;
-    }
+    if (has_keepalive(c) && is_due(keepalive_deadline(core, c), now_ms) && !keepalive_expired(core, c))
+        return;
     tcp_flight_rest(core, c);
     rearm(core, c);
 }
