@@ -36,11 +36,18 @@ static uint16_t units(uint32_t bytes) {
     return (uint16_t)((bytes + TCP_RCV_BUF_UNIT - 1) / TCP_RCV_BUF_UNIT);
 }
 
+/* Most that this flow may ever advertise: without window scaling the field says no more than 64 KB, and a window that
+ * it cannot say would always look as if an update were due. */
+static uint32_t most_of(const struct tcp_core *core, const struct tcp_conn *c) {
+    return weir_min_u32(core->cfg.rcv_buf_bytes, (uint32_t)UINT16_MAX << tcp_rcv_wscale(c));
+}
+
 void tcp_window_new(const struct tcp_core *core, struct tcp_conn *c) {
     c->rcv_buf = units(core->cfg.rcv_buf_initial_bytes);
 }
 
 void tcp_window_established(const struct tcp_core *core, struct tcp_conn *c) {
+    c->rcv_buf = (uint16_t)weir_min_u32(c->rcv_buf, units(most_of(core, c)));
     c->drs_seq = c->rcv_nxt;
     c->drs_ms = (uint16_t)tcp_now_ms(core);
 }
@@ -104,7 +111,7 @@ static bool round_over(const struct tcp_core *core, const struct tcp_conn *c, co
 }
 
 void tcp_window_tune(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
-    uint32_t most = core->cfg.rcv_buf_bytes;
+    uint32_t most = most_of(core, c);
     if (c->rcv_buf >= units(most))
         return;
     uint32_t read = c->rcv_nxt - c->rx.len_bytes, taken = read - c->drs_seq;
