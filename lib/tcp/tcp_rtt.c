@@ -6,12 +6,19 @@
 #define SAMPLES_A_ROUND_MAX 65536u  /* the weights below stay within 32 bits */
 #define RTT_SAMPLE_MAX_MS   120000u /* an echo older than that is no measurement */
 
+/* A part of less than a microsecond counts as a whole one: with many measurements a round trip, none of which moved
+ * anything, the average would never follow. */
+static inline int32_t part_of(int32_t difference, int32_t n) {
+    int32_t part = difference / n;
+    return part ? part : (difference > 0) - (difference < 0);
+}
+
 /* 2.3: beta 1/4, alpha 1/8, divided by the number of measurements in a round trip (RFC 7323 G). Where that is one, as
  * with messages that wait for their answer, the divisions are shifts. */
 static inline void weigh(struct tcp_conn *c, uint32_t sample_us, uint32_t n) {
     uint32_t err = c->srtt_us > sample_us ? c->srtt_us - sample_us : sample_us - c->srtt_us;
-    int32_t var = ((int32_t)err - (int32_t)c->rttvar_us) / (int32_t)(4 * n);
-    int32_t mean = ((int32_t)sample_us - (int32_t)c->srtt_us) / (int32_t)(8 * n);
+    int32_t var = part_of((int32_t)err - (int32_t)c->rttvar_us, (int32_t)(4 * n));
+    int32_t mean = part_of((int32_t)sample_us - (int32_t)c->srtt_us, (int32_t)(8 * n));
     c->rttvar_us = (uint32_t)((int32_t)c->rttvar_us + var);
     c->srtt_us = weir_max_u32((uint32_t)((int32_t)c->srtt_us + mean), 1);
 }

@@ -25,6 +25,21 @@ Test(tcp_rtt, many_measurements_a_round_trip_count_for_one) {
     cr_assert_eq(e.rttvar_us, 10000 + 70000 / 4 / 10);
 }
 
+/* A window of 4 MB has 1,436 of them, each worth a part of a microsecond. */
+Test(tcp_rtt, many_measurements_move_the_average) {
+    struct tcp_conn e = {.mss = MSS, .srtt_us = 1000, .rttvar_us = 500};
+    for (unsigned trip = 0; trip < 30; trip++)
+        for (unsigned i = 0; i < 1436; i++)
+            tcp_rtt_sample(&e, 12000, 1436);
+    cr_assert_geq(e.srtt_us, 11900);
+    cr_assert_leq(e.srtt_us, 12000);
+    cr_assert_lt(e.rttvar_us, 1000, "the path is as steady as can be");
+    for (unsigned trip = 0; trip < 30; trip++)
+        for (unsigned i = 0; i < 1436; i++)
+            tcp_rtt_sample(&e, 1000, 1436);
+    cr_assert_leq(e.srtt_us, 1100);
+}
+
 Test(tcp_rtt, what_was_sent_once_measures) {
     open_flow(true);
     fly(2);
