@@ -33,7 +33,8 @@ struct port {
     struct port_queue queues[WEIR_MAX_WORKERS];
     struct rte_mempool *pools[WEIR_MAX_WORKERS]; /* by worker, with a queue or not */
     struct net_if ifc;
-    bool multi_seg;                               /* chains may be sent */
+    bool multi_seg;                               /* chains may be sent, */
+    uint16_t max_mbufs;                           /* ... of so many mbufs for a frame; 0: of any number */
     bool hw_ip_cksum, hw_tcp_cksum, hw_udp_cksum; /* TX offloads on */
     bool hw_rx_cksum;
     bool tso;          /* the device cuts large segments (RTE_MBUF_F_TX_TCP_SEG) */

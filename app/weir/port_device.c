@@ -318,6 +318,7 @@ static void request_offloads(struct port *p, const struct device_traits *t, cons
     p->hw_tcp_cksum = tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
     p->hw_udp_cksum = tx & RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
     p->multi_seg = tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    p->max_mbufs = info->tx_desc_lim.nb_mtu_seg_max == UINT16_MAX ? 0 : info->tx_desc_lim.nb_mtu_seg_max;
     p->hw_rx_cksum = conf->rxmode.offloads != 0;
     /* Each piece needs a checksum of its own, and the payload hangs behind the header. */
     p->tso = (tx & RTE_ETH_TX_OFFLOAD_TCP_TSO) && p->hw_tcp_cksum && p->multi_seg && info->tx_desc_lim.nb_seg_max > 2;

@@ -189,6 +189,7 @@ static int ports_attach(struct worker *w) {
                                                                 .mtu = p->ifc.mtu,
                                                                 .mss_clamp = w->weir->config->ports[i].mss,
                                                                 .multi_seg = p->multi_seg,
+                                                                .max_mbufs = p->max_mbufs,
                                                                 .hw_ip_cksum = p->hw_ip_cksum,
                                                                 .hw_tcp_cksum = p->hw_tcp_cksum,
                                                                 .tso = p->tso,

@@ -123,7 +123,8 @@ struct tcp_port {
     uint16_t mtu;             /* IP bytes */
     uint16_t mss_clamp;       /* most payload bytes of a segment either way; 0: what the MTU takes */
     uint16_t tx_room;         /* packets the port takes this turn; tcp_output stops at 0 and lowers it */
-    bool multi_seg;           /* payload attached (indirect), not copied */
+    bool multi_seg;           /* payload attached (indirect), not copied, */
+    uint16_t max_mbufs;       /* ... in a packet of so many mbufs at most, the header's included; 0: of any number */
     bool hw_ip_cksum, hw_tcp_cksum;
     bool tso;          /* cuts segments larger than the MTU itself (RTE_MBUF_F_TX_TCP_SEG, never on smaller ones) */
     uint16_t tso_segs; /* most mbufs of such a one, its header's included */

@@ -28,7 +28,7 @@ static struct rte_mbuf *header_mbuf(struct tcp_port *p) {
     return m;
 }
 
-static bool attach(struct tcp_port *p, struct rte_mbuf *h, struct rte_mbuf **last, const struct rte_mbuf *from,
+static bool attach(const struct tcp_port *p, struct rte_mbuf *h, struct rte_mbuf **last, const struct rte_mbuf *from,
                    uint32_t offset, uint32_t n) {
     struct rte_mbuf *part = rte_pktmbuf_alloc(p->pool);
     if (!part)
@@ -46,9 +46,41 @@ static bool attach(struct tcp_port *p, struct rte_mbuf *h, struct rte_mbuf **las
     return true;
 }
 
-static bool put_payload(struct tcp_port *p, struct rte_mbuf *h, const struct rte_mbuf *from, uint32_t offset,
-                        uint32_t len) {
-    bool copy = !p->multi_seg || len <= TCP_COPY_MAX;
+/* Room for n more bytes of the chain: behind its last mbuf, else, where the port takes chains, in a fresh one. n
+ * becomes how many fit there. */
+static uint8_t *copy_room(const struct tcp_port *p, struct rte_mbuf *h, uint32_t *n) {
+    struct rte_mbuf *last = rte_pktmbuf_lastseg(h);
+    if (!rte_pktmbuf_tailroom(last)) {
+        struct rte_mbuf *more = p->multi_seg ? rte_pktmbuf_alloc(p->pool) : NULL;
+        if (!more)
+            return NULL;
+        last->next = more;
+        h->nb_segs++;
+        last = more;
+    }
+    *n = weir_min_u32(*n, rte_pktmbuf_tailroom(last));
+    uint8_t *to = rte_pktmbuf_mtod_offset(last, uint8_t *, last->data_len);
+    last->data_len = (uint16_t)(last->data_len + *n);
+    h->pkt_len += *n;
+    return to;
+}
+
+/* Would one mbuf for each piece be more than the device takes? */
+static bool too_many_pieces(const struct tcp_port *p, const struct rte_mbuf *from, uint32_t offset, uint32_t len) {
+    uint32_t pieces = 1; /* the header */
+    if (WEIR_LIKELY(!p->max_mbufs))
+        return false;
+    for (; len; from = from->next, offset = 0) {
+        uint32_t n = weir_min_u32(len, from->data_len - offset);
+        pieces += n != 0;
+        len -= n;
+    }
+    return pieces > p->max_mbufs;
+}
+
+static bool put_payload(const struct tcp_port *p, struct rte_mbuf *h, const struct rte_mbuf *from, uint32_t offset,
+                        uint32_t len, bool cut) {
+    bool copy = !p->multi_seg || len <= TCP_COPY_MAX || (!cut && too_many_pieces(p, from, offset, len));
     struct rte_mbuf *last = h;
     while (len) {
         while (offset == from->data_len) {
@@ -57,7 +89,7 @@ static bool put_payload(struct tcp_port *p, struct rte_mbuf *h, const struct rte
         }
         uint32_t n = weir_min_u32(len, from->data_len - offset);
         if (copy) {
-            void *to = rte_pktmbuf_append(h, (uint16_t)n);
+            void *to = copy_room(p, h, &n);
             if (!to)
                 return false;
             memcpy(to, rte_pktmbuf_mtod_offset(from, const void *, offset), n);
@@ -138,14 +170,14 @@ struct rte_mbuf *tcp_build(struct tcp_core *core, struct tcp_conn *c, uint32_t s
     uint8_t ecn = WEIR_UNLIKELY(c->flags & TCP_F_ECN) ? tcp_ecn_out(c, seq, len, &flags) : WIRE_IP4_NOT_ECT;
     uint16_t window = window_field(core, c, flags, &edge);
     uint8_t header = put_header(core, c, m, seq, flags, window, !len);
-    if ((len && !put_payload(p, m, from, offset, len)) ||
+    if ((len && !put_payload(p, m, from, offset, len, len > c->mss)) ||
         !finish(core, p, m, &c->key, header, ecn, len ? c->mss : UINT16_MAX)) {
         rte_pktmbuf_free(m);
         return NULL;
     }
     m->port = c->port;
     c->rcv_adv = edge;
-    if (flags & WIRE_TCP_ACK) {
+    if ((flags & WIRE_TCP_ACK) && !seq_lt(seq, c->snd_una)) { /* a peer may discard a probe without reading its ACK */
         if (flags & WIRE_TCP_CWR)
             c->flags &= ~TCP_F_CWR;
         c->rcv_acked = c->rcv_nxt;

@@ -109,3 +109,29 @@ Test(tcp_build, scaled_window_is_rounded_up) {
     }
     harness_core_free(core);
 }
+
+/* Some devices take only so many descriptors for a frame, and how small the pieces are is the peer's choice. */
+Test(tcp_build, no_more_mbufs_than_the_device_takes) {
+    static const struct {
+        uint16_t max_mbufs, mbufs;
+    } rows[] = {{0, 4}, {4, 4}, {3, 1}};
+    for (unsigned row = 0; row < WEIR_ARRAY_LEN(rows); row++) {
+        open_flow(true, false);
+        tcp_core_port(core, 0)->max_mbufs = rows[row].max_mbufs;
+        struct rope r = {0};
+        char sent[3 * 300], got[sizeof sent];
+        for (unsigned i = 0; i < sizeof sent; i++)
+            sent[i] = (char)(i / 3);
+        for (unsigned i = 0; i < 3; i++) { /* three pieces, too long to be joined */
+            struct rte_mbuf *m = rte_pktmbuf_alloc(harness_pool());
+            memcpy(rte_pktmbuf_append(m, 300), sent + i * 300, 300);
+            rope_push(&r, m);
+        }
+        tcp_conn_send(core, id, &r);
+        struct rte_mbuf *m = one();
+        cr_assert(m->nb_segs == rows[row].mbufs && m->pkt_len == 40 + sizeof sent);
+        cr_assert_arr_eq(rte_pktmbuf_read(m, 40, sizeof got, got), sent, sizeof sent);
+        rte_pktmbuf_free(m);
+        harness_core_free(core);
+    }
+}
