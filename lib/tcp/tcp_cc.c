@@ -23,16 +23,10 @@ void tcp_cc_start(struct tcp_conn *c) {
     tcp_cc_of(c)->start(c);
 }
 
-/* The state of a flow whose window is the network's limit. */
-static struct tcp_cc_state *state_of(struct tcp_core *core, struct tcp_conn *c, bool take) {
-    struct tcp_flight *f = take ? tcp_flight_take(core, c) : tcp_flight_of(core, c);
-    return f ? &f->cc : NULL;
-}
-
 uint32_t tcp_cc_lost(struct tcp_core *core, struct tcp_conn *c, uint32_t flight) {
     if (c->flags & TCP_F_ECN) /* whatever the reason: RFC 3168 6.1.2 */
         c->flags |= TCP_F_CWR;
-    return tcp_cc_of(c)->lost(c, state_of(core, c, true), flight, core->now_us);
+    return tcp_cc_of(c)->lost(c, &tcp_flight_take(core, c)->cc, flight, core->now_us);
 }
 
 void tcp_cc_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_cc_ack *a) {
@@ -41,13 +35,18 @@ void tcp_cc_acked(struct tcp_core *core, struct tcp_conn *c, const struct tcp_cc
     if (seq_lt(c->recover, c->snd_una)) /* comes along, or after 2^31 bytes without a loss it would lie ahead */
         c->recover = c->snd_una - 1;
     /* A flow that did not fill half its window has learnt nothing about the path (RFC 7661 4.1). */
-    bool limited = a->flight < c->cwnd / 2;
-    struct tcp_cc_state *s = state_of(core, c, !limited);
-    if (limited) {
-        if (s)
-            s->limited = true;
+    if (a->flight < c->cwnd / 2) {
+        struct tcp_flight *f = tcp_flight_of(core, c);
+        if (f) {
+            f->cc.limited = true;
+            f->full_seq = seq_max(f->full_seq, c->snd_una); /* comes along, too */
+        }
         return;
     }
+    struct tcp_flight *f = tcp_flight_take(core, c); /* the window is the network's limit */
+    struct tcp_cc_state *s = &f->cc;
+    f->full_seq = c->snd_nxt;
+    f->full_bytes = a->flight;
     struct tcp_cc_ack left = *a;
     if (c->cwnd < c->ssthresh)
         left.acked = tcp_hystart_acked(c, s, a);

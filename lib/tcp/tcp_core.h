@@ -142,6 +142,7 @@ struct tcp_flight {
     uint32_t prr_delivered, prr_out, recover_fs; /* RFC 6937 */
     uint32_t undo_marker, undo_retrans;          /* SND.UNA at the reduction; retransmissions not yet called needless */
     uint32_t undo_cwnd, undo_ssthresh;           /* what they were */
+    uint32_t full_seq, full_bytes;               /* SND.NXT and what was out when an ACK last found cwnd in use */
     uint32_t tlp_end;                            /* TLP.end_seq; the probe is out while tlp_out */
     uint32_t lost_hint, sack_hint;               /* records: no lost one lies before; SACKs begin their search here */
     struct rte_mbuf *rope_hint;                  /* mbuf of the send rope that begins with rope_seq */

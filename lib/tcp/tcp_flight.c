@@ -70,7 +70,7 @@ struct tcp_flight *tcp_flight_take(struct tcp_core *core, struct tcp_conn *c) {
     struct tcp_flight *f = tcp_flight_of(core, c);
     f->reo_mult = 1;
     f->sack_steps = TCP_SACK_STEPS_MAX;
-    f->fack = c->snd_una;
+    f->fack = f->full_seq = c->snd_una;
     f->min_rtt_us = c->srtt_us;
     f->min_rtt_ms = tcp_now_ms(core);
     for (uint32_t i = c->seg_head; i; i = tcp_sent_of(core, i)->next)

@@ -40,12 +40,21 @@ void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c) {
 
 /* --- down, and up again --- */
 
-static uint32_t reduced(struct tcp_core *core, struct tcp_conn *c) {
-    uint32_t flight = c->snd_nxt - c->snd_una;
+/* How much was under way when what is lost left. RFC 5681 3.1 takes what is outstanding (before the ACK that tells of
+ * the loss, and without what limited transmit sent beyond cwnd: 3.2 step 2). But of a tail most is acknowledged by
+ * then: where it left with the window in use, what was out at that time counts (as RFC 7661 4.4.1 takes pipeACK). */
+static uint32_t loss_flight(const struct tcp_core *core, const struct tcp_conn *c, uint32_t acked) {
+    const struct tcp_flight *f = tcp_flight_of(core, c);
+    uint32_t una = c->snd_una - acked, flight = c->snd_nxt - una;
+    if (f && seq_lt(una, f->full_seq))
+        flight = weir_max_u32(flight, f->full_bytes);
+    return weir_min_u32(flight, c->cwnd);
+}
+
+static uint32_t reduced(struct tcp_core *core, struct tcp_conn *c, uint32_t acked) {
     if (tcp_ecn_reduced(c)) /* by ECE, for the same window: once is enough (RFC 3168 6.1.2) */
         return c->ssthresh;
-    /* Beyond cwnd lies what limited transmit sent: RFC 5681 3.2 step 2 leaves it out. */
-    return tcp_cc_lost(core, c, weir_min_u32(flight, c->cwnd));
+    return tcp_cc_lost(core, c, loss_flight(core, c, acked));
 }
 
 static void remember(struct tcp_conn *c, struct tcp_flight *f) {
@@ -56,9 +65,9 @@ static void remember(struct tcp_conn *c, struct tcp_flight *f) {
     f->undo_possible = true;
 }
 
-static void enter_recovery(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f) {
+static void enter_recovery(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t acked) {
     remember(c, f);
-    c->ssthresh = reduced(core, c);
+    c->ssthresh = reduced(core, c, acked);
     c->recover = c->snd_nxt;
     c->flags = (c->flags & ~TCP_F_LOSS) | TCP_F_RECOVERY;
     f->tlp_out = false;
@@ -192,7 +201,7 @@ static void react(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *
     if (was_needless(c, f, seg, news))
         undo(core, c, f);
     if (tcp_tlp_ack(f, seg, news)) {
-        c->ssthresh = reduced(core, c);
+        c->ssthresh = reduced(core, c, news->acked);
         c->cwnd = weir_min_u32(c->cwnd, c->ssthresh);
     }
     if (c->flags & TCP_F_SACK)
@@ -201,7 +210,7 @@ static void react(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *
         reno_advanced(core, c, f, news);
     leave_recovery(c, f);
     if (news->lost && !(c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
-        enter_recovery(core, c, f);
+        enter_recovery(core, c, f, news->acked);
     if ((c->flags & TCP_F_RECOVERY) && (news->delivered || news->lost))
         tcp_prr_ack(core, c, f, news->delivered, news->acked && !news->lost);
 }
@@ -245,11 +254,6 @@ void tcp_loss_ack(struct tcp_core *core, struct tcp_conn *c, const struct tcp_se
     if (news.acked && !recovering && !(c->flags & TCP_F_RECOVERY))
         tcp_cc_acked(core, c, &(struct tcp_cc_ack){news.delivered, flight, news.rtt_us, core->now_us});
     restart_timer(core, c, f, &news);
-    if ((c->flags & TCP_F_PERSIST) && c->snd_wnd) {
-        tcp_timer_stop(c, TCP_TIMER_REXMIT);
-        c->backoff = 0;
-        more = true;
-    }
     if (!more && !news.delivered && !news.lost)
         return;
     if (seq_lt(c->snd_nxt, tcp_snd_end(c)) || (c->flags & (TCP_F_SHUTDOWN | TCP_F_RESEND)))
@@ -284,7 +288,7 @@ void tcp_loss_reo(struct tcp_core *core, struct tcp_conn *c) {
     struct tcp_flight *f = tcp_flight_of(core, c);
     if (f && tcp_rack_detect(core, c, f)) {
         if (!(c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
-            enter_recovery(core, c, f);
+            enter_recovery(core, c, f, 0);
         if (c->flags & TCP_F_RECOVERY)
             tcp_prr_ack(core, c, f, 0, false);
         tcp_pending(core, c);
@@ -314,7 +318,7 @@ static void timed_out(struct tcp_core *core, struct tcp_conn *c) {
     anew = anew && !(c->flags & TCP_F_RECOVERY);
     c->flags = (c->flags & ~(TCP_F_RECOVERY | TCP_F_TLP)) | TCP_F_LOSS; /* the algorithm asks: RFC 9438 4.8 */
     if (anew) /* the same loss again does not halve again: RFC 5681 3.1 */
-        c->ssthresh = reduced(core, c);
+        c->ssthresh = reduced(core, c, 0);
     c->recover = c->snd_nxt;
     f->tlp_out = false;
     f->reo_wait_us = 0;

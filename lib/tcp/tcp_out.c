@@ -305,6 +305,16 @@ static enum out_result out_data(struct out *o, struct tcp_conn *c) {
     return r;
 }
 
+/* Is the window still too small for a segment? Until it is not, the timer runs on, however often the peer says so: it
+ * brings the one that goes nevertheless (RFC 9293 3.8.6.2.1). */
+static bool persists(const struct tcp_core *core, struct tcp_conn *c) {
+    if (!(c->flags & TCP_F_PERSIST) || !next_len(core, c))
+        return c->flags & TCP_F_PERSIST;
+    tcp_timer_stop(c, TCP_TIMER_REXMIT);
+    c->backoff = 0;
+    return false;
+}
+
 /* Data waits, nothing is out whose ACK could open the window: probe (RFC 9293 3.8.6.1). */
 static void persist(struct tcp_core *core, struct tcp_conn *c) {
     if (c->rexmit_ms || c->snd_una != c->snd_nxt || !seq_lt(c->snd_nxt, tcp_snd_end(c)))
@@ -339,7 +349,7 @@ static enum out_result out_conn(struct out *o, struct tcp_conn *c) {
     if ((c->flags & TCP_F_TLP) && !out_tlp(o, c))
         return OUT_BLOCKED;
     enum out_result r = c->flags & TCP_F_RESEND ? out_lost(o, c) : OUT_DONE;
-    if (r == OUT_DONE && !(c->flags & TCP_F_PERSIST))
+    if (r == OUT_DONE && !persists(o->core, c))
         r = out_data(o, c);
     if (r != OUT_DONE)
         return r;
