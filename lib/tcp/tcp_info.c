@@ -127,7 +127,7 @@ void tcp_conn_info(const struct tcp_core *core, tcp_id id, struct tcp_info *info
         .cwnd_bytes = c->cwnd,
         .ssthresh_bytes = c->ssthresh,
         .snd_wnd_bytes = c->snd_wnd,
-        .rcv_wnd_bytes = c->rcv_adv - c->rcv_nxt,
+        .rcv_wnd_bytes = seq_max(c->rcv_adv, c->rcv_nxt) - c->rcv_nxt, /* a FIN may lie beyond a closed window */
         .unacked_bytes = c->tx.len_bytes,
         .unsent_bytes = (int32_t)unsent > 0 ? weir_min_u32(unsent, c->tx.len_bytes) : 0,
         .sacked_bytes = f ? f->sacked : 0,

@@ -70,13 +70,20 @@ bool tcp_time_wait_yields(const struct tcp_conn *c, const struct tcp_seg *seg) {
     return seq_lt(c->rcv_nxt, seg->seq);
 }
 
+#define ROOM_LOOKS 16u
+
 /* The oldest TIME-WAIT flow makes room where the pool is used up: it is a convenience, a new client is not. */
 bool tcp_make_room(struct tcp_core *core) {
-    tcp_id oldest = core->time_wait.head;
-    if (!oldest || (tcp_conn_of(core, oldest)->flags & TCP_F_OWNED))
-        return false;
-    tcp_conn_time_wait_end(core, tcp_conn_of(core, oldest));
-    return true;
+    tcp_id id = core->time_wait.head;
+    for (uint32_t i = 0; id && i < ROOM_LOOKS; i++) { /* an owner that has not let go yet keeps its object */
+        struct tcp_conn *c = tcp_conn_of(core, id);
+        if (!(c->flags & TCP_F_OWNED)) {
+            tcp_conn_time_wait_end(core, c);
+            return true;
+        }
+        id = c->tw.next;
+    }
+    return false;
 }
 
 struct tcp_conn *tcp_listen_open(struct tcp_core *core, const struct tcp_listener *l, const struct tcp_seg *seg,

@@ -395,6 +395,17 @@ Test(pair_hostile, port_scan) {
     next_is_served(p);
 }
 
+/* The number that a stack of this secret gives to one 4-tuple, always at the same time. */
+static uint32_t strangers_isn(uint64_t secret) {
+    struct pair_setup setup;
+    pair_setup_default(&setup, 15);
+    setup.tcp[1].secret[0] = secret;
+    struct pair *p = pair_new(&setup);
+    uint32_t isn = stranger_syn(p, PAIR_STRANGER_PORT, (struct pair_segment){.mss = 1460}).ack - 1;
+    cr_assert(pair_finish(p));
+    return isn;
+}
+
 /* RFC 6528: who has seen the ISNs of his own connections knows nothing about the next one. */
 Test(pair_hostile, isn_prediction) {
     uint32_t bins[16] = {0}, steps = 0, last_step = 0, last = 0;
@@ -412,6 +423,8 @@ Test(pair_hostile, isn_prediction) {
         }
         cr_assert(pair_finish(p));
     }
+    cr_assert_eq(strangers_isn(1), strangers_isn(1), "the same boot says the same at the same time");
+    cr_expect_neq(strangers_isn(1), strangers_isn(2), "another secret, another number");
     for (uint32_t i = 0; i < 16; i++) /* 200 each, and no more than 5 standard deviations from it */
         cr_expect(bins[i] > 130 && bins[i] < 270, "%u of 3200 in part %u", bins[i], i);
     cr_expect_eq(steps, 0, "the same step twice in a row");

@@ -72,3 +72,18 @@ Test(tcp_info, losses) {
     cr_assert(info.loss && !info.recovery && info.backoff);
     harness_core_free(core);
 }
+
+/* A FIN into a closed window is taken, and lies one beyond what was advertised. */
+Test(tcp_info, a_window_is_never_less_than_nothing) {
+    struct tcp_core *core = harness_core(NULL);
+    tcp_id id = establish(core, NULL);
+    struct tcp_conn *c = tcp_conn_of(core, id);
+    c->rcv_adv = c->rcv_nxt - 1;
+    struct tcp_info info;
+    tcp_conn_info(core, id, &info);
+    cr_assert_eq(info.rcv_wnd_bytes, 0);
+    c->rcv_adv = c->rcv_nxt + 100;
+    tcp_conn_info(core, id, &info);
+    cr_assert_eq(info.rcv_wnd_bytes, 100);
+    harness_core_free(core);
+}

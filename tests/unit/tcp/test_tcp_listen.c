@@ -125,6 +125,21 @@ Test(tcp_listen, conns_are_bounded_and_time_wait_gives_way) {
     harness_core_free(core);
 }
 
+Test(tcp_listen, a_younger_time_wait_gives_way_where_the_oldest_is_held) {
+    struct tcp_config config = {.max_conns = 2};
+    struct tcp_core *core = harness_core(&config);
+    tcp_id held = in_state(core, TCP_TIME_WAIT);
+    cr_assert_eq(syn(core, 2), TCP_SEG_FREE);
+    tcp_id free = tcp_conn_next(core, held);
+    tcp_conn_time_wait(core, tcp_conn_of(core, free));
+    cr_assert_eq(core->time_wait.head, held);
+    cr_assert_eq(core->time_wait.count, 2);
+    cr_assert_eq(syn(core, 3), TCP_SEG_FREE);
+    cr_assert_eq(core->time_wait.count, 1);
+    cr_assert_eq(core->time_wait.head, held);
+    harness_core_free(core);
+}
+
 /* RFC 6191 and RFC 9293 3.10.7.4. */
 Test(tcp_listen, time_wait_reuse) {
     for (int newer = 0; newer < 2; newer++)
