@@ -125,7 +125,8 @@ def test_syn_flood(lab, depth):
         assert grown < RSS_SLACK_KB
     assert new("weir_tcp_cookies_sent_total") > 0
     if depth != "quick":
-        assert new("weir_tcp_cookies_accepted_total") > 0 and during > 0
+        assert new("weir_tcp_cookies_accepted_total") > 0
+        assert during >= CLIENTS[depth] / 2, f"only {during} clients were served while the flood went on"
 
 
 @pytest.mark.parametrize("port,kind,reason", [(8883, "ack", "cookie"), (9999, "syn", "no_flow_limit")])
