@@ -153,6 +153,13 @@ bool tcp_cookie_recent(const struct tcp_core *core) {
     return sent_us && core->now_us - sent_us < 2 * COOKIE_PERIOD_US;
 }
 
+/* Does the peer echo what we said lately? Then it heard from this boot, in this flow, and a number that the cookie was
+ * not made for is that of a segment behind the first one, which got lost. Its peer will send that again. */
+static bool echo_is_fresh(const struct tcp_core *core, const struct tcp_seg *seg) {
+    uint32_t now = tcp_now_ms(core) + tcp_ts_offset(core, &seg->key);
+    return now - seg->opts.ts_ecr < COOKIE_LIFE_MS + TS_MASK;
+}
+
 /* What the cookie that this segment acknowledges holds. False: it acknowledges none of ours. */
 static bool decode(struct tcp_core *core, const struct tcp_seg *seg, struct cookie *k) {
     uint32_t iss = seg->ack - 1, irs = seg->seq - 1, hashed;
@@ -160,8 +167,7 @@ static bool decode(struct tcp_core *core, const struct tcp_seg *seg, struct cook
     *k = (struct cookie){.mss = mss_table[iss >> 1 & 7], .ts = seg->opts.has_ts};
     if (k->ts) {
         uint32_t bits = seg->opts.ts_ecr & TS_MASK;
-        uint32_t now = tcp_now_ms(core) + tcp_ts_offset(core, &seg->key);
-        if (now - seg->opts.ts_ecr >= COOKIE_LIFE_MS + TS_MASK)
+        if (!echo_is_fresh(core, seg))
             return false;
         k->wscale = bits & NO_SCALE;
         k->sack = bits & TS_SACK;
@@ -185,7 +191,8 @@ int tcp_cookie_input(struct tcp_core *core, struct tcp_seg *seg) {
         return tcp_no_flow(core, seg, TCP_DROP_LISTENER_CLOSED);
     if (!decode(core, seg, &k)) {
         core->stats.cookies_bad++;
-        return tcp_no_flow(core, seg, TCP_DROP_COOKIE);
+        bool early = seg->opts.has_ts && echo_is_fresh(core, seg);
+        return early ? -TCP_DROP_COOKIE : tcp_no_flow(core, seg, TCP_DROP_COOKIE);
     }
     const struct tcp_opts syn = {.mss = k.mss,
                                  .wscale = k.wscale,
