@@ -59,6 +59,6 @@ def test_churn(lab, depth):
     print(ours, theirs)
     for side in (ours, theirs):
         assert side["faults"] == 0 and side["left_open"] == 0, (ours, theirs)
-        assert side["peak_open"] == count, (ours, theirs)
+    assert ours["peak_open"] == count <= theirs["peak_open"], "the servers may learn of an end after the next beginning"
     assert ours["verified"] == theirs["verified"] and sum(ours["verified"].values()) == count * rounds
     assert all(n > count * rounds / 10 for n in ours["verified"].values()), "every kind of end"
