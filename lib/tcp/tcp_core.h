@@ -257,7 +257,7 @@ struct tcp_core {
     struct tcp_path paths[TCP_PATHS];
     bool paths_learnt;         /* something was ever entered */
     uint32_t reclaim_hand;     /* tcp_reclaim.c: the flow looked at last */
-    uint32_t reclaim_after_ms; /* data that has waited for longer goes, while buffers are short; */
+    uint32_t reclaim_after_ms; /* data that has waited for longer goes, while buffers are short; 0: they are not; */
     uint32_t reclaim_step_ms;  /* when that was set */
     uint8_t reopen_rounds;     /* ends of rounds of the hand until nobody's window is squeezed any more */
     struct tcp_port ports[TCP_MAX_PORTS];

@@ -384,8 +384,10 @@ static void out_port(struct out *o, uint8_t port) {
 }
 
 uint16_t tcp_output(struct tcp_core *core, struct rte_mbuf **to, uint16_t max, uint64_t now_us) {
-    struct out o = {.core = core, .to = to, .max = max};
     core->now_us = now_us;
+    if (!core->pending_ports && !tcp_replies_wait(core))
+        return 0;
+    struct out o = {.core = core, .to = to, .max = max};
     if (WEIR_UNLIKELY(tcp_replies_wait(core)))
         o.n = tcp_replies_send(core, to, max, true);
     uint32_t upper = core->pending_ports & ~0u << core->next_port; /* from next_port on, then from 0 */

@@ -98,17 +98,22 @@ bool tcp_reclaim_reopens(const struct tcp_core *core) {
 }
 
 void tcp_reclaim(struct tcp_core *core) {
+    bool sends_short = is_short(core->stats.tx_mbufs, core->cfg.tx_budget_mbufs);
+    if (WEIR_LIKELY(!sends_short && !holes_are_many(core) &&
+                    !core->reopen_rounds)) { /* the least of the bounds below */
+        core->reclaim_after_ms = 0;
+        return;
+    }
     /* Receive ropes grow where the other side of a proxy does not take what they hold: it is that side that goes. */
-    bool waiting_goes = is_short(core->stats.tx_mbufs, core->cfg.tx_budget_mbufs) ||
-                        is_short(core->stats.rx_mbufs, core->cfg.rx_budget_mbufs);
+    bool waiting_goes = sends_short || is_short(core->stats.rx_mbufs, core->cfg.rx_budget_mbufs);
     if (tcp_windows_squeezed(core))
         core->reopen_rounds = 2;
-    if (!waiting_goes) {
+    if (!waiting_goes || !core->reclaim_after_ms) {
         core->reclaim_after_ms = weir_max_u32(core->cfg.user_timeout_ms / 2, TCP_RECLAIM_LEAST_MS);
         core->reclaim_step_ms = tcp_now_ms(core);
-        if (!holes_are_many(core) && !tcp_reclaim_reopens(core))
-            return;
     }
+    if (!waiting_goes && !holes_are_many(core) && !tcp_reclaim_reopens(core))
+        return;
     uint32_t words = WORDS;
     for (uint32_t i = 0; i < LOOKS; i++) {
         tcp_id id = hand_next(core, &words);
