@@ -51,18 +51,54 @@ typedef uint32_t tls_id; /* 0: none */
 #define TLS_RECORD_MAX        16384u /* plaintext bytes */
 #define TLS_WIRE_OVERHEAD_MAX 64u    /* header, explicit nonce, tag, type: at most */
 
-/* --- contexts: certificate and policy of a listener, or how to meet servers; made by control, used by workers --- */
+/* --- contexts: certificates and policy of a listener, or how to meet servers; made by control, used by workers --- */
 struct tls_ctx;
+struct tls_certificate_config {
+    const char *certificate_file; /* PEM: own certificate, then its chain */
+    const char *key_file;         /* PEM, unencrypted */
+    const char *const *names;     /* of servers it is for, "*.example.com" too; n_names 0: those in the certificate */
+    uint32_t n_names;
+    const char *ocsp_file; /* DER response to be stapled; NULL: none */
+};
+enum tls_told { TLS_TOLD_WARNING, TLS_TOLD_REFUSED /* what the files held before serves on */ };
 struct tls_ctx_config {
     const char *name;
-    const char *certificate_file; /* PEM chain */
-    const char *key_file;         /* PEM, unencrypted */
-    uint16_t min_version;         /* 0x0303 or 0x0304; 0: 0x0303 */
-    const char *ciphers;          /* TLS 1.2 list, OpenSSL syntax; NULL: ECDHE AEAD suites */
-    const char *ciphersuites;     /* TLS 1.3 list; NULL: the default three */
+    const char *certificate_file, *key_file;           /* the first certificate, the short way; NULL: the first below */
+    const struct tls_certificate_config *certificates; /* any number of any key types; the first is the default */
+    uint32_t n_certificates;
+    bool strict_sni;           /* a client that names no server, or one that is not here, is refused */
+    uint16_t min_version;      /* 0x0303 or 0x0304; 0: 0x0303 */
+    const char *ciphers;       /* TLS 1.2 list, OpenSSL syntax; NULL: ECDHE AEAD suites */
+    const char *ciphersuites;  /* TLS 1.3 list; NULL: the default three */
+    const char *groups;        /* list, OpenSSL syntax; NULL: X25519:P-256:P-384 */
+    const int *security_level; /* 0 to 5, see SSL_CTX_set_security_level(3); NULL: libssl's */
+    const char *const *alpn;   /* protocols in order of preference (RFC 7301); n_alpn 0: not spoken */
+    uint32_t n_alpn;
+    /* The context that this one replaces, or NULL. Files that are refused now and were not then are told of, and what
+     * they held serves on. */
+    const struct tls_ctx *old;
+    void (*told)(void *arg, enum tls_told what, const char *text); /* during tls_ctx_new; NULL: nobody listens */
+    void *told_arg;
 };
-/* NULL on failure; then `error` (NUL-terminated) says what is wrong with which file and what to do. */
+/* NULL on failure; then `error` (NUL-terminated) begins with the key of the configuration at fault, and says what is
+ * wrong with which file and what to do. */
 struct tls_ctx *tls_ctx_new(const struct tls_ctx_config *config, char *error, size_t error_bytes);
+
+/* A certificate that a context serves; lives as long as that. */
+struct tls_cert_info {
+    const char *certificate_file;
+    const char *const *names; /* folded to lower case */
+    uint32_t n_names;
+    char key_type[48];                          /* "EC P-256", "RSA 2048" */
+    char issuer[256];                           /* RFC 2253 */
+    char serial[64];                            /* hex */
+    uint8_t fingerprint[32];                    /* SHA-256 */
+    int64_t not_before_s, not_after_s, since_s; /* seconds since 1970; since: loaded first, whatever was reloaded */
+    int64_t ocsp_next_update_s;                 /* until when a response is stapled; 0: none is */
+};
+/* The i-th one in the configuration's order; NULL: no more. */
+const struct tls_cert_info *tls_ctx_cert(const struct tls_ctx *ctx, uint32_t i);
+
 /* How a client meets its servers. */
 struct tls_client_ctx_config {
     const char *name;
@@ -75,7 +111,7 @@ struct tls_client_ctx_config {
     const char *ciphersuites;
 };
 struct tls_ctx *tls_client_ctx_new(const struct tls_client_ctx_config *config, char *error, size_t error_bytes);
-/* Seconds until its certificate expires; negative: it has; INT64_MAX: it has none. */
+/* Seconds until the first of its certificates expires; negative: it has; INT64_MAX: it has none. */
 int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx);
 void tls_ctx_ref(struct tls_ctx *ctx); /* atomic */
 void tls_ctx_unref(struct tls_ctx *ctx);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Contexts: certificate, key and policy of a listener, as an SSL_CTX; and what clients' have in common with it. */
-#include "tls_msg.h"
+/* Contexts: certificates and policy of a listener, as an SSL_CTX for each set of certificates (tls_certs.h); and what
+ * clients' have in common with it. */
+#include "tls_certs.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -9,6 +10,8 @@
 #include <stdlib.h>
 
 #define DEFAULT_CIPHERS      "ECDHE+AESGCM:ECDHE+CHACHA20"
+#define DEFAULT_GROUPS       "X25519:P-256:P-384"
+#define CONTEXT_NAME_MAX     256u /* of a context's name, what tells sessions apart */
 #define DEFAULT_CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
 static uint8_t hex_digit(char c) {
@@ -118,14 +121,46 @@ bool tls_ctx_set_policy(SSL_CTX *ssl, uint16_t min_version, const char *ciphers,
     return true;
 }
 
-static void set_tickets(SSL_CTX *ssl, const struct tls_ctx_config *config) {
+bool tls_ctx_set_groups(SSL_CTX *ssl, const char *groups, char *error, size_t error_bytes) {
+    if (SSL_CTX_set1_groups_list(ssl, groups ? groups : DEFAULT_GROUPS) == 1)
+        return true;
+    snprintf(error, error_bytes, "groups \"%s\": not a list of groups that libssl knows, each once; the default is %s",
+             groups, DEFAULT_GROUPS);
+    return false;
+}
+
+/* A session is for the listener, and for the names, that it was made under (RFC 6066 section 3). The same on every
+ * machine that is configured so. */
+static bool set_tickets(SSL_CTX *ssl, const struct tls_ctx_config *config, const struct tls_set *set) {
+    uint8_t told[CONTEXT_NAME_MAX + TLS_NAME_MAX + 2] = {0}, mark[SSL_MAX_SID_CTX_LENGTH];
+
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF); /* tickets carry the sessions */
     SSL_CTX_set_max_early_data(ssl, 0);
-    /* A ticket is for the listener that sealed it. */
-    size_t name_bytes = config->name ? strlen(config->name) : 0;
-    SSL_CTX_set_session_id_context(
-        ssl, (const unsigned char *)config->name,
-        (unsigned)(name_bytes < SSL_MAX_SID_CTX_LENGTH ? name_bytes : SSL_MAX_SID_CTX_LENGTH));
+    size_t n = (size_t)snprintf((char *)told, CONTEXT_NAME_MAX + 1, "%s", config->name ? config->name : "");
+    snprintf((char *)told + weir_min_u32((uint32_t)n, CONTEXT_NAME_MAX) + 1, TLS_NAME_MAX + 1, "%s", set->name);
+    return EVP_Digest(told, sizeof(told), mark, NULL, EVP_sha256(), NULL) == 1 &&
+           SSL_CTX_set_session_id_context(ssl, mark, sizeof(mark)) == 1;
+}
+
+/* The SSL_CTX of one set. What libssl takes from the SSL_CTX in the course of a handshake rather than at its beginning
+ * must be the same in all sets of a context: so everything is set in each. */
+static SSL_CTX *set_ssl_new(struct tls_ctx *ctx, const struct tls_ctx_config *config, struct tls_set *set, char *error,
+                            size_t error_bytes) {
+    SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
+
+    if (ssl && config->security_level)
+        SSL_CTX_set_security_level(ssl, *config->security_level);
+    if (ssl &&
+        tls_ctx_set_policy(ssl, config->min_version, config->ciphers, config->ciphersuites, error, error_bytes) &&
+        tls_ctx_set_groups(ssl, config->groups, error, error_bytes) && tls_set_use(set, ssl, error, error_bytes) &&
+        set_tickets(ssl, config, set)) {
+        tls_certs_offer(ssl, ctx->certs);
+        tls_ocsp_offer(ssl, set);
+        tls_alpn_offer(ssl, ctx->alpn);
+        return ssl;
+    }
+    SSL_CTX_free(ssl);
+    return NULL;
 }
 
 struct tls_ctx *tls_ctx_wrap(SSL_CTX *ssl) {
@@ -138,31 +173,54 @@ struct tls_ctx *tls_ctx_wrap(SSL_CTX *ssl) {
     return ctx;
 }
 
+static bool fill(struct tls_ctx *ctx, const struct tls_ctx_config *config, char *error, size_t error_bytes) {
+    ctx->certs = calloc(1, sizeof(*ctx->certs));
+    ctx->alpn = calloc(1, sizeof(*ctx->alpn));
+    if (ctx->certs == NULL || ctx->alpn == NULL || !tls_alpn_pack(ctx->alpn, config, error, error_bytes) ||
+        !tls_certs_load(ctx->certs, config, error, error_bytes))
+        return false;
+    for (uint32_t i = 0; i < ctx->certs->n_sets; i++) {
+        struct tls_set *set = &ctx->certs->sets[i];
+        if ((set->ssl = set_ssl_new(ctx, config, set, error, error_bytes)) == NULL)
+            return false;
+    }
+    ctx->ssl = ctx->certs->sets[0].ssl;
+    return SSL_CTX_up_ref(ctx->ssl) == 1;
+}
+
 struct tls_ctx *tls_ctx_new(const struct tls_ctx_config *config, char *error, size_t error_bytes) {
-    SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
-    struct tls_ctx *ctx = NULL;
+    struct tls_ctx *ctx = tls_ctx_wrap(NULL);
 
     ERR_clear_error();
     snprintf(error, error_bytes, "out of memory");
-    if (ssl && tls_ctx_load_pair(ssl, config->certificate_file, config->key_file, error, error_bytes) &&
-        tls_ctx_set_policy(ssl, config->min_version, config->ciphers, config->ciphersuites, error, error_bytes)) {
-        set_tickets(ssl, config);
-        ctx = tls_ctx_wrap(ssl);
+    if (ctx && !fill(ctx, config, error, error_bytes)) {
+        tls_ctx_unref(ctx);
+        ctx = NULL;
     }
     ERR_clear_error();
-    if (ctx == NULL)
-        SSL_CTX_free(ssl);
     return ctx;
 }
 
-int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx) {
-    int days = 0, seconds = 0;
-    const X509 *certificate = SSL_CTX_get0_certificate(ctx->ssl);
+const struct tls_cert_info *tls_ctx_cert(const struct tls_ctx *ctx, uint32_t i) {
+    return ctx->certs && i < ctx->certs->n_certs ? &ctx->certs->certs[i]->info : NULL;
+}
 
-    if (certificate == NULL)
-        return INT64_MAX;
+static int64_t expires_in_s(const X509 *certificate) {
+    int days = 0, seconds = 0;
+
     ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate));
     return (int64_t)days * 86400 + seconds;
+}
+
+int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx) {
+    const X509 *certificate = SSL_CTX_get0_certificate(ctx->ssl);
+    int64_t least_s = certificate ? expires_in_s(certificate) : INT64_MAX;
+
+    for (uint32_t i = 0; ctx->certs && i < ctx->certs->n_certs; i++) {
+        int64_t s = expires_in_s(ctx->certs->certs[i]->x509);
+        least_s = s < least_s ? s : least_s;
+    }
+    return least_s;
 }
 
 void tls_ctx_ref(struct tls_ctx *ctx) {
@@ -173,6 +231,10 @@ void tls_ctx_unref(struct tls_ctx *ctx) {
     if (ctx == NULL || atomic_fetch_sub_explicit(&ctx->references, 1, memory_order_acq_rel) != 1)
         return;
     SSL_CTX_free(ctx->ssl);
+    tls_certs_free(ctx->certs);
+    if (ctx->alpn)
+        free(ctx->alpn->wire);
+    free(ctx->alpn);
     free(ctx);
 }
 

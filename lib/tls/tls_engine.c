@@ -255,7 +255,9 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
         complete(engine, msg);
         return;
     }
-    enum tls_drop drop = error == SSL_ERROR_WANT_READ ? TLS_DROP_NONE : failure(msg->ssl);
+    enum tls_drop drop = error == SSL_ERROR_WANT_READ ? TLS_DROP_NONE : msg->refused;
+    if (error != SSL_ERROR_WANT_READ && drop == TLS_DROP_NONE)
+        drop = failure(msg->ssl);
     if (!output_take(msg)) /* in failure: the alert */
         drop = TLS_DROP_NO_MEMORY;
     if (drop == TLS_DROP_NONE)

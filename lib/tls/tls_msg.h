@@ -67,8 +67,10 @@ struct tls_msg {
     SSL *ssl;
     uint8_t secret[2][TLS_SECRET_MAX]; /* 1.3: application traffic secrets, by enum tls_dir */
     uint8_t secret_bytes[2];
-    uint8_t ccs_sent;     /* 1.2: what we send is encrypted */
-    uint8_t finished[64]; /* 1.2: our Finished as sent, to prove the keys */
+    enum tls_drop refused; /* by a callback of ours: libssl only knows that one said no */
+    bool named;            /* the client's server name picked the certificate */
+    uint8_t ccs_sent;      /* 1.2: what we send is encrypted */
+    uint8_t finished[64];  /* 1.2: our Finished as sent, to prove the keys */
     uint8_t finished_bytes;
     uint32_t encrypted_sent; /* 1.2: records behind our ChangeCipherSpec */
 };
@@ -102,14 +104,17 @@ bool tls_handover(struct tls_engine *engine, struct tls_msg *msg, const uint8_t 
 struct tls_ctx {
     atomic_uint references;
     bool client, verify;
-    uint8_t mark[16]; /* clients: random, so that sessions are resumed under the context that made them alone */
-    SSL_CTX *ssl;
+    uint8_t mark[16];        /* clients: random, so that sessions are resumed under the context that made them alone */
+    SSL_CTX *ssl;            /* a listener's: of the default certificates */
+    struct tls_certs *certs; /* listeners (tls_certs.h); else NULL */
+    struct tls_alpn *alpn;   /* listeners, NULL: none */
 };
 /* An SSL object over memory BIOs whose secrets are noted in `msg`. NULL: out of memory. */
 SSL *tls_ctx_ssl_new(struct tls_ctx *ctx, struct tls_msg *msg);
 /* Set-up that both roles share; false: `error` says why. */
 bool tls_ctx_load_pair(SSL_CTX *ssl, const char *certificate_file, const char *key_file, char *error,
                        size_t error_bytes);
+bool tls_ctx_set_groups(SSL_CTX *ssl, const char *groups, char *error, size_t error_bytes); /* NULL: the default */
 bool tls_ctx_set_policy(SSL_CTX *ssl, uint16_t min_version, const char *ciphers, const char *suites, char *error,
                         size_t error_bytes);
 struct tls_ctx *tls_ctx_wrap(SSL_CTX *ssl); /* NULL: out of memory */

@@ -76,4 +76,22 @@ Test(tls_ctx, lists_and_versions) {
     config.ciphersuites = NULL;
     config.min_version = 0x0301;
     refused(&config, "0x0301", "min_version");
+    config.min_version = 0;
+    config.groups = "P-256:P-999";
+    refused(&config, "P-256:P-999", "groups");
+    config.groups = "P-256:P-256";
+    refused(&config, "P-256:P-256", "groups");
+}
+
+/* As people and RFCs spell them, and as OpenSSL does. */
+Test(tls_ctx, spellings_of_groups) {
+    static const char *const lists[] = {"X25519",    "P-256:P-384", "prime256v1:secp384r1",
+                                        "secp256r1", "P-521",       "x25519"};
+
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(lists); i++) {
+        struct tls_ctx_config config = {.certificate_file = certificate, .key_file = key, .groups = lists[i]};
+        struct tls_ctx *ctx = tls_ctx_new(&config, error, sizeof(error));
+        cr_assert_not_null(ctx, "%s", error);
+        tls_ctx_unref(ctx);
+    }
 }
