@@ -20,9 +20,7 @@
 #define FLOWS_MAX   100000u
 #define CAPTURE_MAX 1000000u
 
-static json_t *error_json(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static json_t *error_json(const char *format, ...) {
+json_t *commands_error(const char *format, ...) {
     char text[512];
     va_list ap;
     va_start(ap, format);
@@ -158,7 +156,7 @@ static json_t *flow_json(const struct control *c, const struct flow_row *r, uint
 static json_t *command_flows(struct control *c, char **words, int n) {
     uint32_t max = FLOWS_MAX;
     if (n > 1 && !number_parse(words[1], FLOWS_MAX, &max))
-        return error_json("flows shows 1 to %u connections, not %s", FLOWS_MAX, words[1]);
+        return commands_error("flows shows 1 to %u connections, not %s", FLOWS_MAX, words[1]);
     json_t *list = json_array();
     struct flow_row *rows = calloc(FLOWS_PAGE, sizeof(*rows));
     int rc = rows != NULL ? 0 : WEIR_ENOMEM;
@@ -174,7 +172,7 @@ static json_t *command_flows(struct control *c, char **words, int n) {
         free(rows);
     if (rc != 0) {
         json_decref(list);
-        return error_json("a worker does not answer");
+        return commands_error("a worker does not answer");
     }
     return json_pack("{s:b, s:o}", "ok", 1, "flows", list);
 }
@@ -230,19 +228,16 @@ static json_t *command_server_event(struct control *c, char **words, int n) {
     struct mail m = {.kind = MAIL_SERVER_EVENT, .event = strcmp(words[0], "drain") == 0 ? LB_EV_DRAIN : LB_EV_READY};
     (void)n;
     if (!server_find(c->weir->config, words[1], &m.pool, &m.server))
-        return error_json("there is no server %s; `weirctl servers` lists them as POOL/SERVER", words[1]);
+        return commands_error("there is no server %s; `weirctl servers` lists them as POOL/SERVER", words[1]);
     if (control_ask_all(c, &m) != 0)
-        return error_json("a worker does not answer");
+        return commands_error("a worker does not answer");
     return json_pack("{s:b}", "ok", 1);
 }
 
-static json_t *command_reload(struct control *c, char **words, int n) {
-    json_t *refusals = json_array();
+static json_t *command_reload_all(struct control *c, char **words, int n) {
     (void)words;
     (void)n;
-    int bad = control_reload(c, refusals);
-    return json_pack("{s:b, s:s*, s:o}", "ok", bad == 0, "error",
-                     bad != 0 ? "some certificates were refused; the old ones serve on" : NULL, "refused", refusals);
+    return command_reload(c, SNAPSHOT_ALL);
 }
 
 /* --- capture --- */
@@ -261,22 +256,22 @@ static json_t *command_capture(struct control *c, char **words, int n) {
     char error[256];
     (void)n;
     if (port < 0)
-        return error_json("there is no port %s", words[1]);
+        return commands_error("there is no port %s", words[1]);
     if (!number_parse(words[3], CAPTURE_MAX, &count))
-        return error_json("a capture takes 1 to %u packets, not %s", CAPTURE_MAX, words[3]);
+        return commands_error("a capture takes 1 to %u packets, not %s", CAPTURE_MAX, words[3]);
     if (c->capture != NULL)
-        return error_json("a capture is running already; one at a time");
+        return commands_error("a capture is running already; one at a time");
     struct capture_options o = {
         .port = &c->weir->ports.port[port], .path = words[2], .max_packets = count, .n_workers = c->weir->n_workers};
     if (capture_start(&c->capture, &o, clock_now_us(&c->weir->clock), error, sizeof(error)) != 0) {
         c->capture = NULL;
-        return error_json("%s", error);
+        return commands_error("%s", error);
     }
     c->capture_port = (uint16_t)port;
     struct mail m = {.kind = MAIL_CAPTURE, .port = c->capture_port, .capture = c->capture};
     if (control_ask_all(c, &m) != 0) {
         commands_capture_end(c, NULL);
-        return error_json("a worker does not answer");
+        return commands_error("a worker does not answer");
     }
     return NULL;
 }
@@ -348,7 +343,8 @@ static const struct {
     {"servers", "servers", 1, 1, command_servers},
     {"drain", "drain POOL/SERVER", 2, 2, command_server_event},
     {"ready", "ready POOL/SERVER", 2, 2, command_server_event},
-    {"reload", "reload", 1, 1, command_reload},
+    {"reload", "reload", 1, 1, command_reload_all},
+    {"cert", "cert show|reload [TLS]", 2, 3, command_cert},
     {"capture", "capture PORT -w FILE -c N", 4, 4, command_capture},
 };
 
@@ -385,10 +381,10 @@ static json_t *request_run(struct control *c, char **words, int n) {
         if (strcmp(words[0], commands[i].name) != 0)
             continue;
         if (n < commands[i].min || n > commands[i].max)
-            return error_json("usage: weirctl %s", commands[i].usage);
+            return commands_error("usage: weirctl %s", commands[i].usage);
         return commands[i].run(c, words, n);
     }
-    return error_json("weir knows no command %s", words[0]);
+    return commands_error("weir knows no command %s", words[0]);
 }
 
 void commands_serve(struct control *c, int fd) {

@@ -127,13 +127,8 @@ void config_free(struct config *c) {
     free(c->control.socket);
     for (unsigned i = 0; i < WEIR_MAX_PORTS; i++)
         free(c->ports[i].device);
-    for (unsigned i = 0; i < WEIR_MAX_TLS; i++) {
-        free(c->tls[i].certificate);
-        free(c->tls[i].key);
-        free(c->tls[i].ciphers);
-        free(c->tls[i].ciphersuites);
-        free(c->tls[i].where);
-    }
+    for (unsigned i = 0; i < WEIR_MAX_TLS; i++)
+        config_tls_free(&c->tls[i]);
     for (unsigned i = 0; i < c->n_warnings; i++)
         free(c->warnings[i]);
     free(c);

@@ -5,6 +5,7 @@
  *   config.c          load: read the file, run the passes below, free
  *   config_schema.c   the keys and their types (libcyaml), into raw structs that mirror the file
  *   config_check.c    ranges, names, files, CPUs: what can be judged key by key; fills struct config
+ *   config_tls.c      the same of `tls`
  *   config_resolve.c  what needs the whole: references, subnets, the port towards each pool, clashes between listeners
  *   config_text.c     one value: from text to its type; errors and warnings with their place
  *   config_lines.c    from a key's path (`listeners[1].pool`) to its line and column, by libyaml's marks
@@ -92,12 +93,27 @@ struct config_port {
     bool exclusive; /* the interface with the host's default route may be taken */
 };
 
+struct config_certificate {
+    char *certificate, *key; /* absolute paths, readable when they were checked */
+    char *ocsp;              /* absolute path of a response to be stapled; NULL: none */
+    char **names;            /* servers it is for; none: those in the certificate */
+    uint16_t n_names;
+    char *where; /* `weir.yaml:52:9: tls[0].certificates[1]`, for what only loading it finds */
+};
+
 struct config_tls {
     char name[CONFIG_NAME_LEN];
-    char *certificate, *key;      /* absolute paths, readable when they were checked */
-    uint16_t min_version;         /* 0x0303 (TLS 1.2) or 0x0304 (TLS 1.3) */
-    char *ciphers, *ciphersuites; /* OpenSSL's notation for TLS 1.2 and for 1.3; NULL: the library's choice */
-    char *where;                  /* `weir.yaml:50:5: tls[0]`, for what only loading it finds */
+    struct config_certificate *certificates; /* [0] serves where no name fits */
+    uint16_t n_certificates;                 /* >= 1 */
+    bool strict_sni;                         /* names that no certificate has are refused */
+    bool watch;                              /* certificates are read again when their files change */
+    uint16_t min_version;                    /* 0x0303 (TLS 1.2) or 0x0304 (TLS 1.3) */
+    char *ciphers, *ciphersuites, *groups;   /* OpenSSL's notation; NULL: the library's choice */
+    int security_level;                      /* 0..5, or CONFIG_NONE: the library's choice */
+    char **alpn;                             /* protocols in order of preference */
+    uint16_t n_alpn;
+    char *where; /* `weir.yaml:50:5: tls[0]`, for what only loading it finds */
+    char *where_ciphers, *where_ciphersuites, *where_groups; /* the same of these keys; NULL: not given */
 };
 
 struct config_server {

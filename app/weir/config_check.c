@@ -292,44 +292,6 @@ static int check_port(struct config_pass *p, const struct raw_port *r, struct co
     return rc;
 }
 
-/* A regular file that can be read now; it is opened again when TLS loads it. */
-static int check_file(struct config_pass *p, const char *key, const char *text, char **out, bool secret) {
-    struct stat st;
-    if (!text)
-        return config_missing(p, key, "a PEM file; relative paths start at the configuration's folder");
-    int rc = config_text_path(p, key, text, out);
-    if (rc < 0)
-        return rc;
-    int fd = open(*out, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return config_fail(p, key, NULL, "%.180s cannot be read: %s", *out, strerror(errno));
-    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    close(fd);
-    if (!regular)
-        return config_fail(p, key, NULL, "%.180s is not a file", *out);
-    if (secret && st.st_mode & 0007)
-        config_warn(p, key, "%s can be read by everybody (chmod o= it)", *out);
-    return 0;
-}
-
-static int check_tls(struct config_pass *p, const struct raw_tls *r, struct config_tls *t) {
-    static const struct config_word versions[] = {{"1.2", 0x0303}, {"1.3", 0x0304}, {NULL, 0}};
-    int version = 0x0303;
-    int rc = config_text_name(p, r->name, t->name);
-    if (rc == 0)
-        rc = check_file(p, "certificate", r->certificate, &t->certificate, false);
-    if (rc == 0)
-        rc = check_file(p, "key", r->key, &t->key, true);
-    if (rc == 0)
-        rc = config_text_word(p, "min_version", r->min_version, versions, &version);
-    if (rc == 0)
-        rc = config_text_copy(p, "ciphers", r->ciphers, &t->ciphers);
-    if (rc == 0)
-        rc = config_text_copy(p, "ciphersuites", r->ciphersuites, &t->ciphersuites);
-    t->min_version = (uint16_t)version;
-    return rc == 0 ? config_text_where(p, &t->where) : rc;
-}
-
 static int check_server(struct config_pass *p, const struct raw_server *r, struct config_server *s) {
     uint32_t weight = 1;
     int rc = config_text_name(p, r->name, s->name);
@@ -439,7 +401,7 @@ static int check_tables(struct config_pass *p) {
     }
     for (unsigned i = 0; rc == 0 && i < r->n_tls; i++) {
         config_at(p, "tls[%u]", i);
-        rc = check_tls(p, &r->tls[i], &c->tls[i]);
+        rc = config_tls_check(p, i, &r->tls[i], &c->tls[i]);
     }
     for (unsigned i = 0; rc == 0 && i < r->n_pools; i++) {
         config_at(p, "pools[%u]", i);

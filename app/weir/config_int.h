@@ -10,9 +10,10 @@
 
 #include <netinet/in.h>
 
-#define CONFIG_FILE_MAX (1u << 20) /* bytes */
-#define CONFIG_CPUS     1024u      /* CPU ids 0..1023 */
-#define CONFIG_ADDR_LEN 24         /* "255.255.255.255:65535" */
+#define CONFIG_FILE_MAX         (1u << 20) /* bytes */
+#define CONFIG_CPUS             1024u      /* CPU ids 0..1023 */
+#define CONFIG_MAX_CERTIFICATES 1024u      /* of a tls entry */
+#define CONFIG_ADDR_LEN         24         /* "255.255.255.255:65535" */
 
 /* --- the file as it is written; NULL: not given --- */
 struct raw_list {
@@ -39,8 +40,16 @@ struct raw_port {
     char *name, *device, *gateway, *gateway_mac, *mtu, *mss, *exclusive;
     struct raw_list addresses;
 };
+struct raw_certificate {
+    char *certificate, *key, *ocsp;
+    struct raw_list names;
+};
 struct raw_tls {
     char *name, *certificate, *key, *min_version, *ciphers, *ciphersuites;
+    char *strict_sni, *groups, *security_level, *watch;
+    struct raw_list alpn;
+    struct raw_certificate *certificates;
+    unsigned n_certificates;
 };
 struct raw_server {
     char *name, *address, *weight;
@@ -104,6 +113,9 @@ void config_schema_free(struct raw_config *raw);
 /* config_check.c: each value by itself. config_resolve.c: names, addresses and clashes. 0, WEIR_EINVAL or WEIR_ENOMEM.
  */
 int config_check(struct config_pass *p);
+/* config_tls.c: the part of it that is about one entry of `tls`. */
+int config_tls_check(struct config_pass *p, unsigned index, const struct raw_tls *r, struct config_tls *t);
+void config_tls_free(struct config_tls *t);
 int config_resolve(struct config_pass *p);
 
 /* --- config.c --- config_parse_buffer with the machine's CPUs as an argument, for tests. */
@@ -127,8 +139,8 @@ int config_fail(struct config_pass *p, const char *key, const char *hint, const 
 /* The same for a key that has to be there. */
 int config_missing(struct config_pass *p, const char *key, const char *hint);
 
-/* Where the section lies, `weir.yaml:50:5: tls[0]`; the caller's (free). */
-int config_text_where(struct config_pass *p, char **out);
+/* Where the section, or a key of it (NULL: none), lies: `weir.yaml:50:5: tls[0].key`; the caller's (free). */
+int config_text_where(struct config_pass *p, const char *key, char **out);
 
 /* Add a warning at base.key; those beyond CONFIG_MAX_WARNINGS are left out. */
 void config_warn(struct config_pass *p, const char *key, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -163,7 +175,11 @@ int config_text_addr_port(struct config_pass *p, const char *key, const char *te
 int config_text_name(struct config_pass *p, const char *text, char name[CONFIG_NAME_LEN]);
 /* A copy; not empty, no control characters. Returns WEIR_ENOMEM too, with the error filled. */
 int config_text_copy(struct config_pass *p, const char *key, const char *text, char **out);
-/* The same as an absolute path. */
+/* Copies of a list's items; at most `max`. The caller frees them with config_text_list_free, whatever is returned. */
+int config_text_list(struct config_pass *p, const char *key, const struct raw_list *list, unsigned max, char ***out,
+                     uint16_t *n);
+void config_text_list_free(char **list, uint16_t n);
+/* As config_text_copy, an absolute path. */
 int config_text_path(struct config_pass *p, const char *key, const char *text, char **out);
 
 char *config_addr_format(uint32_t addr_be, char buf[CONFIG_ADDR_LEN]); /* "198.18.0.1" */

@@ -42,9 +42,25 @@ static const cyaml_schema_field_t port_fields[] = {
     TEXT(raw_port, name),    TEXT(raw_port, device),      LIST(raw_port, addresses),
     TEXT(raw_port, gateway), TEXT(raw_port, gateway_mac), TEXT(raw_port, mtu),
     TEXT(raw_port, mss),     TEXT(raw_port, exclusive),   CYAML_FIELD_END};
+static const cyaml_schema_field_t certificate_fields[] = {TEXT(raw_certificate, certificate),
+                                                          TEXT(raw_certificate, key), SOME(raw_certificate, names),
+                                                          TEXT(raw_certificate, ocsp), CYAML_FIELD_END};
+static const cyaml_schema_value_t certificate_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_certificate, certificate_fields)};
 static const cyaml_schema_field_t tls_fields[] = {
-    TEXT(raw_tls, name),    TEXT(raw_tls, certificate),  TEXT(raw_tls, key), TEXT(raw_tls, min_version),
-    TEXT(raw_tls, ciphers), TEXT(raw_tls, ciphersuites), CYAML_FIELD_END};
+    TEXT(raw_tls, name),
+    TEXT(raw_tls, certificate),
+    TEXT(raw_tls, key),
+    TABLE(raw_tls, certificates, &certificate_value, CONFIG_MAX_CERTIFICATES),
+    TEXT(raw_tls, strict_sni),
+    TEXT(raw_tls, min_version),
+    TEXT(raw_tls, ciphers),
+    TEXT(raw_tls, ciphersuites),
+    TEXT(raw_tls, groups),
+    TEXT(raw_tls, security_level),
+    SOME(raw_tls, alpn),
+    TEXT(raw_tls, watch),
+    CYAML_FIELD_END};
 static const cyaml_schema_field_t server_fields[] = {TEXT(raw_server, name), TEXT(raw_server, address),
                                                      TEXT(raw_server, weight), CYAML_FIELD_END};
 static const cyaml_schema_field_t listener_fields[] = {

@@ -32,10 +32,12 @@ int config_fail(struct config_pass *p, const char *key, const char *hint, const 
     return WEIR_EINVAL;
 }
 
-int config_text_where(struct config_pass *p, char **out) {
+int config_text_where(struct config_pass *p, const char *key, char **out) {
+    char path[sizeof(p->err->key)];
     uint32_t line, column;
-    config_lines_find(p->lines, p->base, false, &line, &column);
-    if (asprintf(out, "%s:%u:%u: %s", p->name, line, column, p->base) >= 0)
+    full_key(p, key, path, sizeof(path));
+    config_lines_find(p->lines, path, false, &line, &column);
+    if (asprintf(out, "%s:%u:%u: %s", p->name, line, column, path) >= 0)
         return 0;
     *out = NULL;
     config_fail(p, NULL, NULL, "out of memory");
@@ -220,6 +222,26 @@ int config_text_copy(struct config_pass *p, const char *key, const char *text, c
     free(*out);
     *out = strdup(text);
     return *out ? 0 : no_memory(p, key);
+}
+
+int config_text_list(struct config_pass *p, const char *key, const struct raw_list *list, unsigned max, char ***out,
+                     uint16_t *n) {
+    if (list->n > max)
+        return config_fail(p, key, NULL, "too many entries: at most %u", max);
+    *out = calloc(list->n ? list->n : 1, sizeof(**out));
+    if (!*out)
+        return no_memory(p, key);
+    *n = (uint16_t)list->n;
+    int rc = 0;
+    for (unsigned i = 0; rc == 0 && i < list->n; i++)
+        rc = config_text_copy(p, config_key_of(key, i).text, list->items[i], &(*out)[i]);
+    return rc;
+}
+
+void config_text_list_free(char **list, uint16_t n) {
+    for (uint16_t i = 0; list && i < n; i++)
+        free(list[i]);
+    free(list);
 }
 
 int config_text_path(struct config_pass *p, const char *key, const char *text, char **out) {

@@ -14,9 +14,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define TICK_MS   20u
-#define ASK_TRIES 20000u /* of 100 us: 2 s */
-#define FLUSH_MS  1000u  /* after the last session: time for FINs to be answered */
+#define TICK_MS         20u
+#define ASK_TRIES       20000u /* of 100 us: 2 s */
+#define EXPIRY_EVERY_US 86400000000ull
+#define FLUSH_MS        1000u /* after the last session: time for FINs to be answered */
 
 static void signal_set(sigset_t *set) {
     sigemptyset(set);
@@ -70,40 +71,63 @@ int control_ask_all(struct control *c, struct mail *m) {
 /* --- reload --- */
 
 struct refusal {
+    struct control *control;
     json_t *list;
     int n;
 };
 
-static void refused(void *arg, const char *text) {
+static void refused(void *arg, uint16_t tls, const char *text) {
     struct refusal *r = arg;
     r->n++;
+    __atomic_fetch_add(&r->control->certs.refusals[tls], 1, __ATOMIC_RELAXED);
     log_line(LOG_LVL_ERROR, "reload", "%s; the old certificate serves on", text);
     if (r->list != NULL)
         json_array_append_new(r->list, json_string(text));
 }
 
-static void expires(void *arg, const char *text) {
+static void warned(void *arg, const char *text) {
     (void)arg;
     log_line(LOG_LVL_WARNING, "reload", "%s", text);
 }
 
-int control_reload(struct control *c, json_t *refusals) {
+/* What expires is said at start (by main), with every reload and once a day. */
+static void expiry_tell(struct control *c, uint64_t now_us) {
+    c->expiry_told_us = now_us;
+    snapshot_warn_expiry(c->weir->snapshot, c->weir->config, warned, NULL);
+}
+
+int control_reload(struct control *c, uint32_t entries, json_t *refusals) {
     struct weir *weir = c->weir;
-    struct refusal r = {refusals, 0};
-    char error[512] = "out of memory";
+    struct refusal r = {c, refusals, 0};
+    struct snapshot_told told = {refused, warned, &r};
+    char error[1024] = "out of memory";
     struct snapshot *old = weir->snapshot;
-    struct snapshot *fresh = snapshot_new(weir->config, old, refused, &r, error, sizeof(error));
+    struct snapshot *fresh = snapshot_new(weir->config, old, entries, &told, error, sizeof(error));
     if (fresh == NULL) {
-        refused(&r, error);
+        refused(&r, 0, error);
         return r.n;
     }
     __atomic_store_n(&weir->snapshot, fresh, __ATOMIC_RELEASE);
     __atomic_store_n(&c->source.generation, fresh->generation, __ATOMIC_RELAXED);
+    cert_table_publish(&c->certs, fresh);
+    unsigned n = 0;
+    for (uint16_t i = 0; i < weir->config->n_tls; i++)
+        if (entries >> i & 1 && ++n > 0)
+            __atomic_fetch_add(&c->certs.reloads[i], 1, __ATOMIC_RELAXED);
     rte_rcu_qsbr_synchronize(weir->rcu, RTE_QSBR_THRID_INVALID);
     snapshot_free(old);
-    snapshot_warn_expiry(fresh, weir->config, expires, NULL);
-    log_line(LOG_LVL_INFO, "reload", "certificates read again: %d of %u refused", r.n, weir->config->n_tls);
+    expiry_tell(c, clock_now_us(&weir->clock));
+    log_line(LOG_LVL_INFO, "reload", "certificates of %u of %u tls entries read again, %d refused", n,
+             weir->config->n_tls, r.n);
     return r.n;
+}
+
+static void certs_tick(struct control *c, uint64_t now_us) {
+    uint32_t changed = cert_watch_due(c->cert_watch, now_us);
+    if (changed != 0)
+        control_reload(c, changed, NULL);
+    if (now_us - c->expiry_told_us >= EXPIRY_EVERY_US)
+        expiry_tell(c, now_us);
 }
 
 /* --- drain --- */
@@ -154,7 +178,7 @@ static void signal_take(struct control *c, uint64_t now_us) {
     while (read(c->signal_fd, &si, sizeof(si)) == sizeof(si)) {
         switch (si.ssi_signo) {
         case SIGHUP:
-            control_reload(c, NULL);
+            control_reload(c, SNAPSHOT_ALL, NULL);
             break;
         case SIGUSR1:
             if (log_reopen() != 0)
@@ -172,18 +196,23 @@ static void signal_take(struct control *c, uint64_t now_us) {
 int control_run(struct control *c) {
     struct pollfd fds[] = {{.fd = c->signal_fd, .events = POLLIN},
                            {.fd = c->timer_fd, .events = POLLIN},
-                           {.fd = c->listen_fd, .events = POLLIN}};
+                           {.fd = c->listen_fd, .events = POLLIN},
+                           {.fd = -1, .events = POLLIN}};
     for (;;) {
+        fds[3].fd = cert_watch_fd(c->cert_watch);
         if (poll(fds, WEIR_ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
             return EXIT_FAILURE;
         uint64_t now_us = clock_now_us(&c->weir->clock);
         if (fds[0].revents & POLLIN)
             signal_take(c, now_us);
+        if (fds[3].revents & POLLIN)
+            cert_watch_read(c->cert_watch, now_us);
         if (fds[1].revents & POLLIN) {
             uint64_t ticks;
             if (read(c->timer_fd, &ticks, sizeof(ticks)) == sizeof(ticks))
                 c->tick++;
             watch_tick(c);
+            certs_tick(c, now_us);
             commands_capture_tick(c);
         }
         if (fds[2].revents & POLLIN) {
@@ -217,13 +246,18 @@ int control_check_alone(const struct config *config, char *error, size_t error_b
     return WEIR_EEXIST;
 }
 
-struct control *control_new(struct weir *weir, const struct memory_plan *plan, char *error, size_t error_bytes) {
+struct control *control_new(struct weir *weir, const struct memory_plan *plan, struct cert_watch *watch, char *error,
+                            size_t error_bytes) {
     const struct config_control *cc = &weir->config->control;
     struct control *c = calloc(1, sizeof(*c));
     if (c == NULL)
         return NULL;
     c->weir = weir;
-    c->source = (struct stats_source){weir, plan, weir->snapshot->generation};
+    cert_table_init(&c->certs);
+    cert_table_publish(&c->certs, weir->snapshot);
+    c->cert_watch = watch;
+    c->expiry_told_us = clock_now_us(&weir->clock);
+    c->source = (struct stats_source){weir, plan, &c->certs, weir->snapshot->generation};
     c->signal_fd = c->timer_fd = c->listen_fd = c->capture_fd = -1;
     for (uint16_t i = 0; i < WEIR_MAX_WORKERS; i++)
         for (uint16_t p = 0; p < WEIR_MAX_PORTS; p++)
@@ -263,5 +297,6 @@ void control_free(struct control *c) {
         close(c->signal_fd);
     if (c->timer_fd >= 0)
         close(c->timer_fd);
+    cert_table_fini(&c->certs);
     free(c);
 }

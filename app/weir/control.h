@@ -3,6 +3,7 @@
  * /metrics, captures' files, link state, and the watch over the workers' turns and the servers.
  *
  *   control.c     the loop: signals (signalfd), timers, socket; drain and reload
+ *   cert_watch.c  which certificates' files have changed; cert_table.c  which are served, for the views
  *   watch.c       a worker without a turn for 1 s is logged, for 10 s aborts the process so that a supervisor restarts
  * it commands.c    the runtime commands of `weirctl`, one function each; text or JSON stats.c       sums over workers:
  * one walk that every view below uses metrics.c     Prometheus text of that walk; http.c serves it with /healthz
@@ -15,6 +16,7 @@
 
 #include "worker.h"
 
+struct cert_watch;
 struct control;
 
 /* Block the signals that control takes (SIGTERM, SIGINT, SIGHUP, SIGUSR1), in the calling thread and all it starts
@@ -26,8 +28,10 @@ void control_block_signals(void);
 int control_check_alone(const struct config *config, char *error, size_t error_bytes);
 
 /* Open the CLI socket, /metrics and telemetry as configured. Returns NULL with `error` filled (address in use, path not
- * writable: which, and what to do). The workers exist but need not run yet. plan: for `stats memory`. */
-struct control *control_new(struct weir *weir, const struct memory_plan *plan, char *error, size_t error_bytes);
+ * writable: which, and what to do). The workers exist but need not run yet. plan: for `stats memory`. watch:
+ * over the certificates; the caller's, as long as control runs. */
+struct control *control_new(struct weir *weir, const struct memory_plan *plan, struct cert_watch *watch, char *error,
+                            size_t error_bytes);
 
 /* Run until SIGTERM or SIGINT and the drain after it are over (a second signal ends the drain). Returns the exit code.
  * The workers still run afterwards. */

@@ -3,6 +3,8 @@
 #ifndef WEIR_CONTROL_INT_H
 #define WEIR_CONTROL_INT_H
 
+#include "cert_table.h"
+#include "cert_watch.h"
 #include "control.h"
 #include "stats.h"
 
@@ -19,6 +21,9 @@ struct control {
     struct capture *capture;            /* NULL: none runs */
     uint16_t capture_port;
     int capture_fd; /* the weirctl that waits for it; -1 */
+    struct cert_table certs;
+    struct cert_watch *cert_watch; /* the caller's of control_new */
+    uint64_t expiry_told_us;       /* when it was last said which certificates expire */
     bool draining;
     uint64_t drain_deadline_us, tick;
     bool link_up[WEIR_MAX_PORTS];
@@ -34,9 +39,9 @@ int control_ask(struct control *c, uint16_t worker, struct mail *m);
 /* The same to every worker; the first failure is returned. */
 int control_ask_all(struct control *c, struct mail *m);
 
-/* Load the certificates again and publish a snapshot. Returns how many were refused (the old ones serve on); each
- * refusal is logged and, where `refusals` is not NULL, appended to it. */
-int control_reload(struct control *c, json_t *refusals);
+/* Load the certificates of these entries of `tls` (bits; SNAPSHOT_ALL) again and publish a snapshot. Returns how many
+ * were refused (the old ones serve on); each refusal is logged and, where `refusals` is not NULL, appended to it. */
+int control_reload(struct control *c, uint32_t entries, json_t *refusals);
 
 /* --- commands.c --- */
 /* Serve one connection of weirctl: read a line, answer in JSON. Takes fd; closes it, or keeps it while a capture runs.
@@ -44,8 +49,14 @@ int control_reload(struct control *c, json_t *refusals);
 void commands_serve(struct control *c, int fd);
 /* Move captured packets to the file; ends the capture when it is complete or its weirctl is gone. */
 void commands_capture_tick(struct control *c);
+/* {"ok": false, "error": "..."} */
+json_t *commands_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* failure: what ended it before its time, or NULL. */
 void commands_capture_end(struct control *c, const char *failure);
+
+/* --- commands_cert.c --- */
+json_t *command_cert(struct control *c, char **words, int n);
+json_t *command_reload(struct control *c, uint32_t entries);
 
 /* --- socket.c --- Bind the CLI socket (0660), taking over a stale one. fd, or -1 with `error` filled. */
 int socket_open(const char *path, char *error, size_t error_bytes);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From the command line to running workers, and back down in reverse. No packets here. */
+#include "cert_watch.h"
 #include "config.h"
 #include "control.h"
 #include "memory_plan.h"
@@ -25,10 +26,11 @@ struct program {
     struct options options;
     struct config *config;
     struct memory_plan plan;
+    struct cert_watch *cert_watch;
     struct control *control;
     struct weir weir;
     bool eal_up;
-    char error[512];
+    char error[1024];
 };
 
 struct engine_main_arg {
@@ -88,7 +90,11 @@ static int program_load(struct program *p) {
     p->weir.config = p->config;
     plan_make(p->config, &p->plan);
     /* Certificates next: the cheapest way to find the commonest mistake. */
-    p->weir.snapshot = snapshot_new(p->config, NULL, NULL, NULL, p->error, sizeof(p->error));
+    p->cert_watch = cert_watch_new(p->config);
+    if (p->cert_watch == NULL)
+        return fail("out of memory");
+    struct snapshot_told told = {.warned = warn};
+    p->weir.snapshot = snapshot_new(p->config, NULL, SNAPSHOT_ALL, &told, p->error, sizeof(p->error));
     if (p->weir.snapshot == NULL)
         return fail(p->error);
     snapshot_warn_expiry(p->weir.snapshot, p->config, warn, NULL);
@@ -179,7 +185,7 @@ static int program_up(struct program *p, const char *argv0) {
         return fail("not enough memory for rings between cores; lower memory.max_connections or the number of workers");
     if (workers_make(p) != 0)
         return EXIT_FAILURE;
-    p->control = control_new(weir, &p->plan, p->error, sizeof(p->error));
+    p->control = control_new(weir, &p->plan, p->cert_watch, p->error, sizeof(p->error));
     return p->control != NULL ? 0 : fail(p->error);
 }
 
@@ -218,6 +224,7 @@ static void program_down(struct program *p) {
         rte_free(weir->rcu);
     }
     snapshot_free(weir->snapshot);
+    cert_watch_free(p->cert_watch);
     if (p->eal_up)
         eal_stop();
     config_free(p->config);

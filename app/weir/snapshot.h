@@ -14,11 +14,19 @@ struct snapshot {
     struct tls_ctx *tls[WEIR_MAX_TLS]; /* one reference each */
 };
 
-/* Load every certificate of the configuration. keep: an older snapshot whose contexts serve where a new pair is refused
- * (each refusal is told through `refused(arg, text)`), or NULL: then the first refusal makes the whole fail.
- * Returns NULL on failure, `error` filled. */
-struct snapshot *snapshot_new(const struct config *config, const struct snapshot *keep,
-                              void (*refused)(void *arg, const char *text), void *arg, char *error, size_t error_bytes);
+/* Who hears of what does not make a snapshot fail. Texts begin with the place in the configuration. */
+struct snapshot_told {
+    void (*refused)(void *arg, uint16_t tls, const char *text); /* files of that entry: what they held serves on */
+    void (*warned)(void *arg, const char *text);
+    void *arg;
+};
+
+/* Load the certificates of the configuration. keep: an older snapshot, whose certificates serve where new ones are
+ * refused, or NULL: then the first refusal makes the whole fail. `entries`: only these of `tls`, as bits, are loaded,
+ * the others are kept as they are (without `keep`: all). Returns NULL on failure, `error` filled. */
+#define SNAPSHOT_ALL UINT32_MAX
+struct snapshot *snapshot_new(const struct config *config, const struct snapshot *keep, uint32_t entries,
+                              const struct snapshot_told *ear, char *error, size_t error_bytes);
 void snapshot_free(struct snapshot *s);
 
 /* Tell of each certificate that has expired, or will within SNAPSHOT_EXPIRY_DAYS: clients refuse them, weir does not.

@@ -9,6 +9,7 @@
 struct walk {
     const struct weir *weir;
     const struct memory_plan *plan;
+    struct cert_table *certs;
     uint32_t generation;
     stats_emit emit;
     void *ctx;
@@ -258,6 +259,43 @@ static void walk_handshakes(struct walk *k) {
     }
 }
 
+static double cert_expiry(const struct tls_cert_info *info) {
+    return info->not_after_s > 0 ? (double)info->not_after_s : 0;
+}
+static double cert_ocsp_expiry(const struct tls_cert_info *info) {
+    return (double)info->ocsp_next_update_s;
+}
+
+/* What is served at the moment, entry by entry. */
+static void per_certificate(struct walk *k, double (*read)(const struct tls_cert_info *)) {
+    const struct tls_cert_info *info;
+    for (uint16_t i = 0; i < k->weir->config->n_tls; i++) {
+        struct tls_ctx *ctx = cert_table_get(k->certs, i);
+        for (uint32_t c = 0; ctx != NULL && (info = tls_ctx_cert(ctx, c)) != NULL; c++)
+            emit2(k, "tls", k->weir->config->tls[i].name, "certificate", info->certificate_file, read(info));
+        tls_ctx_unref(ctx);
+    }
+}
+
+static void per_entry(struct walk *k, const uint64_t *counters) {
+    for (uint16_t i = 0; i < k->weir->config->n_tls; i++)
+        emit1(k, "tls", k->weir->config->tls[i].name, (double)__atomic_load_n(&counters[i], __ATOMIC_RELAXED));
+}
+
+static void walk_certs(struct walk *k) {
+    metric(k, "weir_tls_certificate_expiry_timestamp_seconds", "When the certificate expires, in seconds since 1970.",
+           true);
+    per_certificate(k, cert_expiry);
+    metric(k, "weir_tls_certificate_ocsp_expiry_timestamp_seconds",
+           "Until when its OCSP response is stapled, in seconds since 1970, 0 without one.", true);
+    per_certificate(k, cert_ocsp_expiry);
+    metric(k, "weir_tls_certificate_reloads_total", "Times the certificates of the entry were read again.", false);
+    per_entry(k, k->certs->reloads);
+    metric(k, "weir_tls_certificate_refusals_total", "Certificates refused when read again, the old ones serve on.",
+           false);
+    per_entry(k, k->certs->refusals);
+}
+
 static void walk_mqtt(struct walk *k) {
     static const char *const types[16] = {"reserved", "connect",  "connack",    "publish", "puback",      "pubrec",
                                           "pubrel",   "pubcomp",  "subscribe",  "suback",  "unsubscribe", "unsuback",
@@ -453,6 +491,7 @@ static void walk_build(struct walk *k) {
 void stats_walk(const struct stats_source *source, stats_emit emit, void *ctx) {
     struct walk k = {.weir = source->weir,
                      .plan = source->plan,
+                     .certs = source->certs,
                      .generation = __atomic_load_n(&source->generation, __ATOMIC_RELAXED),
                      .emit = emit,
                      .ctx = ctx};
@@ -469,6 +508,7 @@ void stats_walk(const struct stats_source *source, stats_emit emit, void *ctx) {
     per_worker(&k, tcp_fields, WEIR_ARRAY_LEN(tcp_fields), of_tcp);
     per_worker(&k, tls_fields, WEIR_ARRAY_LEN(tls_fields), of_tls);
     walk_handshakes(&k);
+    walk_certs(&k);
     walk_mqtt(&k);
     walk_listeners(&k);
     walk_servers(&k);

@@ -4,6 +4,7 @@
 #ifndef WEIR_STATS_H
 #define WEIR_STATS_H
 
+#include "cert_table.h"
 #include "memory_plan.h"
 #include "worker.h"
 
@@ -28,6 +29,7 @@ typedef void (*stats_emit)(void *ctx, const struct stats_sample *s);
 struct stats_source {
     const struct weir *weir;
     const struct memory_plan *plan;
+    struct cert_table *certs;
     uint32_t generation; /* atomic: of the snapshot that control published last, which readers must not look into */
 };
 

@@ -21,6 +21,8 @@ static const char help[] =
     "  drain POOL/SERVER          give a server no new connections; the open ones stay\n"
     "  ready POOL/SERVER          take it back\n"
     "  reload                     read the certificates again (as SIGHUP does)\n"
+    "  cert show [TLS]            certificates that are served, of all `tls` entries or of one\n"
+    "  cert reload [TLS]          read them again, all or those of one entry\n"
     "  capture PORT -w FILE -c N  write N packets of a port to a pcapng file (Ctrl-C ends it earlier)\n"
     "\n"
     "  -s, --socket SOCKET  weir's control.socket (default " WEIRCTL_DEFAULT_SOCKET ")\n"

@@ -168,6 +168,8 @@ void print_answer(const char *command, const json_t *answer, bool all, const cha
         print_flows(answer);
     else if (strcmp(command, "servers") == 0)
         print_servers(answer);
+    else if (strcmp(command, "cert") == 0 && json_object_get(answer, "certificates") != NULL)
+        print_certs(answer);
     else if (strcmp(command, "capture") == 0)
         printf("%lld packets captured, %lld lost\n", number(answer, "packets"), number(answer, "lost"));
     else

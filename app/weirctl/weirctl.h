@@ -4,6 +4,7 @@
  *   main.c     arguments, help, one request
  *   request.c  the request over weir's UNIX socket and its JSON answer
  *   cycles.c   `cycles`: what two answers say about the time between them
+ *   certs.c    `cert show`
  *   print.c    answers as tables for people (--json prints them as they come) */
 #ifndef WEIRCTL_H
 #define WEIRCTL_H
@@ -19,6 +20,9 @@ json_t *request_send(const char *path, char *const *words, int n);
 
 /* Print an answer to `command`. `all`: zeros too; `filter`: only metrics whose name holds it (NULL: all). */
 void print_answer(const char *command, const json_t *answer, bool all, const char *filter);
+
+/* Print an answer to `cert show`. */
+void print_certs(const json_t *answer);
 
 /* Shares and costs of the time between two answers to `cycles`. before: NULL for all since weir's start. The caller
  * owns what it gets: {"ok": true, "since_start": ..., "workers": [...]}. */

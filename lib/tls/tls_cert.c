@@ -107,8 +107,9 @@ static bool names_take(struct tls_cert *cert, const struct tls_certificate_confi
     for (uint32_t i = 0; cert->names && i < files->n_names; i++) {
         char folded[TLS_NAME_MAX + 1];
         if (!tls_name_fold(files->names[i], strlen(files->names[i]), true, folded)) {
-            snprintf(error, error_bytes, "names \"%.80s\": not a host name; a wildcard is *. in front of one",
-                     files->names[i]);
+            snprintf(error, error_bytes,
+                     "names \"%s\" of certificate %s: not a host name; a wildcard is *. in front of one",
+                     files->names[i], files->certificate_file);
             return false;
         }
         if ((cert->names[i] = strdup(folded)) == NULL)

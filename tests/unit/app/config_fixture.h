@@ -34,7 +34,7 @@ static void set_up(void) {
 }
 
 static void tear_down(void) {
-    static const char *const files[] = {"server.crt", "server.key", "weir.yaml"};
+    static const char *const files[] = {"server.crt", "server.key", "other.crt", "weir.yaml"};
     char path[512];
     for (size_t i = 0; i < WEIR_ARRAY_LEN(files); i++) {
         snprintf(path, sizeof(path), "%s/%s", folder, files[i]);

@@ -5,11 +5,15 @@
 #define WEIR_STATS_FIXTURE_H
 
 #include <criterion/criterion.h>
+#include <openssl/ec.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "weir/stats.h"
 
@@ -19,6 +23,7 @@ struct stats_fixture {
     struct config config;
     struct memory_plan plan;
     struct weir weir;
+    struct cert_table certs;
     struct stats_source source;
 };
 
@@ -60,6 +65,32 @@ static inline void fixture_eal(void) {
     cr_assert_geq(rte_eal_init(WEIR_ARRAY_LEN(args), argv), 0, "EAL does not start");
 }
 
+/* A self-signed certificate that `tls` entry "default" serves; it expires in an hour. */
+static inline void fixture_certificate(void) {
+    char file[] = "/tmp/weir-stats-XXXXXX", error[256];
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *x = X509_new();
+    FILE *f = fdopen(mkstemp(file), "w");
+    X509_gmtime_adj(X509_getm_notBefore(x), 0);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_set_pubkey(x, key);
+    X509_sign(x, key, EVP_sha256());
+    PEM_write_X509(f, x);
+    PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
+    fclose(f);
+    X509_free(x);
+    EVP_PKEY_free(key);
+    struct tls_ctx_config tc = {.name = "default", .certificate_file = file, .key_file = file};
+    struct snapshot s = {.tls = {tls_ctx_new(&tc, error, sizeof(error))}};
+    unlink(file);
+    cr_assert(s.tls[0] != NULL, "%s", error);
+    fx.config.n_tls = 1;
+    strcpy(fx.config.tls[0].name, "default");
+    cert_table_init(&fx.certs);
+    cert_table_publish(&fx.certs, &s);
+    tls_ctx_unref(s.tls[0]);
+}
+
 static inline void fixture_make(uint16_t n_workers) {
     static char device[] = "net_null0";
     fixture_names(&fx.config);
@@ -82,7 +113,8 @@ static inline void fixture_make(uint16_t n_workers) {
         for (uint16_t i = 0; i < n_workers; i++)
             fx.weir.ports.port[p].pools[i] = fixture_pool(p, i, 15);
     }
-    fx.source = (struct stats_source){.weir = &fx.weir, .plan = &fx.plan, .generation = 1};
+    fx.source = (struct stats_source){.weir = &fx.weir, .plan = &fx.plan, .certs = &fx.certs, .generation = 1};
+    fixture_certificate();
 }
 
 static inline void fixture_free(void) {
@@ -91,6 +123,7 @@ static inline void fixture_free(void) {
             rte_mempool_free(fx.weir.ports.port[p].pools[i]);
     for (uint16_t i = 0; i < fx.weir.n_workers; i++)
         free(fx.weir.workers[i]);
+    cert_table_fini(&fx.certs);
     memset(&fx, 0, sizeof(fx));
 }
 

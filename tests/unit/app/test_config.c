@@ -110,7 +110,9 @@ Test(config, accepts_and_resolves) {
 
     snprintf(line, sizeof(line), "%s/server.crt", folder);
     cr_expect(c->n_tls == 1 && c->tls[0].min_version == 0x0304);
-    cr_expect_str_eq(c->tls[0].certificate, line);
+    cr_assert_eq(c->tls[0].n_certificates, 1);
+    cr_expect_str_eq(c->tls[0].certificates[0].certificate, line);
+    cr_expect(c->tls[0].watch && !c->tls[0].strict_sni && c->tls[0].security_level == CONFIG_NONE);
     cr_expect(!c->tls[0].ciphers && !strcmp(c->tls[0].ciphersuites, "X"));
 
     const struct config_pool *p = &c->pools[0];
@@ -309,17 +311,61 @@ Test(config, refuses_ports) {
         {"exclusive: true", "exclusive: maybe", 7, "ports[1].exclusive", "(true | false)"});
 }
 
+Test(config, takes_several_certificates) {
+    struct config *c;
+    struct config_error e;
+    char line[1200];
+    char *text = changed("certificate: server.crt, key: server.key, ",
+                         "certificate: server.crt, key: server.key, strict_sni: on, watch: off, security_level: 1,\n"
+                         "     groups: P-256, alpn: [h2, mqtt],\n"
+                         "     certificates: [{certificate: other.crt, key: server.key, names: [a.b, \"*.b\"], "
+                         "ocsp: x.der}], ");
+    touch("other.crt");
+    cr_assert(parse(text, strlen(text), &c, &e) == 0, "%s", config_error_format(&e, line, sizeof(line)));
+    const struct config_tls *t = &c->tls[0];
+    cr_expect(t->strict_sni && !t->watch && t->security_level == 1 && t->n_certificates == 2);
+    cr_expect_str_eq(t->where_groups, "weir.yaml:10:14: tls[0].groups");
+    cr_expect_str_eq(t->alpn[1], "mqtt");
+    cr_expect_eq(t->n_alpn, 2);
+    cr_expect_str_eq(t->certificates[0].where, "weir.yaml:9:5: tls[0]");
+    cr_expect_str_eq(t->certificates[1].where, "weir.yaml:11:21: tls[0].certificates[0]");
+    cr_expect(t->certificates[1].n_names == 2 && !strcmp(t->certificates[1].names[1], "*.b"));
+    cr_expect(t->certificates[1].ocsp[0] == '/' && t->certificates[0].ocsp == NULL);
+    config_free(c);
+    free(text);
+
+    text = changed("certificate: server.crt, key: server.key, ",
+                   "certificates: [{certificate: other.crt, key: server.key}], ");
+    cr_assert(parse(text, strlen(text), &c, &e) == 0, "%s", config_error_format(&e, line, sizeof(line)));
+    cr_expect_eq(c->tls[0].n_certificates, 1, "a list alone will do");
+    config_free(c);
+    free(text);
+}
+
 Test(config, refuses_tls) {
-    REFUSED({"name: t,", "name: \"\",", 9, "tls[0].name", "cannot be a name"},
-            {"certificate: server.crt, ", "", 9, "tls[0].certificate", "is missing (a PEM file"},
-            {"key: server.key, ", "", 9, "tls[0].key", "is missing (a PEM file"},
-            {"server.crt", "absent.crt", 9, "tls[0].certificate", "absent.crt cannot be read: No such file"},
-            {"server.key", "/", 9, "tls[0].key", "/ is not a file"},
-            {"\"1.3\"", "\"1.1\"", 9, "tls[0].min_version", "\"1.1\" is not known here (1.2 | 1.3)"},
-            {"ciphersuites: X", "ciphersuites: ''", 9, "tls[0].ciphersuites", "is empty"},
-            {"ciphersuites: X", "ciphers: ''", 9, "tls[0].ciphers", "is empty"},
-            {"tls:\n", "tls:\n  - {name: t, certificate: server.crt, key: server.key}\n", 10, "tls[1].name",
-             "tls entry \"t\" exists already"});
+    REFUSED(
+        {"name: t,", "name: \"\",", 9, "tls[0].name", "cannot be a name"},
+        {"certificate: server.crt, ", "", 9, "tls[0].certificate", "is missing (a PEM file"},
+        {"key: server.key, ", "", 9, "tls[0].key", "is missing (a PEM file"},
+        {"server.crt", "absent.crt", 9, "tls[0].certificate", "absent.crt cannot be read: No such file"},
+        {"server.key", "/", 9, "tls[0].key", "/ is not a file"},
+        {"\"1.3\"", "\"1.1\"", 9, "tls[0].min_version", "\"1.1\" is not known here (1.2 | 1.3)"},
+        {"ciphersuites: X", "ciphersuites: ''", 9, "tls[0].ciphersuites", "is empty"},
+        {"ciphersuites: X", "ciphers: ''", 9, "tls[0].ciphers", "is empty"},
+        {"ciphersuites: X", "groups: ''", 9, "tls[0].groups", "is empty"},
+        {"ciphersuites: X", "security_level: 6", 9, "tls[0].security_level", "0 to 5"},
+        {"ciphersuites: X", "strict_sni: yes", 9, "tls[0].strict_sni", "(on | off)"},
+        {"ciphersuites: X", "watch: 1", 9, "tls[0].watch", "(on | off)"},
+        {"ciphersuites: X", "alpn: []", 9, "tls[0].alpn", "the list is empty"},
+        {"ciphersuites: X", "alpn: [h2, '']", 9, "tls[0].alpn[1]", "is empty"},
+        {"ciphersuites: X", "certificates: [{key: server.key}]", 9, "tls[0].certificates[0].certificate", "is missing"},
+        {"ciphersuites: X", "certificates: [{certificate: server.crt, key: server.key}]", 9,
+         "tls[0].certificates[0].certificate", "named twice"},
+        {"ciphersuites: X", "certificates: [{certificate: server.key, key: server.key, names: []}]", 9,
+         "tls[0].certificates[0].names", "the list is empty"},
+        {"ciphersuites: X", "certificates: [{file: server.key}]", 9, "tls[0].certificates[0].file", "unknown key"},
+        {"tls:\n", "tls:\n  - {name: t, certificate: server.crt, key: server.key}\n", 10, "tls[1].name",
+         "tls entry \"t\" exists already"});
 }
 
 Test(config, refuses_pools) {

@@ -34,7 +34,7 @@ Test(config_files, loaded_or_said_why_not) {
                                "tls: [{name: t, certificate: server.crt, key: ./server.key}]\n"
                                "listeners: [{name: echo, address: \"198.18.0.1:7\", mode: echo, tls: t}]\n";
     cr_assert(config_load(write_config(text, strlen(text)), &c, &e) == 0, "%s", e.message);
-    cr_expect(c->tls[0].key[0] == '/' && access(c->tls[0].key, R_OK) == 0);
+    cr_expect(c->tls[0].certificates[0].key[0] == '/' && access(c->tls[0].certificates[0].key, R_OK) == 0);
     config_free(c);
     config_free(NULL);
 }

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <regex.h>
+#include <time.h>
 
 #define MAX_SAMPLES 4096
 
@@ -173,6 +174,22 @@ Test(stats, listeners_servers_ports_are_summed_over_workers) {
     char labels[96];
     snprintf(labels, sizeof(labels), "listener=mqtt,reason=%s,", session_end_name(SESSION_END_COUNT - 1));
     cr_expect_eq(value_of("weir_listener_closed_total", labels), 8);
+}
+
+Test(stats, certificates_expire) {
+    fixture_make(1);
+    fx.certs.reloads[0] = 3;
+    fx.certs.refusals[0] = 2;
+    walk();
+    double now = (double)time(NULL);
+    for (size_t i = 0; i < n_kept; i++) {
+        if (strcmp(kept[i].name, "weir_tls_certificate_expiry_timestamp_seconds") == 0) {
+            cr_expect(strncmp(kept[i].labels, "tls=default,certificate=/tmp/", 29) == 0, "%s", kept[i].labels);
+            cr_expect(kept[i].value > now + 3500 && kept[i].value <= now + 3600, "%f", kept[i].value);
+        }
+    }
+    cr_expect_eq(value_of("weir_tls_certificate_reloads_total", "tls=default,"), 3);
+    cr_expect_eq(value_of("weir_tls_certificate_refusals_total", "tls=default,"), 2);
 }
 
 Test(stats, a_server_is_up_where_all_workers_think_so) {
