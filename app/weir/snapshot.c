@@ -115,6 +115,11 @@ static void warn_one(const char *where, const struct tls_cert_info *info, void (
                      void *arg) {
     int64_t left_s = info->not_after_s - (int64_t)time(NULL);
     char text[512];
+    if (info->ocsp_next_update_s != 0 && info->ocsp_next_update_s <= (int64_t)time(NULL)) {
+        snprintf(text, sizeof(text), "%s: the OCSP response for %s has expired and is not stapled any more", where,
+                 info->certificate_file);
+        warn(arg, text);
+    }
     if (left_s >= (int64_t)SNAPSHOT_EXPIRY_DAYS * 86400)
         return;
     if (left_s < 0)

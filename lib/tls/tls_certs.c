@@ -41,6 +41,10 @@ static bool load_all(struct tls_certs *certs, const struct tls_ctx_config *confi
                                                .key_file = config->key_file};
     uint32_t n = config->n_certificates + (config->certificate_file != NULL);
 
+    if (n == 0) {
+        snprintf(error, error_bytes, "certificate: none is given; a server needs one");
+        return false;
+    }
     certs->certs = calloc(n, sizeof(struct tls_cert *));
     if (certs->certs == NULL)
         return false;

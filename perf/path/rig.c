@@ -137,7 +137,7 @@ static void config_make(struct rig *r) {
     if (config_parse_buffer(text, strlen(text), "perf.yaml", folder, &r->config, &error) != 0)
         config_error_format(&error, line, sizeof(line));
     else
-        r->weir.snapshot = snapshot_new(r->config, NULL, NULL, NULL, line, sizeof(line));
+        r->weir.snapshot = snapshot_new(r->config, NULL, SNAPSHOT_ALL, NULL, line, sizeof(line));
     unlink(crt);
     unlink(key);
     rmdir(folder);

@@ -29,13 +29,31 @@ class Certs:
     def key(self, name):
         return self._path(f"{name}.key")
 
-    def make(self, name, kind):
-        """A fresh pair <name>.crt, <name>.key for SERVER_NAME, signed by the authority."""
-        run("openssl", "req", *self._new_key(kind), "-nodes", "-subj", f"/CN={SERVER_NAME}", "-keyout", self.key(name),
+    def make(self, name, kind, names=(SERVER_NAME,)):
+        """A fresh pair <name>.crt, <name>.key for these DNS names, signed by the authority."""
+        run("openssl", "req", *self._new_key(kind), "-nodes", "-subj", f"/CN={names[0]}", "-keyout", self.key(name),
             "-out", self._path(f"{name}.csr"))
-        extensions = f"subjectAltName=DNS:{SERVER_NAME},IP:198.18.0.1\nbasicConstraints=CA:FALSE\n"
+        alternatives = ",".join([*(f"DNS:{name}" for name in names), "IP:198.18.0.1"])
+        extensions = f"subjectAltName={alternatives}\nbasicConstraints=CA:FALSE\n"
         with open(self._path(f"{name}.ext"), "w", encoding="utf-8") as file:
             file.write(extensions)
         run("openssl", "x509", "-req", "-in", self._path(f"{name}.csr"), "-CA", self.ca, "-CAkey", self._path("ca.key"),
             "-CAcreateserial", "-days", "2", "-extfile", self._path(f"{name}.ext"), "-out", self.certificate(name))
         return self.certificate(name), self.key(name)
+
+    def fingerprint(self, name):
+        """SHA-256 of the certificate, as weirctl and /metrics spell it."""
+        return run("openssl", "x509", "-in", self.certificate(name), "-noout", "-fingerprint",
+                   "-sha256").stdout.strip().split("=")[1]
+
+    def respond(self, name):
+        """The authority's OCSP response that <name>.crt is good, in <name>.ocsp."""
+        serial = run("openssl", "x509", "-in", self.certificate(name), "-noout", "-serial").stdout.strip().split("=")[1]
+        with open(self._path("index.txt"), "w", encoding="utf-8") as file:
+            file.write(f"V\t491231235959Z\t\t{serial}\tunknown\t/CN={name}\n")
+        ca = ["-CA", self.ca, "-rsigner", self.ca, "-rkey", self._path("ca.key")]
+        run("openssl", "ocsp", "-issuer", self.ca, "-cert", self.certificate(name), "-no_nonce", "-reqout",
+            self._path("request.der"))
+        run("openssl", "ocsp", "-index", self._path("index.txt"), *ca, "-reqin", self._path("request.der"), "-ndays", "1",
+            "-respout", self._path(f"{name}.ocsp"))
+        return self._path(f"{name}.ocsp")

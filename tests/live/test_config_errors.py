@@ -66,6 +66,12 @@ CONFIG = [  # what, change, patterns
      [r"bad\.yaml:\d+", r"listeners\[1\]"]),
     ("no such certificate", lambda c: c["tls"][0].update(certificate="nowhere.crt"),
      [r"bad\.yaml:\d+", r"tls\[0\]\.certificate", "nowhere.crt"]),
+    ("no such group", lambda c: c["tls"][0].update(groups="X25519:P-999"), [r"bad\.yaml:\d+:\d+: tls\[0\]\.groups", "P-999"]),
+    ("no such suite", lambda c: c["tls"][0].update(ciphersuites="TLS_NO_SUCH"),
+     [r"bad\.yaml:\d+:\d+: tls\[0\]\.ciphersuites", "TLS_NO_SUCH"]),
+    ("no host name", lambda c: c["tls"][0].update(certificates=[{"certificate": c["tls"][1]["certificate"],
+                                                                 "key": c["tls"][1]["key"], "names": ["a.*.b"]}]),
+     [r"bad\.yaml:\d+:\d+: tls\[0\]\.certificates\[0\]", r"a\.\*\.b"]),
     ("no such mode", lambda c: c["listeners"][0].update(mode="amqp"), [r"bad\.yaml:\d+", "mode"]),
 ]
 

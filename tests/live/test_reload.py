@@ -17,7 +17,7 @@ MATRIX = "ends"
 def configure(config, lab):
     config["timeouts"]["drain_s"] = 60
     lab.certs.make("reload", "ecdsa")
-    config["tls"][0] |= {"certificate": lab.certs.certificate("reload"), "key": lab.certs.key("reload")}
+    config["tls"][0] |= {"watch": "off", "certificate": lab.certs.certificate("reload"), "key": lab.certs.key("reload")}
 
 
 def prepare(lab):

@@ -272,7 +272,7 @@ bool sim_weir_open(struct sim *sim) {
     steer_init(&weir->steer, key, weir->n_workers);
     port_make(sim, 0);
     port_make(sim, 1);
-    weir->snapshot = snapshot_new(sim->config, NULL, NULL, NULL, error, sizeof(error));
+    weir->snapshot = snapshot_new(sim->config, NULL, SNAPSHOT_ALL, NULL, error, sizeof(error));
     if (weir->snapshot == NULL || !rings_make(sim)) {
         sim_fail(sim, "set-up: %s", error);
         return false;

@@ -78,7 +78,7 @@ ports:
   - {name: front, device: "net_null0,no-rx=1", addresses: [198.18.0.1/24]}
   - {name: back, device: "net_null1,no-rx=1", addresses: [198.18.1.1/24]}
 tls:
-  - {name: default, certificate: server.crt, key: server.key}
+  - {name: default, certificate: server.crt, key: server.key, watch: off}
 pools:
   - name: brokers
     policy: client-id
@@ -236,7 +236,16 @@ echo garbage >"$dir/server.key"
 expect "reload of a key that is none" 1 "$dir/server.key" ctl reload
 expect "it serves on" 0 "^ok$" curl -s "$http/healthz"
 cp "$dir/good.key" "$dir/server.key"
+expect "what is served meanwhile" 0 "^default: $dir/server.crt, EC P-256 \(default\)" ctl cert show
 expect "reload of the old key" 0 "^ok$" ctl reload
+expect "reload of one entry" 0 "^ok$" ctl cert reload default
+expect "an entry that is not there" 1 "no tls entry nobody" ctl cert reload nobody
+expect "cert alone" 1 "usage: weirctl cert show|reload" ctl cert
+expect "a word that cert does not know" 1 "usage: weirctl cert show|reload" ctl cert burn
+fingerprint=$(openssl x509 -in "$dir/server.crt" -noout -fingerprint -sha256 | cut -d= -f2)
+expect "its names" 0 "names +weir.test" ctl cert show default
+expect "its fingerprint" 0 "$fingerprint" ctl cert show
+expect "as JSON" 0 "\"fingerprint\": \"$fingerprint\"" ctl --json cert show
 before=$(generation)
 kill -HUP "$pid"
 until_true 5 generation_is $((before + 1)) || fail "SIGHUP did not reload"

@@ -43,6 +43,7 @@ Test(tls_ctx, good_pair) {
 }
 
 Test(tls_ctx, missing_and_malformed_files) {
+    refused(&(struct tls_ctx_config){.name = "none"}, "certificate", "none is given");
     refused(&(struct tls_ctx_config){.certificate_file = "/nowhere/a.pem", .key_file = key}, "/nowhere/a.pem",
             "No such file");
     refused(&(struct tls_ctx_config){.certificate_file = certificate, .key_file = "/nowhere/b.pem"}, "/nowhere/b.pem",
