@@ -112,6 +112,9 @@ struct config_tls {
     int security_level;                      /* 0..5, or CONFIG_NONE: the library's choice */
     char **alpn;                             /* protocols in order of preference */
     uint16_t n_alpn;
+    uint32_t tickets;                        /* a handshake, 0..4 */
+    char *ticket_keys;                       /* absolute path; NULL: keys at random */
+    uint32_t ticket_rotate_s;                /* until random keys are replaced */
     char *where; /* `weir.yaml:50:5: tls[0]`, for what only loading it finds */
     char *where_ciphers, *where_ciphersuites, *where_groups; /* the same of these keys; NULL: not given */
 };

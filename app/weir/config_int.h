@@ -47,6 +47,7 @@ struct raw_certificate {
 struct raw_tls {
     char *name, *certificate, *key, *min_version, *ciphers, *ciphersuites;
     char *strict_sni, *groups, *security_level, *watch;
+    char *tickets, *ticket_keys, *ticket_rotate_s;
     struct raw_list alpn;
     struct raw_certificate *certificates;
     unsigned n_certificates;

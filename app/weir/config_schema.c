@@ -60,6 +60,9 @@ static const cyaml_schema_field_t tls_fields[] = {
     TEXT(raw_tls, security_level),
     SOME(raw_tls, alpn),
     TEXT(raw_tls, watch),
+    TEXT(raw_tls, tickets),
+    TEXT(raw_tls, ticket_keys),
+    TEXT(raw_tls, ticket_rotate_s),
     CYAML_FIELD_END};
 static const cyaml_schema_field_t server_fields[] = {TEXT(raw_server, name), TEXT(raw_server, address),
                                                      TEXT(raw_server, weight), CYAML_FIELD_END};

@@ -14,6 +14,12 @@
 #define PROTOCOLS_MAX 16u
 #define PROTOCOL_LEN  255u /* RFC 7301 section 3.1 */
 
+#define TICKETS             2u
+#define TICKETS_MAX         4u
+#define TICKET_ROTATE_S     43200u
+#define TICKET_ROTATE_MIN_S 10u
+#define TICKET_ROTATE_MAX_S 604800u
+
 static const struct config_word switches[] = {{"on", 1}, {"off", 0}, {NULL, 0}};
 
 /* A regular file that can be read now; it is opened again when TLS loads it. */
@@ -110,6 +116,19 @@ static int check_policy(struct config_pass *p, const struct raw_tls *r, struct c
     return rc;
 }
 
+/* Session tickets. */
+static int check_tickets(struct config_pass *p, const struct raw_tls *r, struct config_tls *t) {
+    t->tickets = TICKETS;
+    t->ticket_rotate_s = TICKET_ROTATE_S;
+    int rc = config_text_u32(p, "tickets", r->tickets, 0, TICKETS_MAX, &t->tickets);
+    if (rc == 0)
+        rc = config_text_u32(p, "ticket_rotate_s", r->ticket_rotate_s, TICKET_ROTATE_MIN_S, TICKET_ROTATE_MAX_S,
+                             &t->ticket_rotate_s);
+    if (rc == 0 && r->ticket_keys)
+        rc = check_file(p, "ticket_keys", r->ticket_keys, &t->ticket_keys, true);
+    return rc;
+}
+
 int config_tls_check(struct config_pass *p, unsigned index, const struct raw_tls *r, struct config_tls *t) {
     int rc = config_text_name(p, r->name, t->name);
     if (rc == 0)
@@ -118,6 +137,8 @@ int config_tls_check(struct config_pass *p, unsigned index, const struct raw_tls
         rc = check_policy(p, r, t);
     if (rc == 0)
         rc = check_alpn(p, r, t);
+    if (rc == 0)
+        rc = check_tickets(p, r, t);
     return rc == 0 ? config_text_where(p, NULL, &t->where) : rc;
 }
 
@@ -134,6 +155,7 @@ void config_tls_free(struct config_tls *t) {
     free(t->ciphers);
     free(t->ciphersuites);
     free(t->groups);
+    free(t->ticket_keys);
     config_text_list_free(t->alpn, t->n_alpn);
     free(t->where);
     free(t->where_ciphers);

@@ -123,6 +123,8 @@ int control_reload(struct control *c, uint32_t entries, json_t *refusals) {
 }
 
 static void certs_tick(struct control *c, uint64_t now_us) {
+    for (uint16_t i = 0; i < c->weir->config->n_tls; i++)
+        tls_ctx_tick(c->weir->snapshot->tls[i], now_us);
     uint32_t changed = cert_watch_due(c->cert_watch, now_us);
     if (changed != 0)
         control_reload(c, changed, NULL);

@@ -67,6 +67,9 @@ static struct tls_ctx *load(struct loading *l, const struct tls_ctx *old, char *
                                 .security_level = t->security_level != CONFIG_NONE ? &t->security_level : NULL,
                                 .alpn = (const char *const *)t->alpn,
                                 .n_alpn = t->n_alpn,
+                                .tickets = &t->tickets,
+                                .ticket_keys_file = t->ticket_keys,
+                                .ticket_rotate_s = t->ticket_rotate_s,
                                 .old = old,
                                 .told = told,
                                 .told_arg = l};

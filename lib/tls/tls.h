@@ -21,6 +21,8 @@
  *   after:   tls_record.c opens, tls_seal.c seals; suites are a vtable over IPsec-MB (tls_aead.c); raw keys lie in the
  *            flow's state (160 B; with 256-bit keys or SHA-384 64 B more), expanded GCM keys in a per-core cache
  *            (tls_keycache.c)
+ *   again:   a server's tickets carry sessions, sealed with keys that are replaced by the clock or shared by a fleet, and
+ *            outlive a reload (tls_ticket_keys.h)
  *   or:      a suite that IPsec-MB does not carry (CBC, CCM; only if configured) stays with libssl: its records go
  *            through the engine, and the connection keeps its place among the SSL objects
  *
@@ -74,6 +76,10 @@ struct tls_ctx_config {
     const int *security_level; /* 0 to 5, see SSL_CTX_set_security_level(3); NULL: libssl's */
     const char *const *alpn;   /* protocols in order of preference (RFC 7301); n_alpn 0: not spoken */
     uint32_t n_alpn;
+    /* Session tickets (tls_ticket_keys.h). */
+    const uint32_t *tickets;      /* a handshake of 1.3, at most 4; 0: none, not in 1.2 either; NULL: 2 */
+    const char *ticket_keys_file; /* shared by a fleet; NULL: keys at random */
+    uint32_t ticket_rotate_s;     /* random keys are replaced, and tickets are good for twice as long; 0: 12 h */
     /* The context that this one replaces, or NULL. Files that are refused now and were not then are told of, and what
      * they held serves on. */
     const struct tls_ctx *old;
@@ -113,6 +119,8 @@ struct tls_client_ctx_config {
 struct tls_ctx *tls_client_ctx_new(const struct tls_client_ctx_config *config, char *error, size_t error_bytes);
 /* Seconds until the first of its certificates expires; negative: it has; INT64_MAX: it has none. */
 int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx);
+/* What a listener's context does by the clock: replace ticket keys. About once a second; control only. */
+void tls_ctx_tick(struct tls_ctx *ctx, uint64_t now_us);
 void tls_ctx_ref(struct tls_ctx *ctx); /* atomic */
 void tls_ctx_unref(struct tls_ctx *ctx);
 

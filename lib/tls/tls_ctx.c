@@ -2,6 +2,7 @@
 /* Contexts: certificates and policy of a listener, as an SSL_CTX for each set of certificates (tls_certs.h); and what
  * clients' have in common with it. */
 #include "tls_certs.h"
+#include "tls_ticket_keys.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -129,13 +130,29 @@ bool tls_ctx_set_groups(SSL_CTX *ssl, const char *groups, char *error, size_t er
     return false;
 }
 
+static uint32_t rotate_s(const struct tls_ctx_config *config) {
+    return config->ticket_rotate_s ? config->ticket_rotate_s : TLS_TICKET_ROTATE_S;
+}
+
+/* Those of the context before, so that what it sealed can be opened; a file is read again. */
+static struct tls_ticket_keys *ticket_keys_of(const struct tls_ctx_config *config, char *error, size_t error_bytes) {
+    struct tls_ticket_keys *old = config->old ? config->old->ticket_keys : NULL;
+
+    if (old == NULL || !tls_ticket_keys_are(old, config->ticket_keys_file, rotate_s(config)))
+        return tls_ticket_keys_new(config->ticket_keys_file, rotate_s(config), error, error_bytes);
+    if (config->ticket_keys_file && !tls_ticket_keys_read(old, error, error_bytes) && config->told)
+        config->told(config->told_arg, TLS_TOLD_REFUSED, error);
+    return tls_ticket_keys_ref(old);
+}
+
 /* A session is for the listener, and for the names, that it was made under (RFC 6066 section 3). The same on every
  * machine that is configured so. */
-static bool set_tickets(SSL_CTX *ssl, const struct tls_ctx_config *config, const struct tls_set *set) {
+static bool set_sessions(SSL_CTX *ssl, const struct tls_ctx_config *config, const struct tls_set *set) {
     uint8_t told[CONTEXT_NAME_MAX + TLS_NAME_MAX + 2] = {0}, mark[SSL_MAX_SID_CTX_LENGTH];
 
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF); /* tickets carry the sessions */
     SSL_CTX_set_max_early_data(ssl, 0);
+    tls_ticket_keys_offer(ssl, config->tickets ? *config->tickets : TLS_TICKETS, rotate_s(config));
     size_t n = (size_t)snprintf((char *)told, CONTEXT_NAME_MAX + 1, "%s", config->name ? config->name : "");
     snprintf((char *)told + weir_min_u32((uint32_t)n, CONTEXT_NAME_MAX) + 1, TLS_NAME_MAX + 1, "%s", set->name);
     return EVP_Digest(told, sizeof(told), mark, NULL, EVP_sha256(), NULL) == 1 &&
@@ -153,7 +170,7 @@ static SSL_CTX *set_ssl_new(struct tls_ctx *ctx, const struct tls_ctx_config *co
     if (ssl &&
         tls_ctx_set_policy(ssl, config->min_version, config->ciphers, config->ciphersuites, error, error_bytes) &&
         tls_ctx_set_groups(ssl, config->groups, error, error_bytes) && tls_set_use(set, ssl, error, error_bytes) &&
-        set_tickets(ssl, config, set)) {
+        set_sessions(ssl, config, set)) {
         tls_certs_offer(ssl, ctx->certs);
         tls_ocsp_offer(ssl, set);
         tls_alpn_offer(ssl, ctx->alpn);
@@ -177,7 +194,8 @@ static bool fill(struct tls_ctx *ctx, const struct tls_ctx_config *config, char 
     ctx->certs = calloc(1, sizeof(*ctx->certs));
     ctx->alpn = calloc(1, sizeof(*ctx->alpn));
     if (ctx->certs == NULL || ctx->alpn == NULL || !tls_alpn_pack(ctx->alpn, config, error, error_bytes) ||
-        !tls_certs_load(ctx->certs, config, error, error_bytes))
+        !tls_certs_load(ctx->certs, config, error, error_bytes) ||
+        (ctx->ticket_keys = ticket_keys_of(config, error, error_bytes)) == NULL)
         return false;
     for (uint32_t i = 0; i < ctx->certs->n_sets; i++) {
         struct tls_set *set = &ctx->certs->sets[i];
@@ -223,6 +241,11 @@ int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx) {
     return least_s;
 }
 
+void tls_ctx_tick(struct tls_ctx *ctx, uint64_t now_us) {
+    if (ctx->ticket_keys)
+        tls_ticket_keys_tick(ctx->ticket_keys, now_us);
+}
+
 void tls_ctx_ref(struct tls_ctx *ctx) {
     atomic_fetch_add_explicit(&ctx->references, 1, memory_order_relaxed);
 }
@@ -232,6 +255,7 @@ void tls_ctx_unref(struct tls_ctx *ctx) {
         return;
     SSL_CTX_free(ctx->ssl);
     tls_certs_free(ctx->certs);
+    tls_ticket_keys_unref(ctx->ticket_keys);
     if (ctx->alpn)
         free(ctx->alpn->wire);
     free(ctx->alpn);

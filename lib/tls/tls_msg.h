@@ -108,6 +108,7 @@ struct tls_ctx {
     SSL_CTX *ssl;            /* a listener's: of the default certificates */
     struct tls_certs *certs; /* listeners (tls_certs.h); else NULL */
     struct tls_alpn *alpn;   /* listeners, NULL: none */
+    struct tls_ticket_keys *ticket_keys; /* listeners: one reference */
 };
 /* An SSL object over memory BIOs whose secrets are noted in `msg`. NULL: out of memory. */
 SSL *tls_ctx_ssl_new(struct tls_ctx *ctx, struct tls_msg *msg);
