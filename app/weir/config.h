@@ -26,6 +26,7 @@
 #include "lb/lb.h"
 #include "limits.h"
 #include "tcp/tcp.h"
+#include "tls/tls.h"
 
 #define CONFIG_NAME_LEN      32 /* [A-Za-z0-9_.-]{1,31} and a zero */
 #define CONFIG_MAX_ADDRESSES 32 /* a port: configured ones and the pools' source addresses */
@@ -112,10 +113,14 @@ struct config_tls {
     int security_level;                      /* 0..5, or CONFIG_NONE: the library's choice */
     char **alpn;                             /* protocols in order of preference */
     uint16_t n_alpn;
-    uint32_t tickets;                        /* a handshake, 0..4 */
-    char *ticket_keys;                       /* absolute path; NULL: keys at random */
-    uint32_t ticket_rotate_s;                /* until random keys are replaced */
-    char *where; /* `weir.yaml:50:5: tls[0]`, for what only loading it finds */
+    enum tls_client_certificates client_certificates;
+    char *client_ca, *client_crl; /* absolute paths; NULL: not given */
+    int client_depth;             /* intermediate certificates at most */
+    bool tell_names;              /* a pool behind it wants to know them (PROXY protocol version 2) */
+    uint32_t tickets;             /* a handshake, 0..4 */
+    char *ticket_keys;            /* absolute path; NULL: keys at random */
+    uint32_t ticket_rotate_s;     /* until random keys are replaced */
+    char *where;                  /* `weir.yaml:50:5: tls[0]`, for what only loading it finds */
     char *where_ciphers, *where_ciphersuites, *where_groups; /* the same of these keys; NULL: not given */
 };
 

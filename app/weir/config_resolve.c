@@ -392,6 +392,8 @@ static int resolve_listener(struct config_pass *p, unsigned index) {
         snprintf(hint, sizeof(hint), "mode %s needs a pool of servers", config_mode_name(l->mode));
         return config_missing(p, "pool", hint);
     }
+    if (l->tls != CONFIG_NONE && l->pool != CONFIG_NONE && p->config->pools[l->pool].proxy_protocol == 2)
+        p->config->tls[l->tls].tell_names = true;
     if (l->pool != CONFIG_NONE)
         warn_listener_pool(p, l);
     return resolve_listener_address(p, index, l);

@@ -14,6 +14,7 @@
 #define PROTOCOLS_MAX 16u
 #define PROTOCOL_LEN  255u /* RFC 7301 section 3.1 */
 
+#define CLIENT_DEPTH_MAX    16u
 #define TICKETS             2u
 #define TICKETS_MAX         4u
 #define TICKET_ROTATE_S     43200u
@@ -116,6 +117,31 @@ static int check_policy(struct config_pass *p, const struct raw_tls *r, struct c
     return rc;
 }
 
+/* Whether clients need certificates, and of whom. */
+static int check_clients(struct config_pass *p, const struct raw_tls *r, struct config_tls *t) {
+    static const struct config_word modes[] = {{"off", TLS_CLIENT_CERTIFICATES_OFF},
+                                               {"optional", TLS_CLIENT_CERTIFICATES_OPTIONAL},
+                                               {"required", TLS_CLIENT_CERTIFICATES_REQUIRED},
+                                               {NULL, 0}};
+    int mode = TLS_CLIENT_CERTIFICATES_OFF;
+    uint32_t depth = TLS_CLIENT_DEPTH;
+    int rc = config_text_word(p, "client_certificates", r->client_certificates, modes, &mode);
+    if (rc == 0)
+        rc = config_text_u32(p, "client_depth", r->client_depth, 0, CLIENT_DEPTH_MAX, &depth);
+    t->client_certificates = (enum tls_client_certificates)mode;
+    t->client_depth = (int)depth;
+    if (rc < 0)
+        return rc;
+    if (mode == TLS_CLIENT_CERTIFICATES_OFF) {
+        const char *useless = r->client_ca ? "client_ca" : r->client_crl ? "client_crl" : NULL;
+        return useless ? config_fail(p, useless, "set it to optional or required, or leave this out",
+                                     "client_certificates is off")
+                       : 0;
+    }
+    rc = check_file(p, "client_ca", r->client_ca, &t->client_ca, false);
+    return rc == 0 && r->client_crl ? check_file(p, "client_crl", r->client_crl, &t->client_crl, false) : rc;
+}
+
 /* Session tickets. */
 static int check_tickets(struct config_pass *p, const struct raw_tls *r, struct config_tls *t) {
     t->tickets = TICKETS;
@@ -138,6 +164,8 @@ int config_tls_check(struct config_pass *p, unsigned index, const struct raw_tls
     if (rc == 0)
         rc = check_alpn(p, r, t);
     if (rc == 0)
+        rc = check_clients(p, r, t);
+    if (rc == 0)
         rc = check_tickets(p, r, t);
     return rc == 0 ? config_text_where(p, NULL, &t->where) : rc;
 }
@@ -155,6 +183,8 @@ void config_tls_free(struct config_tls *t) {
     free(t->ciphers);
     free(t->ciphersuites);
     free(t->groups);
+    free(t->client_ca);
+    free(t->client_crl);
     free(t->ticket_keys);
     config_text_list_free(t->alpn, t->n_alpn);
     free(t->where);

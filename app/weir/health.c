@@ -67,7 +67,7 @@ static void probe_connected(struct worker *w, uint32_t index) {
     uint32_t head = 0;
     if (pool->proxy_protocol != 0)
         head = lb_proxy_header(pool->proxy_protocol, p->source_addr_be, p->source_port_be,
-                               pool->servers[p->server].addr_be, pool->servers[p->server].port_be, buf);
+                               pool->servers[p->server].addr_be, pool->servers[p->server].port_be, NULL, buf);
     snprintf(id, sizeof(id), "weir-probe-%u", w->index);
     uint8_t connect[64];
     uint32_t n = mqtt_probe_connect(id, connect, sizeof(connect));

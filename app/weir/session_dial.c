@@ -91,13 +91,29 @@ int session_dial_failed(struct worker *w, struct session *s, enum tcp_end why) {
     return session_dial(w, s);
 }
 
+/* What version 2 says of the client's TLS, or NULL. */
+static const struct lb_proxy_tls *proxy_tls(const struct worker *w, const struct session *s, struct lb_proxy_tls *out) {
+    const struct tls_identity *id = s->flags & SESSION_TLS ? tls_conn_identity(&w->tls, s->tls) : NULL;
+    if (id == NULL)
+        return NULL;
+    *out = (struct lb_proxy_tls){.certificate = id->certificate,
+                                 .resumed = id->resumed,
+                                 .version = id->version,
+                                 .cipher = id->cipher,
+                                 .common_name = id->common_name,
+                                 .alpn = id->alpn,
+                                 .authority = id->server_name};
+    return out;
+}
+
 /* Where the pool wants it, the server's first bytes say who the client is. 0 or WEIR_ENOMEM. */
 static int send_proxy_header(struct worker *w, struct session *s) {
     const struct flow_key *key = tcp_conn_key(&w->tcp, s->client);
     struct rope head = {0};
-    uint8_t header[128];
+    struct lb_proxy_tls tls;
+    uint8_t header[LB_PROXY_MAX];
     uint32_t n = lb_proxy_header(w->pools[s->pool].proxy_protocol, key->remote_addr_be, key->remote_port_be,
-                                 key->local_addr_be, key->local_port_be, header);
+                                 key->local_addr_be, key->local_port_be, proxy_tls(w, s, &tls), header);
     if (rope_append(&head, w->ports[tcp_conn_port(&w->tcp, s->server)].pool, header, n) != 0) {
         w->stats.net_drops[NET_DROP_NO_MBUF]++;
         return WEIR_ENOMEM;

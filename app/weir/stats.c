@@ -24,6 +24,8 @@ struct field {
 };
 #define COUNTER(type, member, metric, text)                                                                            \
     { metric, text, offsetof(type, member), true, false }
+#define GAUGE64(type, member, metric, text)                                                                            \
+    { metric, text, offsetof(type, member), true, true }
 #define GAUGE32(type, member, metric, text)                                                                            \
     { metric, text, offsetof(type, member), false, true }
 
@@ -218,6 +220,9 @@ static const struct field tls_fields[] = {
                 "Handshakes that wait for their turn."),
     GAUGE32(struct tls_stats, handshakes_begun, "weir_tls_handshakes_begun",
             "ClientHellos with the handshake engine, or about to be."),
+    GAUGE32(struct tls_stats, identities, "weir_tls_identities",
+            "Connections of whose client more is known than keys."),
+    GAUGE64(struct tls_stats, identity_bytes, "weir_tls_identity_bytes", "Memory of what is known of clients."),
     GAUGE32(struct tls_stats, ssl_objects, "weir_tls_ssl_objects", "SSL objects of handshakes under way."),
     GAUGE32(struct tls_stats, conns, "weir_tls_connections", "TLS states in use."),
 };

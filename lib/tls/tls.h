@@ -21,10 +21,9 @@
  *   after:   tls_record.c opens, tls_seal.c seals; suites are a vtable over IPsec-MB (tls_aead.c); raw keys lie in the
  *            flow's state (160 B; with 256-bit keys or SHA-384 64 B more), expanded GCM keys in a per-core cache
  *            (tls_keycache.c)
- *   again:   a server's tickets carry sessions, sealed with keys that are replaced by the clock or shared by a fleet, and
- *            outlive a reload (tls_ticket_keys.h)
- *   or:      a suite that IPsec-MB does not carry (CBC, CCM; only if configured) stays with libssl: its records go
- *            through the engine, and the connection keeps its place among the SSL objects
+ *   again:   a server's tickets carry sessions, sealed with keys that are replaced by the clock or shared by a fleet,
+ * and outlive a reload (tls_ticket_keys.h) or:      a suite that IPsec-MB does not carry (CBC, CCM; only if configured)
+ * stays with libssl: its records go through the engine, and the connection keeps its place among the SSL objects
  *
  * RFC 8446 (TLS 1.3; 5.1 records, 5.5 limits, 4.6.3 KeyUpdate, 6.1 close_notify), RFC 5246 and 5288, 7905 (TLS 1.2
  * AEAD), RFC 8448 test vectors.
@@ -63,6 +62,12 @@ struct tls_certificate_config {
     const char *ocsp_file; /* DER response to be stapled; NULL: none */
 };
 enum tls_told { TLS_TOLD_WARNING, TLS_TOLD_REFUSED /* what the files held before serves on */ };
+enum tls_client_certificates { /* whether clients are asked for one */
+                               TLS_CLIENT_CERTIFICATES_OFF,
+                               TLS_CLIENT_CERTIFICATES_OPTIONAL, /* but what they show must be good */
+                               TLS_CLIENT_CERTIFICATES_REQUIRED
+};
+#define TLS_CLIENT_DEPTH 4
 struct tls_ctx_config {
     const char *name;
     const char *certificate_file, *key_file;           /* the first certificate, the short way; NULL: the first below */
@@ -76,6 +81,12 @@ struct tls_ctx_config {
     const int *security_level; /* 0 to 5, see SSL_CTX_set_security_level(3); NULL: libssl's */
     const char *const *alpn;   /* protocols in order of preference (RFC 7301); n_alpn 0: not spoken */
     uint32_t n_alpn;
+    /* Clients' certificates (tls_verify.h). */
+    enum tls_client_certificates client_certificates;
+    const char *client_ca_file;  /* PEM: whom to trust; required unless it is off */
+    const char *client_crl_file; /* PEM: CRLs of each of these CAs; NULL: nothing is revoked */
+    const int *client_depth;     /* most intermediate certificates; NULL: TLS_CLIENT_DEPTH */
+    bool tell_names;             /* keep what server name and protocol a client asked for (tls_conn_identity) */
     /* Session tickets (tls_ticket_keys.h). */
     const uint32_t *tickets;      /* a handshake of 1.3, at most 4; 0: none, not in 1.2 either; NULL: 2 */
     const char *ticket_keys_file; /* shared by a fleet; NULL: keys at random */
@@ -171,8 +182,10 @@ struct tls_stats {
     TLS_COUNTERS(X)
 #undef X
     uint64_t drops[TLS_DROP_COUNT];
-    uint32_t ssl_objects; /* gauge: SSL objects alive */
-    uint32_t conns;       /* gauge: small and large states in use */
+    uint32_t ssl_objects;    /* gauge: SSL objects alive */
+    uint32_t conns;          /* gauge: small and large states in use */
+    uint32_t identities;     /* gauge: clients of whom more is known than their keys */
+    uint64_t identity_bytes; /* gauge: what that takes */
     /* handshakes (tls_admission.h) */
     uint32_t handshakes_waiting;        /* gauge: for their turn */
     uint32_t handshakes_begun;          /* gauge: hellos with the engine */
@@ -198,7 +211,7 @@ struct tls_config {
     /* Has the client of this connection gone? Asked before the expensive step. NULL: nobody knows. */
     bool (*gone)(void *ctx, uint32_t user);
     void *gone_ctx;
-    uint32_t key_cache; /* expanded keys; 0: 512 */
+    uint32_t key_cache;       /* expanded keys; 0: 512 */
     struct rte_mempool *pool; /* plaintext and ciphertext that cannot stay in place */
     /* Where clients' NewSessionTickets go, whole messages with their header (tls_conn_adopt with `client`); called from
      * tls_input. NULL: they are ignored. */
@@ -319,6 +332,28 @@ struct tls_info {
     uint64_t read_seq, write_seq;
 };
 void tls_conn_info(const struct tls_core *core, tls_id id, struct tls_info *info);
+
+/* --- who a client is --- */
+#define TLS_IDENTITY_MAX 8192u /* bytes of one, at most */
+struct tls_identity {          /* immutable; texts are "" where there is nothing, and never hold control characters */
+    uint32_t bytes;            /* of the whole block */
+    bool certificate;          /* one was shown and found good, in this handshake or */
+    bool resumed;              /* in the one whose session this one resumed */
+    const char *version;       /* "TLSv1.3" */
+    const char *cipher;        /* OpenSSL's name of the suite */
+    const char *common_name;   /* of the certificate's subject */
+    const char *alt_names;     /* of the certificate, "DNS:a.example,IP:198.18.0.9", those that fit 1 KB */
+    const char *server_name;   /* asked for (SNI) */
+    const char *alpn;          /* agreed on */
+    const char *psk;           /* name of the pre-shared key that was used */
+    uint8_t fingerprint[32];   /* SHA-256 of the certificate */
+    const uint8_t *der;        /* the certificate, */
+    uint32_t der_bytes;        /* 0 where it is longer than 4 KB */
+    char text[];
+};
+/* Of a connection whose handshake is complete, for as long as it lives. NULL: nothing is known, or worth keeping
+ * (tls_ctx_config.tell_names). */
+const struct tls_identity *tls_conn_identity(const struct tls_core *core, tls_id id);
 
 /* Bytes of a connection's state after the handshake: 160 or 224, and what a client keeps. */
 uint32_t tls_conn_bytes(const struct tls_core *core, tls_id id);

@@ -7,7 +7,7 @@
  *   LIBSSL      libssl's keys                             tls_step_libssl     (tls_handshake.c)
  *   DEAD        dropped; says why again                   step_dead           (here)
  */
-#include "tls_msg.h"
+#include "tls_verify.h"
 
 tls_id tls_conn_alloc(struct tls_core *core, uint32_t user) {
     tls_id id = pool_alloc(&core->conns);
@@ -31,6 +31,20 @@ tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user) {
     return id;
 }
 
+static void identity_drop(struct tls_core *core, struct tls_conn *c, tls_id id) {
+    if (!c->identified)
+        return;
+    core->stats.identities--;
+    core->stats.identity_bytes -= core->identities[id]->bytes;
+    tls_identity_free(core->identities[id]);
+    core->identities[id] = NULL;
+    c->identified = 0;
+}
+
+const struct tls_identity *tls_conn_identity(const struct tls_core *core, tls_id id) {
+    return tls_conn_get(core, id)->identified ? core->identities[id] : NULL;
+}
+
 /* Give back whatever the present phase holds. */
 static void conn_release(struct tls_core *core, struct tls_conn *c, tls_id id) {
     if (c->phase == TLS_PHASE_OPEN) {
@@ -40,6 +54,7 @@ static void conn_release(struct tls_core *core, struct tls_conn *c, tls_id id) {
         tls_handshake_leave(core, c, id);
     }
     tls_client_leave(core, c);
+    identity_drop(core, c, id);
     c->phase = TLS_PHASE_DEAD;
 }
 

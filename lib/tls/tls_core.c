@@ -3,6 +3,8 @@
 #include "tls_msg.h"
 #include "tls_source.h"
 
+#include "../base/region.h"
+
 #include <intel-ipsec-mb.h>
 #include <rte_prefetch.h>
 #include <rte_ring.h>
@@ -22,6 +24,10 @@ static int admission_init(struct tls_core *core, const struct tls_config *config
         return 0;
     a->sources = tls_sources_new(config->max_per_source, a->max_waiting + max_handshakes);
     return a->sources ? 0 : WEIR_ENOMEM;
+}
+
+static size_t identities_bytes(const struct tls_core *core) {
+    return ((size_t)core->conns.capacity + 1) * sizeof(struct tls_identity *);
 }
 
 int tls_core_init(struct tls_core *core, const struct tls_config *config) {
@@ -48,10 +54,12 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
     core->mgr = alloc_mb_mgr(0);
     core->cache = tls_keycache_new(config->key_cache ? config->key_cache : 512);
     core->kdf = tls_kdf_new();
+    core->identities = region_map(identities_bytes(core));
     core->alive = calloc(alive_words(core), sizeof(*core->alive));
     if (admission_init(core, config, max_handshakes) < 0)
         goto fail;
-    if (core->mgr == NULL || core->cache == NULL || core->kdf == NULL || core->alive == NULL)
+    if (core->mgr == NULL || core->cache == NULL || core->kdf == NULL || core->alive == NULL ||
+        core->identities == NULL)
         goto fail;
     init_mb_mgr_auto(core->mgr, NULL);
     return 0;
@@ -84,6 +92,7 @@ void tls_core_fini(struct tls_core *core) {
     free(core->requests);
     free(core->completions);
     free(core->alive);
+    region_unmap(core->identities, identities_bytes(core));
     tls_sources_free(core->admission.sources);
     tls_kdf_free(core->kdf);
     tls_keycache_free(core->cache);

@@ -29,16 +29,17 @@ struct tls_core {
     void (*ticket)(void *ctx, uint32_t user, const uint8_t *message, uint32_t n); /* struct tls_config says what for */
     void *ticket_ctx;
     struct rte_mempool *pool;
-    uint32_t mbuf_room;     /* payload bytes of a fresh mbuf of `pool` */
+    uint32_t mbuf_room; /* payload bytes of a fresh mbuf of `pool` */
     struct tls_admission admission;
     bool (*gone)(void *ctx, uint32_t user); /* struct tls_config says what for */
     void *gone_ctx;
     tls_id lingering_first; /* clients whose SSL objects wait for tickets, the oldest first */
     tls_id lingering_last;
-    uint64_t swept_us;         /* the time as tls_client_sweep was told last */
-    uint64_t gcm_record_limit; /* records under one GCM key (RFC 8446 section 5.5) */
-    uint64_t *alive;           /* a bit a connection: which ids are in use */
-    uint32_t max_places;       /* this core's share of the engine's SSL objects */
+    uint64_t swept_us;                /* the time as tls_client_sweep was told last */
+    uint64_t gcm_record_limit;        /* records under one GCM key (RFC 8446 section 5.5) */
+    struct tls_identity **identities; /* by id; most have none, and their pages are never touched */
+    uint64_t *alive;                  /* a bit a connection: which ids are in use */
+    uint32_t max_places;              /* this core's share of the engine's SSL objects */
     struct tls_engine *engine;
     struct rte_ring *requests, *completions;
     bool run_inline;

@@ -3,6 +3,7 @@
  * clients' have in common with it. */
 #include "tls_certs.h"
 #include "tls_ticket_keys.h"
+#include "tls_verify.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -147,14 +148,16 @@ static struct tls_ticket_keys *ticket_keys_of(const struct tls_ctx_config *confi
 
 /* A session is for the listener, and for the names, that it was made under (RFC 6066 section 3). The same on every
  * machine that is configured so. */
-static bool set_sessions(SSL_CTX *ssl, const struct tls_ctx_config *config, const struct tls_set *set) {
-    uint8_t told[CONTEXT_NAME_MAX + TLS_NAME_MAX + 2] = {0}, mark[SSL_MAX_SID_CTX_LENGTH];
+static bool set_sessions(SSL_CTX *ssl, const struct tls_ctx *ctx, const struct tls_ctx_config *config,
+                         const struct tls_set *set) {
+    uint8_t told[CONTEXT_NAME_MAX + TLS_NAME_MAX + 2 + 32] = {0}, mark[SSL_MAX_SID_CTX_LENGTH];
 
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF); /* tickets carry the sessions */
     SSL_CTX_set_max_early_data(ssl, 0);
     tls_ticket_keys_offer(ssl, config->tickets ? *config->tickets : TLS_TICKETS, rotate_s(config));
     size_t n = (size_t)snprintf((char *)told, CONTEXT_NAME_MAX + 1, "%s", config->name ? config->name : "");
     snprintf((char *)told + weir_min_u32((uint32_t)n, CONTEXT_NAME_MAX) + 1, TLS_NAME_MAX + 1, "%s", set->name);
+    memcpy(told + sizeof(told) - 32, tls_verify_mark(ctx->verifier), 32);
     return EVP_Digest(told, sizeof(told), mark, NULL, EVP_sha256(), NULL) == 1 &&
            SSL_CTX_set_session_id_context(ssl, mark, sizeof(mark)) == 1;
 }
@@ -170,7 +173,7 @@ static SSL_CTX *set_ssl_new(struct tls_ctx *ctx, const struct tls_ctx_config *co
     if (ssl &&
         tls_ctx_set_policy(ssl, config->min_version, config->ciphers, config->ciphersuites, error, error_bytes) &&
         tls_ctx_set_groups(ssl, config->groups, error, error_bytes) && tls_set_use(set, ssl, error, error_bytes) &&
-        set_sessions(ssl, config, set)) {
+        set_sessions(ssl, ctx, config, set) && tls_verify_offer(ssl, ctx->verifier)) {
         tls_certs_offer(ssl, ctx->certs);
         tls_ocsp_offer(ssl, set);
         tls_alpn_offer(ssl, ctx->alpn);
@@ -193,8 +196,10 @@ struct tls_ctx *tls_ctx_wrap(SSL_CTX *ssl) {
 static bool fill(struct tls_ctx *ctx, const struct tls_ctx_config *config, char *error, size_t error_bytes) {
     ctx->certs = calloc(1, sizeof(*ctx->certs));
     ctx->alpn = calloc(1, sizeof(*ctx->alpn));
+    ctx->tell_names = config->tell_names;
     if (ctx->certs == NULL || ctx->alpn == NULL || !tls_alpn_pack(ctx->alpn, config, error, error_bytes) ||
         !tls_certs_load(ctx->certs, config, error, error_bytes) ||
+        (ctx->verifier = tls_verify_new(config, error, error_bytes)) == NULL ||
         (ctx->ticket_keys = ticket_keys_of(config, error, error_bytes)) == NULL)
         return false;
     for (uint32_t i = 0; i < ctx->certs->n_sets; i++) {
@@ -256,6 +261,7 @@ void tls_ctx_unref(struct tls_ctx *ctx) {
     SSL_CTX_free(ctx->ssl);
     tls_certs_free(ctx->certs);
     tls_ticket_keys_unref(ctx->ticket_keys);
+    tls_verify_free(ctx->verifier);
     if (ctx->alpn)
         free(ctx->alpn->wire);
     free(ctx->alpn);

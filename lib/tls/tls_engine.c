@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The handshake engine: SSL objects are made, fed and freed here, on the worker itself or on a core of its own. */
-#include "tls_msg.h"
+#include "tls_verify.h"
 
 #include <intel-ipsec-mb.h>
 #include <openssl/err.h>
@@ -187,10 +187,12 @@ static enum tls_drop failure(const SSL *ssl) {
     int reason = ERR_GET_REASON(ERR_peek_error());
 
     if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED) /* behind what led to it */
-        return tls_client_verify_drop(ssl);
+        return SSL_is_server(ssl) ? tls_verify_drop(ssl) : tls_client_verify_drop(ssl);
     if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
         return TLS_DROP_HS_PEER_ALERT;
     switch (reason) {
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+        return TLS_DROP_HS_CLIENT_NO_CERT;
     case SSL_R_NO_SHARED_CIPHER:
     case SSL_R_NO_SUITABLE_KEY_SHARE:
     case SSL_R_NO_SHARED_GROUPS:
@@ -215,6 +217,10 @@ static void complete(struct tls_engine *engine, struct tls_msg *msg) {
     msg->suite_name = SSL_CIPHER_standard_name(SSL_get_current_cipher(msg->ssl));
     if (SSL_has_pending(msg->ssl)) { /* in the record of the peer's Finished: would be lost */
         msg_drop(msg, TLS_DROP_HS_TRAILING);
+        return;
+    }
+    if (SSL_is_server(msg->ssl) && !tls_identity_new(msg->ssl, msg, &msg->identity)) {
+        msg_drop(msg, TLS_DROP_NO_MEMORY);
         return;
     }
     msg->drop = TLS_DROP_NONE;

@@ -2,7 +2,7 @@
 /* The worker's side of everything that libssl does: places, records to the engine and results from it, and connections
  * whose records stay with libssl. libssl is fed one whole record at a time, so that nothing behind the last one of the
  * handshake can disappear in it. */
-#include "tls_msg.h"
+#include "tls_verify.h"
 
 #include <rte_ring.h>
 
@@ -21,6 +21,7 @@ static void place_recycle(struct tls_core *core, struct tls_msg *msg) {
         tls_ctx_unref(msg->ctx);
     tls_session_unref(msg->offer);
     tls_session_unref(msg->session);
+    tls_identity_free(msg->identity);
     pool_free(&core->places, pool_index(&core->places, msg));
     core->stats.ssl_objects = core->places.used;
 }
@@ -150,11 +151,23 @@ static int keys_take(struct tls_turn *t, struct tls_msg *msg) {
     return TLS_STEP_AGAIN;
 }
 
+/* Who it is comes with the last message. */
+static void identity_take(struct tls_core *core, struct tls_conn *c, tls_id id, struct tls_msg *msg) {
+    if (msg->identity == NULL)
+        return;
+    core->identities[id] = msg->identity;
+    core->stats.identities++;
+    core->stats.identity_bytes += msg->identity->bytes;
+    c->identified = 1;
+    msg->identity = NULL;
+}
+
 static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
     bool resumed = msg->resumed;
 
     tls_admission_done(t->core, t->c);
     tls_client_session_keep(t->core, t->c, msg);
+    identity_take(t->core, t->c, t->id, msg);
     if (msg->result == TLS_RES_OPEN) {
         int rc = keys_take(t, msg);
         if (rc < 0)

@@ -154,6 +154,7 @@ struct tls_conn {
     uint8_t empty_run, warning_run, update_run;
     uint8_t fragment_code : 3; /* max_fragment_length as negotiated (RFC 6066 section 4); 0: TLS_RECORD_MAX */
     uint8_t is_client : 1;     /* our side's role */
+    uint8_t identified : 1;    /* core->identities says who it is */
     uint8_t lingers : 1;       /* OPEN: its SSL object waits for tickets (tls_linger.c) */
     uint64_t seq[2];
     uint8_t iv[2][TLS_NONCE_BYTES];
@@ -364,8 +365,8 @@ int tls_drop_alert(enum tls_drop d);
 bool tls_hello_resumes(const struct rope *wire);
 
 /* --- tls_admission.c --- */
-/* May this handshake begin? TLS_STEP_AGAIN: yes, and it has a place; TLS_STEP_STOP: it waits; or minus the enum tls_drop
- * that refuses it. */
+/* May this handshake begin? TLS_STEP_AGAIN: yes, and it has a place; TLS_STEP_STOP: it waits; or minus the enum
+ * tls_drop that refuses it. */
 int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, const struct rope *hello);
 /* Expire, refuse and begin; the users of those that tls_input should be called for. Returns how many (at most max). */
 uint32_t tls_admission_run(struct tls_core *core, uint32_t *news, uint32_t max);

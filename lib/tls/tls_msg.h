@@ -19,6 +19,8 @@
 typedef struct ssl_st SSL;
 typedef struct ssl_ctx_st SSL_CTX;
 
+#define TLS_PSK_NAME_MAX 128u /* bytes; RFC 4279 section 5.3 */
+
 enum tls_request {
     TLS_REQ_HELLO,  /* a client begins; there is no `in` */
     TLS_REQ_RECORD, /* `in` is one whole record for libssl */
@@ -59,18 +61,20 @@ struct tls_msg {
     uint16_t version;
     const char *suite_name; /* static */
     struct tls_dir_keys keys[2];
-    tls_session *session; /* clients: one that can be resumed, or NULL */
-    uint64_t step_tsc;    /* cycles of this one message */
-    bool worked;          /* libssl has worked on this handshake */
+    tls_session *session;          /* clients: one that can be resumed, or NULL */
+    struct tls_identity *identity; /* of a server's client, or NULL */
+    uint64_t step_tsc;             /* cycles of this one message */
+    bool worked;                   /* libssl has worked on this handshake */
 
     /* the engine's part */
     SSL *ssl;
     uint8_t secret[2][TLS_SECRET_MAX]; /* 1.3: application traffic secrets, by enum tls_dir */
     uint8_t secret_bytes[2];
-    enum tls_drop refused; /* by a callback of ours: libssl only knows that one said no */
-    bool named;            /* the client's server name picked the certificate */
-    uint8_t ccs_sent;      /* 1.2: what we send is encrypted */
-    uint8_t finished[64];  /* 1.2: our Finished as sent, to prove the keys */
+    enum tls_drop refused;          /* by a callback of ours: libssl only knows that one said no */
+    char psk[TLS_PSK_NAME_MAX + 1]; /* identity of the pre-shared key in use, "" none */
+    bool named;                     /* the client's server name picked the certificate */
+    uint8_t ccs_sent;               /* 1.2: what we send is encrypted */
+    uint8_t finished[64];           /* 1.2: our Finished as sent, to prove the keys */
     uint8_t finished_bytes;
     uint32_t encrypted_sent; /* 1.2: records behind our ChangeCipherSpec */
 };
@@ -82,7 +86,7 @@ struct tls_engine {
     uint32_t max_handshakes, given; /* places in all, and how many the attached cores have */
     uint32_t cores, next;           /* attached; where the next run begins */
     struct tls_core *core[64];
-    uint64_t long_step_tsc;         /* a step that took longer is the last one of an inline run */
+    uint64_t long_step_tsc; /* a step that took longer is the last one of an inline run */
     uint8_t scratch[TLS_RECORD_WIRE_MAX + TLS_HEADER_BYTES];
     uint8_t aead_ctx[320] __attribute__((aligned(WEIR_CACHE_LINE)));
     struct gcm_key_data *key; /* room for one expanded key */
@@ -108,6 +112,8 @@ struct tls_ctx {
     SSL_CTX *ssl;            /* a listener's: of the default certificates */
     struct tls_certs *certs; /* listeners (tls_certs.h); else NULL */
     struct tls_alpn *alpn;   /* listeners, NULL: none */
+    struct tls_verify *verifier;         /* listeners */
+    bool tell_names;                     /* keep those of clients */
     struct tls_ticket_keys *ticket_keys; /* listeners: one reference */
 };
 /* An SSL object over memory BIOs whose secrets are noted in `msg`. NULL: out of memory. */

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Who a client is, in one block of exactly the bytes it takes. Names come from a peer, be it one that a CA has looked
+ * at: what is not printable text is left out as a whole, so that nobody further on mistakes it for something else. */
+#include "tls_verify.h"
+
+#include <arpa/inet.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SANS_MAX 1024u /* bytes; further names are left out */
+#define CN_MAX   256u
+#define DER_MAX  4096u /* a longer certificate is not kept */
+static_assert(sizeof(struct tls_identity) + SANS_MAX + CN_MAX + DER_MAX + 1024 <= TLS_IDENTITY_MAX, "bound");
+
+struct draft { /* an identity under way */
+    char cn[CN_MAX], sans[SANS_MAX];
+    const uint8_t *server_name, *alpn, *psk; /* not terminated */
+    size_t server_name_bytes, alpn_bytes, psk_bytes;
+    uint8_t *der;
+    int der_bytes;
+};
+
+static bool is_text(const uint8_t *p, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (p[i] < 0x20 || p[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static void cn_take(struct draft *d, const X509 *peer) {
+    const X509_NAME *subject = X509_get_subject_name(peer);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    unsigned char *utf8 = NULL;
+
+    if (at < 0)
+        return;
+    int n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+    if (n > 0 && (size_t)n < sizeof(d->cn) && is_text(utf8, (size_t)n))
+        memcpy(d->cn, utf8, (size_t)n);
+    OPENSSL_free(utf8);
+}
+
+/* "DNS:a.example" and so on; false: not of a kind that is kept, or not text. */
+static bool san_text(const GENERAL_NAME *name, char *out, size_t room) {
+    static const char *const kinds[] = {[GEN_EMAIL] = "email", [GEN_DNS] = "DNS", [GEN_URI] = "URI"};
+    int type;
+    const ASN1_STRING *value = GENERAL_NAME_get0_value(name, &type);
+    char address[INET6_ADDRSTRLEN];
+
+    if (type == GEN_IPADD) {
+        int family = ASN1_STRING_length(value) == 4 ? AF_INET : AF_INET6;
+        if (family == AF_INET6 && ASN1_STRING_length(value) != 16)
+            return false;
+        inet_ntop(family, ASN1_STRING_get0_data(value), address, sizeof(address));
+        return (size_t)snprintf(out, room, "IP:%s", address) < room;
+    }
+    if (type != GEN_EMAIL && type != GEN_DNS && type != GEN_URI)
+        return false;
+    size_t n = (size_t)ASN1_STRING_length(value);
+    const uint8_t *p = ASN1_STRING_get0_data(value);
+    if (n == 0 || !is_text(p, n) || memchr(p, ',', n))
+        return false;
+    return (size_t)snprintf(out, room, "%s:%.*s", kinds[type], (int)n, (const char *)p) < room;
+}
+
+static void sans_take(struct draft *d, const X509 *peer) {
+    GENERAL_NAMES *names = X509_get_ext_d2i(peer, NID_subject_alt_name, NULL, NULL);
+    size_t used = 0;
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        char text[SANS_MAX];
+        if (!san_text(sk_GENERAL_NAME_value(names, i), text, sizeof(text)))
+            continue;
+        size_t n = strlen(text);
+        if (used + 1 + n + 1 > sizeof(d->sans))
+            break;
+        if (used > 0)
+            d->sans[used++] = ',';
+        memcpy(d->sans + used, text, n);
+        used += n;
+    }
+    GENERAL_NAMES_free(names);
+}
+
+static const char *put(char **at, const void *data, size_t n) {
+    char *begin = *at;
+
+    if (n > 0)
+        memcpy(begin, data, n);
+    begin[n] = '\0';
+    *at += n + 1;
+    return begin;
+}
+
+static struct tls_identity *block_make(const struct draft *d) {
+    size_t cn = strlen(d->cn), sans = strlen(d->sans);
+    size_t bytes = sizeof(struct tls_identity) + cn + sans + d->server_name_bytes + d->alpn_bytes + d->psk_bytes + 5 +
+                   (size_t)d->der_bytes;
+    struct tls_identity *id = calloc(1, bytes);
+
+    if (id == NULL)
+        return NULL;
+    char *at = id->text;
+    id->bytes = (uint32_t)bytes;
+    id->common_name = put(&at, d->cn, cn);
+    id->alt_names = put(&at, d->sans, sans);
+    id->server_name = put(&at, d->server_name, d->server_name_bytes);
+    id->alpn = put(&at, d->alpn, d->alpn_bytes);
+    id->psk = put(&at, d->psk, d->psk_bytes);
+    id->der = (const uint8_t *)at;
+    id->der_bytes = (uint32_t)d->der_bytes;
+    if (d->der_bytes > 0)
+        memcpy(at, d->der, (size_t)d->der_bytes);
+    return id;
+}
+
+/* What the client asked for; the server name of a resumed session is that of its own hello in either version. */
+static void names_take(struct draft *d, SSL *ssl) {
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    unsigned n = 0;
+
+    if (name && is_text((const uint8_t *)name, strlen(name))) {
+        d->server_name = (const uint8_t *)name;
+        d->server_name_bytes = strnlen(name, TLS_NAME_MAX);
+    }
+    SSL_get0_alpn_selected(ssl, &d->alpn, &n);
+    d->alpn_bytes = n;
+    if (!is_text(d->alpn, n))
+        d->alpn_bytes = 0;
+}
+
+bool tls_identity_new(SSL *ssl, const struct tls_msg *msg, struct tls_identity **out) {
+    X509 *peer = SSL_get0_peer_certificate(ssl);
+    struct draft d = {.psk = (const uint8_t *)msg->psk, .psk_bytes = strlen(msg->psk)};
+
+    *out = NULL;
+    if (peer == NULL && d.psk_bytes == 0 && !msg->ctx->tell_names)
+        return true;
+    if (peer) {
+        cn_take(&d, peer);
+        sans_take(&d, peer);
+        d.der_bytes = i2d_X509(peer, &d.der);
+        if (d.der_bytes < 0 || d.der_bytes > (int)DER_MAX)
+            d.der_bytes = 0;
+    }
+    names_take(&d, ssl);
+    struct tls_identity *id = block_make(&d);
+    OPENSSL_free(d.der);
+    if (id == NULL)
+        return false;
+    id->certificate = peer != NULL;
+    id->resumed = SSL_session_reused(ssl);
+    id->version = SSL_get_version(ssl);
+    id->cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl));
+    if (peer && X509_digest(peer, EVP_sha256(), id->fingerprint, NULL) != 1) {
+        free(id);
+        return false;
+    }
+    *out = id;
+    return true;
+}
+
+void tls_identity_free(struct tls_identity *identity) {
+    free(identity);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tls_verify.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MARK_BYTES 32
+
+struct tls_verify {
+    enum tls_client_certificates mode;
+    int depth;
+    X509_STORE *trust;             /* CAs and CRLs; NULL: mode is off */
+    STACK_OF(X509_NAME) * issuers; /* told to clients (RFC 8446 section 4.2.4) */
+    STACK_OF(X509_CRL) * crls;
+    uint8_t mark[MARK_BYTES];
+};
+
+/* --- loading --- */
+
+/* One after the other of a PEM file's objects. Returns how many `add` took, or -1: it is not such a file. */
+static int pem_each(const char *file, bool (*add)(struct tls_verify *, BIO *), struct tls_verify *verify) {
+    BIO *bio = BIO_new_file(file, "r");
+    int n = 0;
+
+    ERR_clear_error();
+    if (bio == NULL)
+        return -1;
+    while (add(verify, bio))
+        n++;
+    bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    BIO_free(bio);
+    if (at_end)
+        ERR_clear_error();
+    return at_end && n > 0 ? n : -1;
+}
+
+static bool ca_add(struct tls_verify *verify, BIO *bio) {
+    X509 *ca = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    X509_NAME *name = ca ? X509_NAME_dup(X509_get_subject_name(ca)) : NULL;
+    bool ok = name && X509_STORE_add_cert(verify->trust, ca) == 1;
+
+    if (!ok || sk_X509_NAME_push(verify->issuers, name) == 0) {
+        X509_NAME_free(name);
+        ok = false;
+    }
+    X509_free(ca);
+    return ok;
+}
+
+static bool crl_add(struct tls_verify *verify, BIO *bio) {
+    X509_CRL *crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
+
+    if (crl == NULL)
+        return false;
+    if (X509_STORE_add_crl(verify->trust, crl) == 1 && sk_X509_CRL_push(verify->crls, crl) > 0)
+        return true;
+    X509_CRL_free(crl);
+    return false;
+}
+
+static bool load(struct tls_verify *verify, const struct tls_ctx_config *config, char *error, size_t error_bytes) {
+    if (pem_each(config->client_ca_file, ca_add, verify) < 0) {
+        snprintf(error, error_bytes, "client_ca %s: %s; it must be a readable PEM file of CA certificates",
+                 config->client_ca_file, tls_ctx_reason());
+        return false;
+    }
+    if (config->client_crl_file == NULL)
+        return true;
+    if (pem_each(config->client_crl_file, crl_add, verify) < 0) {
+        snprintf(error, error_bytes, "client_crl %s: %s; it must be a readable PEM file of CRLs",
+                 config->client_crl_file, tls_ctx_reason());
+        return false;
+    }
+    return true;
+}
+
+/* Sessions are for the same CAs, asked for the same way. A CRL may change: it is looked at each time. */
+static bool mark_make(struct tls_verify *verify) {
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    uint8_t how[2] = {(uint8_t)verify->mode, (uint8_t)verify->depth}, hash[EVP_MAX_MD_SIZE];
+    STACK_OF(X509_OBJECT) *objects = verify->trust ? X509_STORE_get0_objects(verify->trust) : NULL;
+    unsigned n;
+    bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 && EVP_DigestUpdate(md, how, sizeof(how)) == 1;
+
+    for (int i = 0; ok && i < sk_X509_OBJECT_num(objects); i++) {
+        const X509 *ca = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        ok = ca == NULL || (X509_digest(ca, EVP_sha256(), hash, &n) == 1 && EVP_DigestUpdate(md, hash, n) == 1);
+    }
+    ok = ok && EVP_DigestFinal_ex(md, verify->mark, NULL) == 1;
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
+struct tls_verify *tls_verify_new(const struct tls_ctx_config *config, char *error, size_t error_bytes) {
+    struct tls_verify *verify = calloc(1, sizeof(*verify));
+    bool ok = verify != NULL;
+
+    snprintf(error, error_bytes, "out of memory");
+    if (ok && config->client_certificates != TLS_CLIENT_CERTIFICATES_OFF) {
+        verify->mode = config->client_certificates;
+        verify->depth = config->client_depth ? *config->client_depth : TLS_CLIENT_DEPTH;
+        verify->trust = X509_STORE_new();
+        verify->issuers = sk_X509_NAME_new_null();
+        verify->crls = sk_X509_CRL_new_null();
+        ok = verify->trust && verify->issuers && verify->crls && load(verify, config, error, error_bytes);
+        if (ok && config->client_crl_file)
+            X509_STORE_set_flags(verify->trust, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    }
+    if (!ok || !mark_make(verify)) {
+        tls_verify_free(verify);
+        return NULL;
+    }
+    return verify;
+}
+
+void tls_verify_free(struct tls_verify *verify) {
+    if (verify == NULL)
+        return;
+    X509_STORE_free(verify->trust);
+    sk_X509_NAME_pop_free(verify->issuers, X509_NAME_free);
+    sk_X509_CRL_pop_free(verify->crls, X509_CRL_free);
+    free(verify);
+}
+
+const uint8_t *tls_verify_mark(const struct tls_verify *verify) {
+    return verify->mark;
+}
+
+/* --- in a handshake --- */
+
+static bool revoked(const struct tls_verify *verify, X509 *peer) {
+    X509_REVOKED *entry;
+
+    for (int i = 0; i < sk_X509_CRL_num(verify->crls); i++) {
+        X509_CRL *crl = sk_X509_CRL_value(verify->crls, i);
+        if (X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_issuer_name(peer)) == 0 &&
+            X509_CRL_get0_by_cert(crl, &entry, peer) == 1)
+            return true;
+    }
+    return false;
+}
+
+/* A resumed session is not verified again by libssl. What has changed since is looked at here, without any signature:
+ * where it is not good any more, a full handshake follows, and says why. */
+static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_bytes,
+                                SSL_TICKET_STATUS status, void *arg) {
+    const struct tls_verify *verify = arg;
+    X509 *peer = session ? SSL_SESSION_get0_peer(session) : NULL;
+
+    (void)ssl;
+    (void)name;
+    (void)name_bytes;
+    if (status == SSL_TICKET_EMPTY || status == SSL_TICKET_NO_DECRYPT)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_ABORT;
+    if (peer == NULL && verify->mode == TLS_CLIENT_CERTIFICATES_REQUIRED)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (peer && verify->mode != TLS_CLIENT_CERTIFICATES_OFF &&
+        (X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0 || revoked(verify, peer)))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+static int keep(SSL *ssl, void *arg) {
+    (void)ssl;
+    (void)arg;
+    return 1;
+}
+
+bool tls_verify_offer(SSL_CTX *ssl, struct tls_verify *verify) {
+    if (verify->mode == TLS_CLIENT_CERTIFICATES_OFF)
+        return true;
+    STACK_OF(X509_NAME) *issuers = SSL_dup_CA_list(verify->issuers);
+    int required = verify->mode == TLS_CLIENT_CERTIFICATES_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
+
+    if (issuers == NULL || SSL_CTX_set1_verify_cert_store(ssl, verify->trust) != 1 ||
+        SSL_CTX_set_session_ticket_cb(ssl, keep, resume, verify) != 1) {
+        sk_X509_NAME_pop_free(issuers, X509_NAME_free);
+        return false;
+    }
+    SSL_CTX_set_client_CA_list(ssl, issuers);
+    SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | required, NULL);
+    SSL_CTX_set_verify_depth(ssl, verify->depth);
+    return true;
+}
+
+enum tls_drop tls_verify_drop(const SSL *ssl) {
+    switch (SSL_get_verify_result(ssl)) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return TLS_DROP_HS_CLIENT_EXPIRED;
+    case X509_V_ERR_CERT_REVOKED:
+        return TLS_DROP_HS_CLIENT_REVOKED;
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+        return TLS_DROP_HS_CLIENT_NO_CRL;
+    case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+    case X509_V_ERR_PATH_LENGTH_EXCEEDED:
+        return TLS_DROP_HS_CLIENT_DEPTH;
+    case X509_V_ERR_INVALID_PURPOSE:
+        return TLS_DROP_HS_CLIENT_PURPOSE;
+    default:
+        return TLS_DROP_HS_CLIENT_UNTRUSTED;
+    }
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Who is let in, and what those who are not are told: reason, counter and alert, in both versions, and again where a
+ * session is resumed. */
+#include <openssl/err.h>
+
+#include "clients_fixture.h"
+
+TestSuite(tls_verify, .init = cl_init, .fini = cl_fini);
+
+static const uint16_t versions[] = {TLS_V12, TLS_V13};
+
+static void expect(enum tls_drop reason, int alert12, int alert13) {
+    cr_assert(fx_load(), "%s", fx.error);
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        int alert;
+        uint64_t before = fx.h.core.stats.drops[reason];
+        cl_version(versions[v]);
+        enum tls_drop drop = cl_shake(NULL, &alert);
+        cr_expect_eq(drop, reason, "version %x: %s", versions[v], tls_drop_name(drop));
+        cr_expect_eq(alert, versions[v] == TLS_V12 ? alert12 : alert13, "version %x: alert %d", versions[v], alert);
+        cr_expect(reason == TLS_DROP_NONE || fx.h.core.stats.drops[reason] == before + 1);
+        cl_end();
+    }
+}
+
+Test(tls_verify, good_one) {
+    expect(TLS_DROP_NONE, -1, -1);
+}
+
+static void without(void) {
+    SSL_CTX_free(fx.h.client_ctx);
+    fx.h.client_ctx = SSL_CTX_new(TLS_client_method());
+}
+
+Test(tls_verify, none_where_one_is_required) {
+    without();
+    expect(TLS_DROP_HS_CLIENT_NO_CERT, SSL_AD_HANDSHAKE_FAILURE, SSL_AD_CERTIFICATE_REQUIRED);
+}
+
+Test(tls_verify, none_where_it_is_optional) {
+    without();
+    fx.config.client_certificates = TLS_CLIENT_CERTIFICATES_OPTIONAL;
+    expect(TLS_DROP_NONE, -1, -1);
+}
+
+Test(tls_verify, of_another_authority_though_optional) {
+    cl_issue(&(struct harness_certificate){.kind = KEY_EC});
+    fx.config.client_certificates = TLS_CLIENT_CERTIFICATES_OPTIONAL;
+    expect(TLS_DROP_HS_CLIENT_UNTRUSTED, SSL_AD_UNKNOWN_CA, SSL_AD_UNKNOWN_CA);
+}
+
+Test(tls_verify, expired) {
+    cl_issue(&(struct harness_certificate){
+        .kind = KEY_EC, .begins_s = -100, .expires_s = -10, .issuer_certificate = cl_ca, .issuer_key = cl_ca_key});
+    expect(TLS_DROP_HS_CLIENT_EXPIRED, SSL_AD_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_EXPIRED);
+}
+
+Test(tls_verify, revoked) {
+    fx.config.client_crl_file = cl_crl;
+    cl_crl_write(0, 3600);
+    expect(TLS_DROP_NONE, -1, -1);
+    cl_crl_write(1, 3600);
+    expect(TLS_DROP_HS_CLIENT_REVOKED, SSL_AD_CERTIFICATE_REVOKED, SSL_AD_CERTIFICATE_REVOKED);
+}
+
+/* An expired list could hide a revocation. */
+Test(tls_verify, crl_expired) {
+    fx.config.client_crl_file = cl_crl;
+    cl_crl_write(0, -10);
+    expect(TLS_DROP_HS_CLIENT_NO_CRL, SSL_AD_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_EXPIRED);
+}
+
+Test(tls_verify, depth) {
+    char middle[64], middle_key[64];
+    static const int zero = 0;
+    harness_certificate(&(struct harness_certificate){.kind = KEY_EC}, middle, middle_key);
+    /* A chain of one issuer is no deeper than 0 intermediate ones. */
+    fx.config.client_depth = &zero;
+    expect(TLS_DROP_NONE, -1, -1);
+    harness_files_remove(middle, middle_key);
+}
+
+/* A session made with a certificate keeps it, until that is revoked: then a full handshake says so. */
+Test(tls_verify, resumed_session_is_looked_at_again) {
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        int alert;
+        fx.config.client_crl_file = cl_crl;
+        cl_crl_write(0, 3600);
+        cr_assert(fx_load(), "%s", fx.error);
+        cl_version(versions[v]);
+        cr_assert_eq(cl_shake(NULL, &alert), TLS_DROP_NONE);
+        cl_end();
+        SSL_SESSION *kept = SSL_SESSION_dup(cl_session);
+        cr_assert_eq(cl_shake(SSL_SESSION_dup(kept), &alert), TLS_DROP_NONE);
+        cr_expect(SSL_session_reused(fx.h.client), "version %x", versions[v]);
+        const struct tls_identity *id = tls_conn_identity(&fx.h.core, fx.h.id);
+        cr_assert_not_null(id);
+        cr_expect(id->certificate && id->resumed && strcmp(id->common_name, "weir leaf") == 0);
+        cl_end();
+        cl_crl_write(1, 3600);
+        cr_assert(fx_load(), "%s", fx.error);
+        cr_expect_eq(cl_shake(kept, &alert), TLS_DROP_HS_CLIENT_REVOKED);
+        cr_expect(!SSL_session_reused(fx.h.client));
+        cl_end();
+        SSL_SESSION_free(kept);
+    }
+}
+
+/* A session of somebody who was not asked is worth nothing once certificates are required. */
+Test(tls_verify, session_without_a_certificate_is_not_resumed) {
+    int alert;
+    without();
+    SSL_CTX_set_session_cache_mode(fx.h.client_ctx, SSL_SESS_CACHE_CLIENT);
+    SSL_CTX_sess_set_new_cb(fx.h.client_ctx, cl_new_session);
+    fx.config.client_certificates = TLS_CLIENT_CERTIFICATES_OPTIONAL;
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_assert_eq(cl_shake(NULL, &alert), TLS_DROP_NONE);
+    cl_end();
+    fx.config.client_certificates = TLS_CLIENT_CERTIFICATES_REQUIRED;
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_expect_eq(cl_shake(SSL_SESSION_dup(cl_session), &alert), TLS_DROP_HS_CLIENT_NO_CERT);
+    cl_end();
+}
+
+Test(tls_verify, files) {
+    fx.config.client_ca_file = "/nowhere/ca.pem";
+    cr_expect(!fx_load() && strstr(fx.error, "client_ca /nowhere/ca.pem: No such file"), "%s", fx.error);
+    fx.config.client_ca_file = cl_key;
+    cr_expect(!fx_load() && strstr(fx.error, "client_ca "), "%s", fx.error);
+    fx.config.client_ca_file = cl_ca;
+    fx.config.client_crl_file = cl_ca;
+    cr_expect(!fx_load() && strstr(fx.error, "client_crl "), "%s", fx.error);
+}
