@@ -115,7 +115,7 @@ struct cert_watch *cert_watch_new(const struct config *config) {
     struct cert_watch *w = calloc(1, sizeof(*w));
     size_t n = 1;
     for (uint16_t i = 0; i < config->n_tls; i++)
-        n += 3u * config->tls[i].n_certificates + 3u;
+        n += 3u * config->tls[i].n_certificates + 4u;
     if (w == NULL || (w->files = calloc(n, sizeof(*w->files))) == NULL) {
         free(w);
         return NULL;
@@ -131,6 +131,7 @@ struct cert_watch *cert_watch_new(const struct config *config) {
             file_add(w, t->client_ca, i);
             file_add(w, t->client_crl, i);
             file_add(w, t->ticket_keys, i);
+            file_add(w, t->psk_file, i);
         }
     }
     w->fd = -1;

@@ -64,6 +64,8 @@ static const cyaml_schema_field_t tls_fields[] = {
     TEXT(raw_tls, client_ca),
     TEXT(raw_tls, client_crl),
     TEXT(raw_tls, client_depth),
+    TEXT(raw_tls, psk_file),
+    TEXT(raw_tls, key_log),
     TEXT(raw_tls, tickets),
     TEXT(raw_tls, ticket_keys),
     TEXT(raw_tls, ticket_rotate_s),

@@ -45,7 +45,7 @@ static void told(void *arg, enum tls_told what, const char *said) {
 
 static struct tls_ctx *load(struct loading *l, const struct tls_ctx *old, char *said, size_t said_bytes) {
     const struct config_tls *t = &l->config->tls[l->index];
-    struct tls_certificate_config *certificates = calloc(t->n_certificates, sizeof(*certificates));
+    struct tls_certificate_config *certificates = calloc(t->n_certificates + 1u, sizeof(*certificates));
     if (certificates == NULL) {
         snprintf(said, said_bytes, "out of memory");
         return NULL;
@@ -72,6 +72,8 @@ static struct tls_ctx *load(struct loading *l, const struct tls_ctx *old, char *
                                 .client_crl_file = t->client_crl,
                                 .client_depth = &t->client_depth,
                                 .tell_names = t->tell_names,
+                                .psk_file = t->psk_file,
+                                .key_log_file = t->key_log,
                                 .tickets = &t->tickets,
                                 .ticket_keys_file = t->ticket_keys,
                                 .ticket_rotate_s = t->ticket_rotate_s,

@@ -87,6 +87,8 @@ struct tls_ctx_config {
     const char *client_crl_file; /* PEM: CRLs of each of these CAs; NULL: nothing is revoked */
     const int *client_depth;     /* most intermediate certificates; NULL: TLS_CLIENT_DEPTH */
     bool tell_names;             /* keep what server name and protocol a client asked for (tls_conn_identity) */
+    const char *psk_file; /* clients' pre-shared keys (tls_psk.h); with it there may be no certificate; NULL: none */
+    const char *key_log_file; /* keys of all connections are appended, for wireshark; NULL: nowhere */
     /* Session tickets (tls_ticket_keys.h). */
     const uint32_t *tickets;      /* a handshake of 1.3, at most 4; 0: none, not in 1.2 either; NULL: 2 */
     const char *ticket_keys_file; /* shared by a fleet; NULL: keys at random */

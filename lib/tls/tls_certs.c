@@ -174,9 +174,21 @@ static bool group_all(struct tls_certs *certs) {
     return ok;
 }
 
+/* A listener of pre-shared keys may have no certificate: one set without any. */
+static bool keys_alone(struct tls_certs *certs) {
+    certs->sets = calloc(1, sizeof(*certs->sets));
+    if (certs->sets == NULL)
+        return false;
+    certs->sets[0].name = "";
+    certs->n_sets = 1;
+    return true;
+}
+
 bool tls_certs_load(struct tls_certs *certs, const struct tls_ctx_config *config, char *error, size_t error_bytes) {
     snprintf(error, error_bytes, "out of memory");
     certs->strict = config->strict_sni;
+    if (config->psk_file && config->certificate_file == NULL && config->n_certificates == 0)
+        return keys_alone(certs);
     if (!load_all(certs, config, error, error_bytes) || !group_all(certs))
         return false;
     unused_tell(certs, config);

@@ -2,6 +2,8 @@
 /* Contexts: certificates and policy of a listener, as an SSL_CTX for each set of certificates (tls_certs.h); and what
  * clients' have in common with it. */
 #include "tls_certs.h"
+#include "tls_key_log.h"
+#include "tls_psk.h"
 #include "tls_ticket_keys.h"
 #include "tls_verify.h"
 
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 
 #define DEFAULT_CIPHERS      "ECDHE+AESGCM:ECDHE+CHACHA20"
+#define DEFAULT_PSK_CIPHERS  DEFAULT_CIPHERS ":ECDHEPSK+CHACHA20:DHEPSK+AESGCM:PSK+AESGCM:PSK+CHACHA20"
 #define DEFAULT_GROUPS       "X25519:P-256:P-384"
 #define CONTEXT_NAME_MAX     256u /* of a context's name, what tells sessions apart */
 #define DEFAULT_CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
@@ -21,7 +24,7 @@ static uint8_t hex_digit(char c) {
 }
 
 /* Lines of the NSS key log, "LABEL client_random secret" in hex: how libssl tells the application secrets of TLS 1.3.
- * They go to the message that owns the SSL object and nowhere else. */
+ * They go to the message that owns the SSL object and nowhere else, but where a key_log is asked for. */
 static void keylog(const SSL *ssl, const char *line) {
     static const char *const clients = "CLIENT_TRAFFIC_SECRET_0 ", *const servers = "SERVER_TRAFFIC_SECRET_0 ";
     const char *const labels[2] = {
@@ -30,6 +33,8 @@ static void keylog(const SSL *ssl, const char *line) {
     };
     struct tls_msg *msg = SSL_get_app_data(ssl);
 
+    if (msg->ctx->key_log)
+        tls_key_log_line(msg->ctx->key_log, line);
     for (int dir = TLS_READ; dir <= TLS_WRITE; dir++) {
         if (strncmp(line, labels[dir], strlen(labels[dir])) != 0)
             continue;
@@ -162,6 +167,36 @@ static bool set_sessions(SSL_CTX *ssl, const struct tls_ctx *ctx, const struct t
            SSL_CTX_set_session_id_context(ssl, mark, sizeof(mark)) == 1;
 }
 
+static const char *ciphers_of(const struct tls_ctx_config *config) {
+    return config->ciphers == NULL && config->psk_file ? DEFAULT_PSK_CIPHERS : config->ciphers;
+}
+
+static void warn(const struct tls_ctx_config *config, const char *text) {
+    if (config->told)
+        config->told(config->told_arg, TLS_TOLD_WARNING, text);
+}
+
+/* Clients' keys, and where all keys are written. */
+static bool keys_load(struct tls_ctx *ctx, const struct tls_ctx_config *config, char *error, size_t error_bytes) {
+    char text[512];
+    uint32_t weak = 0;
+
+    if (config->psk_file && (ctx->psk = tls_psk_new(config->psk_file, &weak, error, error_bytes)) == NULL)
+        return false;
+    if (weak > 0) {
+        snprintf(text, sizeof(text), "psk_file %s: %u keys are shorter than %u bytes and can be guessed",
+                 config->psk_file, weak, TLS_PSK_KEY_GOOD);
+        warn(config, text);
+    }
+    if (config->key_log_file == NULL)
+        return true;
+    snprintf(text, sizeof(text), "key_log: the keys of all connections are written to %s; whoever reads it reads them",
+             config->key_log_file);
+    warn(config, text);
+    ctx->key_log = tls_key_log_open(config->key_log_file, error, error_bytes);
+    return ctx->key_log != NULL;
+}
+
 /* The SSL_CTX of one set. What libssl takes from the SSL_CTX in the course of a handshake rather than at its beginning
  * must be the same in all sets of a context: so everything is set in each. */
 static SSL_CTX *set_ssl_new(struct tls_ctx *ctx, const struct tls_ctx_config *config, struct tls_set *set, char *error,
@@ -171,12 +206,14 @@ static SSL_CTX *set_ssl_new(struct tls_ctx *ctx, const struct tls_ctx_config *co
     if (ssl && config->security_level)
         SSL_CTX_set_security_level(ssl, *config->security_level);
     if (ssl &&
-        tls_ctx_set_policy(ssl, config->min_version, config->ciphers, config->ciphersuites, error, error_bytes) &&
+        tls_ctx_set_policy(ssl, config->min_version, ciphers_of(config), config->ciphersuites, error, error_bytes) &&
         tls_ctx_set_groups(ssl, config->groups, error, error_bytes) && tls_set_use(set, ssl, error, error_bytes) &&
         set_sessions(ssl, ctx, config, set) && tls_verify_offer(ssl, ctx->verifier)) {
         tls_certs_offer(ssl, ctx->certs);
         tls_ocsp_offer(ssl, set);
         tls_alpn_offer(ssl, ctx->alpn);
+        if (ctx->psk)
+            tls_psk_offer(ssl);
         return ssl;
     }
     SSL_CTX_free(ssl);
@@ -198,7 +235,7 @@ static bool fill(struct tls_ctx *ctx, const struct tls_ctx_config *config, char 
     ctx->alpn = calloc(1, sizeof(*ctx->alpn));
     ctx->tell_names = config->tell_names;
     if (ctx->certs == NULL || ctx->alpn == NULL || !tls_alpn_pack(ctx->alpn, config, error, error_bytes) ||
-        !tls_certs_load(ctx->certs, config, error, error_bytes) ||
+        !tls_certs_load(ctx->certs, config, error, error_bytes) || !keys_load(ctx, config, error, error_bytes) ||
         (ctx->verifier = tls_verify_new(config, error, error_bytes)) == NULL ||
         (ctx->ticket_keys = ticket_keys_of(config, error, error_bytes)) == NULL)
         return false;
@@ -262,6 +299,8 @@ void tls_ctx_unref(struct tls_ctx *ctx) {
     tls_certs_free(ctx->certs);
     tls_ticket_keys_unref(ctx->ticket_keys);
     tls_verify_free(ctx->verifier);
+    tls_psk_free(ctx->psk);
+    tls_key_log_close(ctx->key_log);
     if (ctx->alpn)
         free(ctx->alpn->wire);
     free(ctx->alpn);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The handshake engine: SSL objects are made, fed and freed here, on the worker itself or on a core of its own. */
+#include "tls_psk.h"
 #include "tls_verify.h"
 
 #include <intel-ipsec-mb.h>
@@ -183,14 +184,18 @@ static bool output_take(struct tls_msg *msg) {
 }
 
 /* Why libssl gave up, in our words. */
-static enum tls_drop failure(const SSL *ssl) {
-    int reason = ERR_GET_REASON(ERR_peek_error());
+static enum tls_drop failure(const SSL *ssl, const struct tls_msg *msg) {
+    int reason = ERR_GET_REASON(ERR_peek_error()), last = ERR_GET_REASON(ERR_peek_last_error());
 
-    if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED) /* behind what led to it */
+    if (last == SSL_R_CERTIFICATE_VERIFY_FAILED) /* behind what led to it */
         return SSL_is_server(ssl) ? tls_verify_drop(ssl) : tls_client_verify_drop(ssl);
     if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
         return TLS_DROP_HS_PEER_ALERT;
+    if (msg->psk[0] && (reason == SSL_R_BINDER_DOES_NOT_VERIFY || last == SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC))
+        return TLS_DROP_HS_PSK;
     switch (reason) {
+    case SSL_R_PSK_IDENTITY_NOT_FOUND:
+        return TLS_DROP_HS_PSK;
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
         return TLS_DROP_HS_CLIENT_NO_CERT;
     case SSL_R_NO_SHARED_CIPHER:
@@ -212,7 +217,7 @@ static void complete(struct tls_engine *engine, struct tls_msg *msg) {
     const uint8_t *last;
     uint32_t n = output_peek(msg, &last);
 
-    msg->resumed = SSL_session_reused(msg->ssl);
+    msg->resumed = SSL_session_reused(msg->ssl) && !msg->psk_new;
     msg->version = (uint16_t)SSL_version(msg->ssl);
     msg->suite_name = SSL_CIPHER_standard_name(SSL_get_current_cipher(msg->ssl));
     if (SSL_has_pending(msg->ssl)) { /* in the record of the peer's Finished: would be lost */
@@ -263,7 +268,7 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
     }
     enum tls_drop drop = error == SSL_ERROR_WANT_READ ? TLS_DROP_NONE : msg->refused;
     if (error != SSL_ERROR_WANT_READ && drop == TLS_DROP_NONE)
-        drop = failure(msg->ssl);
+        drop = failure(msg->ssl, msg);
     if (!output_take(msg)) /* in failure: the alert */
         drop = TLS_DROP_NO_MEMORY;
     if (drop == TLS_DROP_NONE)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Who a client is, in one block of exactly the bytes it takes. Names come from a peer, be it one that a CA has looked
  * at: what is not printable text is left out as a whole, so that nobody further on mistakes it for something else. */
+#include "tls_psk.h"
 #include "tls_verify.h"
 
 #include <arpa/inet.h>
@@ -132,7 +133,8 @@ static void names_take(struct draft *d, SSL *ssl) {
 
 bool tls_identity_new(SSL *ssl, const struct tls_msg *msg, struct tls_identity **out) {
     X509 *peer = SSL_get0_peer_certificate(ssl);
-    struct draft d = {.psk = (const uint8_t *)msg->psk, .psk_bytes = strlen(msg->psk)};
+    const char *psk = tls_psk_in_use(ssl, msg);
+    struct draft d = {.psk = (const uint8_t *)psk, .psk_bytes = strlen(psk)};
 
     *out = NULL;
     if (peer == NULL && d.psk_bytes == 0 && !msg->ctx->tell_names)
@@ -150,7 +152,7 @@ bool tls_identity_new(SSL *ssl, const struct tls_msg *msg, struct tls_identity *
     if (id == NULL)
         return false;
     id->certificate = peer != NULL;
-    id->resumed = SSL_session_reused(ssl);
+    id->resumed = msg->resumed;
     id->version = SSL_get_version(ssl);
     id->cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl));
     if (peer && X509_digest(peer, EVP_sha256(), id->fingerprint, NULL) != 1) {

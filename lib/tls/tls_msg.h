@@ -72,6 +72,7 @@ struct tls_msg {
     uint8_t secret_bytes[2];
     enum tls_drop refused;          /* by a callback of ours: libssl only knows that one said no */
     char psk[TLS_PSK_NAME_MAX + 1]; /* identity of the pre-shared key in use, "" none */
+    bool psk_new;                   /* found by name, not in a ticket */
     bool named;                     /* the client's server name picked the certificate */
     uint8_t ccs_sent;               /* 1.2: what we send is encrypted */
     uint8_t finished[64];           /* 1.2: our Finished as sent, to prove the keys */
@@ -112,6 +113,8 @@ struct tls_ctx {
     SSL_CTX *ssl;            /* a listener's: of the default certificates */
     struct tls_certs *certs; /* listeners (tls_certs.h); else NULL */
     struct tls_alpn *alpn;   /* listeners, NULL: none */
+    struct tls_psk *psk;     /* listeners, NULL: none */
+    struct tls_key_log *key_log;         /* NULL: none */
     struct tls_verify *verifier;         /* listeners */
     bool tell_names;                     /* keep those of clients */
     struct tls_ticket_keys *ticket_keys; /* listeners: one reference */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_verify.h"
+#include "tls_psk.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -24,10 +25,10 @@ struct tls_verify {
 
 /* One after the other of a PEM file's objects. Returns how many `add` took, or -1: it is not such a file. */
 static int pem_each(const char *file, bool (*add)(struct tls_verify *, BIO *), struct tls_verify *verify) {
-    BIO *bio = BIO_new_file(file, "r");
     int n = 0;
 
     ERR_clear_error();
+    BIO *bio = BIO_new_file(file, "r");
     if (bio == NULL)
         return -1;
     while (add(verify, bio))
@@ -145,6 +146,27 @@ static bool revoked(const struct tls_verify *verify, X509 *peer) {
     return false;
 }
 
+/* A ticket carries the client's certificate by itself, the name of its key (of TLS 1.3) not. */
+static int keep(SSL *ssl, void *arg) {
+    const char *psk = tls_psk_in_use(ssl, SSL_get_app_data(ssl));
+
+    (void)arg;
+    return *psk == '\0' || SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), psk, strlen(psk)) == 1;
+}
+
+static void recall(struct tls_msg *msg, SSL_SESSION *session) {
+    void *psk;
+    size_t n;
+
+    msg->psk_new = false;
+    msg->psk[0] = '\0';
+    if (SSL_SESSION_get0_ticket_appdata(session, &psk, &n) != 1 || n > TLS_PSK_NAME_MAX)
+        return;
+    if (n > 0)
+        memcpy(msg->psk, psk, n);
+    msg->psk[n] = '\0';
+}
+
 /* A resumed session is not verified again by libssl. What has changed since is looked at here, without any signature:
  * where it is not good any more, a full handshake follows, and says why. */
 static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_bytes,
@@ -152,7 +174,6 @@ static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned c
     const struct tls_verify *verify = arg;
     X509 *peer = session ? SSL_SESSION_get0_peer(session) : NULL;
 
-    (void)ssl;
     (void)name;
     (void)name_bytes;
     if (status == SSL_TICKET_EMPTY || status == SSL_TICKET_NO_DECRYPT)
@@ -164,23 +185,21 @@ static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned c
     if (peer && verify->mode != TLS_CLIENT_CERTIFICATES_OFF &&
         (X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0 || revoked(verify, peer)))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
-    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
-}
-
-static int keep(SSL *ssl, void *arg) {
-    (void)ssl;
-    (void)arg;
-    return 1;
+    recall(SSL_get_app_data(ssl), session);
+    /* A ticket of 1.3 is for one use (RFC 8446 appendix C.4): each time there is a new one. */
+    return status == SSL_TICKET_SUCCESS && SSL_version(ssl) != TLS_V13 ? SSL_TICKET_RETURN_USE
+                                                                       : SSL_TICKET_RETURN_USE_RENEW;
 }
 
 bool tls_verify_offer(SSL_CTX *ssl, struct tls_verify *verify) {
+    if (SSL_CTX_set_session_ticket_cb(ssl, keep, resume, verify) != 1)
+        return false;
     if (verify->mode == TLS_CLIENT_CERTIFICATES_OFF)
         return true;
     STACK_OF(X509_NAME) *issuers = SSL_dup_CA_list(verify->issuers);
     int required = verify->mode == TLS_CLIENT_CERTIFICATES_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
 
-    if (issuers == NULL || SSL_CTX_set1_verify_cert_store(ssl, verify->trust) != 1 ||
-        SSL_CTX_set_session_ticket_cb(ssl, keep, resume, verify) != 1) {
+    if (issuers == NULL || SSL_CTX_set1_verify_cert_store(ssl, verify->trust) != 1) {
         sk_X509_NAME_pop_free(issuers, X509_NAME_free);
         return false;
     }

@@ -18,7 +18,7 @@ struct tls_verify *tls_verify_new(const struct tls_ctx_config *config, char *err
 void tls_verify_free(struct tls_verify *verify); /* NULL is allowed */
 /* What tells apart sessions made under other rules: they are not resumed. */
 const uint8_t *tls_verify_mark(const struct tls_verify *verify); /* 32 bytes */
-/* Let an SSL_CTX ask clients. Returns false: out of memory. */
+/* Let an SSL_CTX ask clients, and let sessions keep who made them. Returns false: out of memory. */
 bool tls_verify_offer(SSL_CTX *ssl, struct tls_verify *verify);
 /* Why libssl refused the client's certificate. */
 enum tls_drop tls_verify_drop(const SSL *ssl);

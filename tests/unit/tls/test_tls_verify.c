@@ -70,14 +70,47 @@ Test(tls_verify, crl_expired) {
     expect(TLS_DROP_HS_CLIENT_NO_CRL, SSL_AD_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_EXPIRED);
 }
 
+/* An authority between the one that is trusted and the client, which sends it along. */
+static void middle_add(void) {
+    FILE *f = fopen(cl_ca, "r");
+    X509 *ca = PEM_read_X509(f, NULL, NULL, NULL), *middle = X509_new();
+    fclose(f);
+    f = fopen(cl_ca_key, "r");
+    EVP_PKEY *ca_key = PEM_read_PrivateKey(f, NULL, NULL, NULL), *key = EVP_EC_gen("P-256");
+    fclose(f);
+    X509_set_version(middle, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(middle), 7);
+    X509_gmtime_adj(X509_getm_notBefore(middle), -60);
+    X509_gmtime_adj(X509_getm_notAfter(middle), 3600);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(middle), "CN", MBSTRING_ASC, (const uint8_t *)"middle", -1, -1, 0);
+    X509_set_issuer_name(middle, X509_get_subject_name(ca));
+    X509_set_pubkey(middle, key);
+    X509_EXTENSION *is_ca = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
+    X509_add_ext(middle, is_ca, -1);
+    X509_EXTENSION_free(is_ca);
+    cr_assert_gt(X509_sign(middle, ca_key, EVP_sha256()), 0);
+    char certificate[] = "/tmp/weir-middle-XXXXXX", key_file[] = "/tmp/weir-middle-XXXXXX";
+    f = fdopen(mkstemp(certificate), "w");
+    PEM_write_X509(f, middle);
+    fclose(f);
+    f = fdopen(mkstemp(key_file), "w");
+    PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
+    fclose(f);
+    cl_issue(&(struct harness_certificate){.kind = KEY_EC, .issuer_certificate = certificate, .issuer_key = key_file});
+    SSL_CTX_add_extra_chain_cert(fx.h.client_ctx, middle);
+    harness_files_remove(certificate, key_file);
+    X509_free(ca);
+    EVP_PKEY_free(ca_key);
+    EVP_PKEY_free(key);
+}
+
 Test(tls_verify, depth) {
-    char middle[64], middle_key[64];
-    static const int zero = 0;
-    harness_certificate(&(struct harness_certificate){.kind = KEY_EC}, middle, middle_key);
-    /* A chain of one issuer is no deeper than 0 intermediate ones. */
-    fx.config.client_depth = &zero;
+    static const int none = 0, one = 1;
+    middle_add();
+    fx.config.client_depth = &one;
     expect(TLS_DROP_NONE, -1, -1);
-    harness_files_remove(middle, middle_key);
+    fx.config.client_depth = &none;
+    expect(TLS_DROP_HS_CLIENT_DEPTH, SSL_AD_UNKNOWN_CA, SSL_AD_UNKNOWN_CA);
 }
 
 /* A session made with a certificate keeps it, until that is revoked: then a full handshake says so. */

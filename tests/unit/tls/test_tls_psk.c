@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Pre-shared keys: the file, and handshakes of both versions with them, with and without a certificate beside. */
+#include "certs_fixture.h"
+#include "tls/tls_psk.h"
+
+#include <openssl/err.h>
+
+static char psk_file[] = "/tmp/weir-psk-XXXXXX", error[256];
+static const char *identity = "device-1";
+static uint8_t client_key[TLS_PSK_KEY_MAX];
+static unsigned client_key_bytes;
+static SSL_SESSION *session;
+
+static void file_write(const char *text) {
+    FILE *f = fopen(psk_file, "w");
+    fputs(text, f);
+    fclose(f);
+}
+
+static unsigned client(SSL *ssl, const char *hint, char *name, unsigned name_room, unsigned char *key, unsigned room) {
+    (void)ssl;
+    (void)hint;
+    snprintf(name, name_room, "%s", identity);
+    cr_assert_geq(room, client_key_bytes);
+    memcpy(key, client_key, client_key_bytes);
+    return client_key_bytes;
+}
+
+static int new_session(SSL *ssl, SSL_SESSION *made) {
+    (void)ssl;
+    SSL_SESSION_free(session);
+    session = made;
+    return 1;
+}
+
+static void set_up(void) {
+    fx_init();
+    close(mkstemp(psk_file));
+    file_write("# devices\ndevice-0:00112233445566778899aabbccddeeff\n"
+               "device-1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+    for (client_key_bytes = 0; client_key_bytes < 32; client_key_bytes++)
+        client_key[client_key_bytes] = (uint8_t)client_key_bytes;
+    fx.config.psk_file = psk_file;
+    SSL_CTX_set_psk_client_callback(fx.h.client_ctx, client);
+    SSL_CTX_set_cipher_list(fx.h.client_ctx, "PSK");
+    SSL_CTX_set_session_cache_mode(fx.h.client_ctx, SSL_SESS_CACHE_CLIENT);
+    SSL_CTX_sess_set_new_cb(fx.h.client_ctx, new_session);
+}
+
+static void done(void) {
+    SSL_SESSION_free(session);
+    session = NULL;
+    unlink(psk_file);
+    fx_fini();
+}
+
+TestSuite(tls_psk, .init = set_up, .fini = done);
+
+static const uint16_t versions[] = {TLS_V12, TLS_V13};
+
+static bool shake(uint16_t version, SSL_SESSION *offer) {
+    SSL_CTX_set_min_proto_version(fx.h.client_ctx, version);
+    SSL_CTX_set_max_proto_version(fx.h.client_ctx, version);
+    harness_connect(&fx.h, offer);
+    return harness_handshake(&fx.h);
+}
+
+static void end(void) {
+    SSL_shutdown(fx.h.client);
+    harness_disconnect(&fx.h);
+}
+
+Test(tls_psk, without_any_certificate) {
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_expect_eq(tls_ctx_expires_in_s(fx.h.ctx), INT64_MAX);
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        cr_assert(shake(versions[v], NULL), "version %x: %d", versions[v], fx.h.error);
+        const struct tls_identity *id = tls_conn_identity(&fx.h.core, fx.h.id);
+        cr_assert_not_null(id);
+        cr_expect(!id->certificate && !id->resumed);
+        cr_expect_str_eq(id->psk, "device-1");
+        struct tls_info info;
+        tls_conn_info(&fx.h.core, fx.h.id, &info);
+        cr_expect(info.taken_over && !info.resumed, "%s", info.suite);
+        harness_receive(&fx.h, 3000);
+        harness_send(&fx.h, 3000, 1000);
+        end();
+        cr_assert(shake(versions[v], SSL_SESSION_dup(session)));
+        cr_expect(SSL_session_reused(fx.h.client));
+        id = tls_conn_identity(&fx.h.core, fx.h.id);
+        cr_assert_not_null(id, "a resumed session knows whose it is");
+        cr_expect(id->resumed || versions[v] == TLS_V13);
+        cr_expect_str_eq(id->psk, "device-1");
+        end();
+    }
+}
+
+/* Each suite of TLS 1.2 with such keys that comes by default. */
+Test(tls_psk, suites) {
+    static const char *const suites[] = {"ECDHE-PSK-CHACHA20-POLY1305", "DHE-PSK-AES128-GCM-SHA256",
+                                         "DHE-PSK-AES256-GCM-SHA384",   "PSK-AES128-GCM-SHA256",
+                                         "PSK-AES256-GCM-SHA384",       "PSK-CHACHA20-POLY1305"};
+    cr_assert(fx_load(), "%s", fx.error);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(suites); i++) {
+        SSL_CTX_set_cipher_list(fx.h.client_ctx, suites[i]);
+        if (!shake(TLS_V12, NULL)) { /* without parameters there is no DHE */
+            cr_expect(strncmp(suites[i], "DHE", 3) == 0, "%s: %d", suites[i], fx.h.error);
+        } else {
+            struct tls_info info;
+            tls_conn_info(&fx.h.core, fx.h.id, &info);
+            cr_expect(info.taken_over, "%s", suites[i]);
+            harness_receive(&fx.h, 3000);
+            harness_send(&fx.h, 3000, 1000);
+        }
+        end();
+    }
+}
+
+/* An identity that is not known fails as one with a wrong key does. */
+Test(tls_psk, unknown_and_wrong_look_alike) {
+    cr_assert(fx_load(), "%s", fx.error);
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        int alerts[2];
+        for (int unknown = 0; unknown < 2; unknown++) {
+            identity = unknown ? "device-2" : "device-1";
+            client_key[0] = unknown ? 0 : 1;
+            cr_expect(!shake(versions[v], NULL));
+            cr_expect_eq(fx.h.error, -TLS_DROP_HS_PSK, "version %x: %d", versions[v], fx.h.error);
+            ERR_clear_error();
+            SSL_do_handshake(fx.h.client);
+            alerts[unknown] = ERR_GET_REASON(ERR_peek_last_error());
+            ERR_clear_error();
+            end();
+        }
+        cr_expect_eq(alerts[0], alerts[1], "version %x: %d, %d", versions[v], alerts[0], alerts[1]);
+        cr_expect_gt(alerts[0], SSL_AD_REASON_OFFSET);
+    }
+}
+
+Test(tls_psk, beside_a_certificate) {
+    fx_add(KEY_EC, "DNS:a.example");
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_assert(shake(TLS_V13, NULL));
+    cr_expect_str_eq(tls_conn_identity(&fx.h.core, fx.h.id)->psk, "device-1");
+    end();
+    identity = "device-2"; /* the certificate serves */
+    cr_assert(shake(TLS_V13, NULL));
+    cr_expect_null(tls_conn_identity(&fx.h.core, fx.h.id));
+    end();
+}
+
+static void refused(const char *text, unsigned line, const char *what) {
+    uint32_t weak;
+    char place[64];
+    file_write(text);
+    snprintf(place, sizeof(place), line ? "psk_file %s:%u: " : "psk_file %s: ", psk_file, line);
+    cr_expect_null(tls_psk_new(psk_file, &weak, error, sizeof(error)), "%s", text);
+    cr_expect(strncmp(error, place, strlen(place)) == 0 && strstr(error, what), "%s", error);
+}
+
+Test(tls_psk, refuses) {
+    char longer[400];
+    memset(longer, 'a', sizeof(longer));
+    longer[sizeof(longer) - 1] = 0;
+    refused("", 0, "no key");
+    refused("a:00\nb\n", 2, "not identity:key");
+    refused(":00\n", 1, "not identity:key");
+    refused("a:\n", 1, "in hex");
+    refused("a:0\n", 1, "in hex");
+    refused("a:0g\n", 1, "in hex");
+    refused("a:00\nb:11\na:22\n", 3, "came before");
+    refused("a\x01:00\n", 1, "control character");
+    refused(longer, 1, "too long");
+}
+
+Test(tls_psk, lookups) {
+    uint32_t weak;
+    uint8_t key[TLS_PSK_KEY_MAX], again[TLS_PSK_KEY_MAX];
+    bool known;
+    file_write("a:0011\r\nlong name:00112233445566778899aabbccddeeff");
+    struct tls_psk *psk = tls_psk_new(psk_file, &weak, error, sizeof(error));
+    cr_assert_not_null(psk, "%s", error);
+    cr_expect_eq(weak, 1);
+    cr_expect_eq(tls_psk_find(psk, (const uint8_t *)"a", 1, key, &known), 2);
+    cr_expect(known && key[0] == 0 && key[1] == 0x11);
+    cr_expect_eq(tls_psk_find(psk, (const uint8_t *)"long name", 9, key, &known), 16);
+    cr_expect(known && key[15] == 0xff);
+    cr_expect_eq(tls_psk_find(psk, (const uint8_t *)"b", 1, key, &known), 32);
+    tls_psk_find(psk, (const uint8_t *)"b", 1, again, &known);
+    cr_expect(!known && memcmp(key, again, 32) == 0, "the same each time");
+    tls_psk_free(psk);
+}
+
+Test(tls_psk, weak_keys_are_told) {
+    file_write("a:00\n");
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_expect(fx.warnings == 1 && strstr(fx.told, "1 keys are shorter"), "%s", fx.told);
+}
