@@ -32,7 +32,8 @@ static void write_file(const char *name, const char *text) {
 }
 
 static void make_link(const char *target, const char *name) {
-    char *temporary = path_of("link.tmp"), *path = path_of(name);
+    char *temporary, *path = path_of(name);
+    cr_assert(asprintf(&temporary, "%s.tmp", path) > 0); /* beside it: no other folder has an event */
     cr_assert_eq(symlink(target, temporary), 0);
     cr_assert_eq(rename(temporary, path), 0);
     free(temporary);
@@ -134,27 +135,44 @@ Test(cert_watch, link_to_a_file_swapped) {
     free(archive);
 }
 
-/* Kubernetes: tls.crt is a link to ..data/tls.crt, and ..data one to a folder of the day, which is swapped. */
-Test(cert_watch, link_to_a_folder_swapped) {
-    static const char *const days[] = {"..1", "..2"};
+static void make_releases(void) {
+    static const char *const names[] = {"..1", "..2"};
     for (int i = 0; i < 2; i++) {
-        char *day = path_of(days[i]), name[64];
-        mkdir(day, 0700);
-        free(day);
-        snprintf(name, sizeof(name), "%s/tls.crt", days[i]);
-        write_file(name, i ? "22" : "1");
-        snprintf(name, sizeof(name), "%s/tls.key", days[i]);
-        write_file(name, i ? "22" : "1");
+        char *release = path_of(names[i]), file[64];
+        mkdir(release, 0700);
+        free(release);
+        snprintf(file, sizeof(file), "%s/tls.crt", names[i]);
+        write_file(file, i ? "22" : "1");
+        snprintf(file, sizeof(file), "%s/tls.key", names[i]);
+        write_file(file, i ? "22" : "1");
     }
+}
+
+/* Kubernetes: tls.crt is a link to ..data/tls.crt, and ..data one to a folder, which is swapped. */
+Test(cert_watch, link_to_a_folder_swapped) {
+    make_releases();
     make_link("..1", "..data");
     make_link("..data/tls.crt", "tls.crt");
     make_link("..data/tls.key", "tls.key");
     begin("tls.crt", "tls.key");
     make_link("..2", "..data");
     cr_expect_eq(settle(), 1);
-    /* A folder in the middle of an absolute path, too. */
     make_link("..1", "..data");
     cr_expect_eq(settle(), 1);
+}
+
+/* No file is a link, but a folder on the way is: nothing else is watched in the folder that this one lies in. */
+Test(cert_watch, link_on_the_way_swapped) {
+    char *site = path_of("site");
+    mkdir(site, 0700);
+    free(site);
+    make_releases();
+    make_link("../..1", "site/current");
+    begin("site/current/tls.crt", "site/current/tls.key");
+    make_link("../..2", "site/current");
+    cr_expect_eq(settle(), 1);
+    make_link("../..1", "site/current");
+    cr_expect_eq(settle(), 1, "watched again behind the first swap");
 }
 
 Test(cert_watch, patience_ends) {
