@@ -335,10 +335,13 @@ static int check_tcp(struct config_pass *p, const char *congestion, const char *
 }
 
 static int check_pool(struct config_pass *p, unsigned index, const struct raw_pool *r, struct config_pool *pool) {
-    static const struct config_word policies[] = {
-        {"client-id", LB_CLIENT_ID},     {"username", LB_USERNAME},
-        {"source", LB_SOURCE},           {"least-connections", LB_LEAST_CONNECTIONS},
-        {"round-robin", LB_ROUND_ROBIN}, {NULL, 0}};
+    static const struct config_word policies[] = {{"client-id", LB_CLIENT_ID},
+                                                  {"username", LB_USERNAME},
+                                                  {"certificate", LB_CERTIFICATE},
+                                                  {"source", LB_SOURCE},
+                                                  {"least-connections", LB_LEAST_CONNECTIONS},
+                                                  {"round-robin", LB_ROUND_ROBIN},
+                                                  {NULL, 0}};
     static const struct config_word proxy[] = {{"off", 0}, {"v1", 1}, {"v2", 2}, {NULL, 0}};
     int policy = LB_CLIENT_ID, proxy_protocol = 0;
     int rc = config_text_name(p, r->name, pool->name);

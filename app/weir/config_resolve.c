@@ -360,6 +360,12 @@ static void warn_listener_pool(struct config_pass *p, const struct config_listen
     if (l->mode != CONFIG_MODE_MQTT && (pool->policy == LB_CLIENT_ID || pool->policy == LB_USERNAME))
         config_warn(p, "pool", "pool \"%s\" balances by %s, which mode %s does not know: the source address serves",
                     pool->name, pool->policy == LB_CLIENT_ID ? "client-id" : "username", config_mode_name(l->mode));
+    const struct config_tls *t = l->tls != CONFIG_NONE ? &p->config->tls[l->tls] : NULL;
+    if (pool->policy == LB_CERTIFICATE &&
+        (t == NULL || (t->client_certificates == TLS_CLIENT_CERTIFICATES_OFF && t->psk_file == NULL)))
+        config_warn(p, "pool",
+                    "pool \"%s\" balances by certificate, which no client shows here: the source address serves",
+                    pool->name);
     if (l->mode == CONFIG_MODE_UDP && pool->proxy_protocol)
         config_warn(p, "pool", "pool \"%s\" has proxy_protocol, which is not sent for udp", pool->name);
 }

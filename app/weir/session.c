@@ -78,7 +78,7 @@ static void session_accept(struct worker *w, tcp_id id) {
         session_start_reading(w, s);
     }
     if (s->phase == PHASE_DIALING) {
-        s->key_hash = lb_hash(&tcp_conn_key(&w->tcp, id)->remote_addr_be, 4);
+        s->key_hash = session_key(w, s);
         if (session_dial(w, s) != 0)
             return;
     }
@@ -94,7 +94,7 @@ static int session_handshake_done(struct worker *w, struct session *s) {
     session_start_reading(w, s);
     if (s->phase != PHASE_DIALING)
         return 0;
-    s->key_hash = lb_hash(&tcp_conn_key(&w->tcp, s->client)->remote_addr_be, 4);
+    s->key_hash = session_key(w, s);
     return session_dial(w, s);
 }
 

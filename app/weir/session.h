@@ -92,6 +92,9 @@ int session_push_client(struct worker *w, struct session *s);
 int session_to_client(struct worker *w, struct session *s, struct rope *plain);
 /* A CONNECT at the head of c2s: decode, key, dial (session_mqtt.c). 0 or 1 as above. */
 int session_mqtt_connect(struct worker *w, struct session *s);
+/* What the pool balances by where MQTT says nothing of it: who the client's TLS says it is, if the policy asks for
+ * that, else its address. */
+uint64_t session_key(const struct worker *w, const struct session *s);
 /* Pick a server and open the connection (session_dial.c). 0, or 1 where the session was ended or refused. */
 int session_dial(struct worker *w, struct session *s);
 void session_connected(struct worker *w, struct session *s);

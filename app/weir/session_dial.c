@@ -57,6 +57,15 @@ static int dial_connect(struct worker *w, struct session *s) {
     return 0;
 }
 
+uint64_t session_key(const struct worker *w, const struct session *s) {
+    bool wanted = w->pools[s->pool].policy == LB_CERTIFICATE && s->flags & SESSION_TLS;
+    const struct tls_identity *id = wanted ? tls_conn_identity(&w->tls, s->tls) : NULL;
+    const char *name = id == NULL ? "" : id->certificate ? id->common_name : id->psk;
+    if (name[0] != '\0')
+        return lb_hash(name, (uint32_t)strlen(name));
+    return lb_hash(&tcp_conn_key(&w->tcp, s->client)->remote_addr_be, 4);
+}
+
 static int dial(struct worker *w, struct session *s) {
     s->server_index = lb_pick(&w->pools[s->pool], s->key_hash, s->tried);
     if (s->server_index == LB_NONE)

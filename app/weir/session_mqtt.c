@@ -4,14 +4,14 @@
 
 #define CONNECT_PRESSED_BYTES 8192u
 
-/* Hash of what the pool's policy looks at; an empty client-id or username falls back to the source address. */
+/* Hash of what the pool's policy looks at; an empty client-id or username falls back to what session_key says. */
 static uint64_t connect_key(const struct worker *w, const struct session *s, const struct mqtt_connect *c) {
     uint8_t policy = w->pools[s->pool].policy;
     if (policy == LB_CLIENT_ID && c->client_id.len != 0)
         return lb_hash(c->client_id.data, c->client_id.len);
     if (policy == LB_USERNAME && c->username.len != 0)
         return lb_hash(c->username.data, c->username.len);
-    return lb_hash(&tcp_conn_key(&w->tcp, s->client)->remote_addr_be, 4);
+    return session_key(w, s);
 }
 
 static int connect_refused(struct worker *w, struct session *s, uint8_t level, enum mqtt_drop why) {

@@ -21,7 +21,7 @@
 #define LB_MAGLEV_SIZE 65537u /* prime; 2 bytes an entry */
 #define LB_NONE        0xffffu
 
-enum lb_policy { LB_CLIENT_ID, LB_USERNAME, LB_SOURCE, LB_LEAST_CONNECTIONS, LB_ROUND_ROBIN };
+enum lb_policy { LB_CLIENT_ID, LB_USERNAME, LB_CERTIFICATE, LB_SOURCE, LB_LEAST_CONNECTIONS, LB_ROUND_ROBIN };
 enum lb_state { LB_UP, LB_DRAINING, LB_DOWN };
 const char *lb_state_name(enum lb_state s);   /* "up" */
 const char *lb_policy_name(enum lb_policy p); /* "client-id" */

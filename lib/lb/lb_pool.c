@@ -12,6 +12,7 @@ const char *lb_state_name(enum lb_state s) {
 const char *lb_policy_name(enum lb_policy p) {
     static const char *const names[] = {[LB_CLIENT_ID] = "client-id",
                                         [LB_USERNAME] = "username",
+                                        [LB_CERTIFICATE] = "certificate",
                                         [LB_SOURCE] = "source",
                                         [LB_LEAST_CONNECTIONS] = "least-connections",
                                         [LB_ROUND_ROBIN] = "round-robin"};

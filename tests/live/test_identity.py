@@ -15,7 +15,7 @@ from lab import wait_for
 from netns import run
 
 MATRIX = "one"
-REQUIRED, TOLD, PSK, FLEET, ROTATED, LOGGED = 7201, 7202, 7203, 7204, 7205, 7206
+REQUIRED, TOLD, PSK, FLEET, ROTATED, LOGGED, OWNED = 7201, 7202, 7203, 7204, 7205, 7206, 7207
 KEY = "000102030405060708090a0b0c0d0e0f"
 VERSIONS = ["-tls1_2", "-tls1_3"]
 
@@ -62,12 +62,16 @@ def configure(config, lab):
     config["pools"].append({"name": "tlv", "policy": "round-robin", "proxy_protocol": "v2",
                             "servers": [{"name": "receiver", "address": f"{lab.brokers[4]}:1899"}]})
 
+    config["pools"].append(next(pool for pool in config["pools"] if pool["name"] == "brokers") |
+                           {"name": "owned", "policy": "certificate"})
+
     def listener(name, port, tls, **more):
         return {"name": name, "address": f"{lab.front}:{port}", "mode": "echo", "tls": tls} | more
     config["listeners"] += [
         listener("required", REQUIRED, "required", mode="mqtt", pool="brokers"),
         listener("told", TOLD, "told", mode="tcp", pool="tlv"),
         listener("psk", PSK, "psk", mode="mqtt", pool="brokers"), listener("fleet", FLEET, "fleet"),
+        listener("owned", OWNED, "required", mode="mqtt", pool="owned"),
         listener("rotated", ROTATED, "rotated"), listener("logged", LOGGED, "logged")]
 
 
@@ -140,6 +144,16 @@ def test_mosquitto_with_a_certificate(lab):
     before = refusals(lab, "hs_client_no_cert")
     assert publish(lab, REQUIRED, *tls).returncode != 0
     wait_for("the refusal to be counted", lambda: refusals(lab, "hs_client_no_cert") > before)
+
+
+def test_a_certificate_has_its_server(lab):
+    for number in range(10):
+        done = publish(lab, OWNED, "--cafile", lab.certs.ca, "--insecure", "-i", f"client-{number}", "-A",
+                       f"198.18.0.{2 + number % 8}", *(f"-{word}" if word.startswith("-") else word
+                                                       for word in own(lab, "device")))
+        assert done.returncode == 0, done.stderr
+    counts = lab.metrics().series("weir_server_connections_total", pool="owned").values()
+    assert sorted(counts)[:-1] == [0] * (len(counts) - 1) and sum(counts) == 10, counts
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -384,7 +384,7 @@ Test(config, refuses_pools) {
         {"name: brokers", "name: bro/kers", 11, "pools[0].name", "cannot be a name"},
         {"pools:\n", "pools:\n  - {name: brokers, servers: [{name: x, address: \"198.18.1.4:1\"}]}\n", 12,
          "pools[1].name", "pool \"brokers\" exists already: pools[0]"},
-        {"round-robin", "random", 12, "pools[0].policy", "(client-id | username | source | least-connections | round"},
+        {"round-robin", "random", 12, "pools[0].policy", "(client-id | username | certificate | source | least-conne"},
         {"proxy_protocol: v2", "proxy_protocol: v3", 14, "pools[0].proxy_protocol", "(off | v1 | v2)"},
         {"proxy_protocol: v2", "congestion: vegas", 14, "pools[0].congestion",
          "\"vegas\" is not known here (cubic | reno)"},
@@ -531,6 +531,7 @@ Test(config, warns) {
         {"50000", "999999", "pools[0].source_addresses: 2 source and 2 server addresses hold about 240000 connections"},
         {"127.0.0.1:9090", "0.0.0.0:9090", "control.http: metrics can be read by everybody"},
         {"mode: mqtt, tls: t, pool", "mode: mqtt, pool", "weir.yaml:9:5: tls[0]: no listener uses \"t\""},
+        {"round-robin", "certificate", "listeners[0].pool: pool \"brokers\" balances by certificate, which no client"},
         {"round-robin", "client-id", "listeners[2].pool: pool \"brokers\" balances by client-id, which mode udp"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {

@@ -12,10 +12,11 @@ Test(lb_pool, names) {
     cr_assert_str_eq(lb_state_name(3), "unknown");
     cr_assert_str_eq(lb_policy_name(LB_CLIENT_ID), "client-id");
     cr_assert_str_eq(lb_policy_name(LB_USERNAME), "username");
+    cr_assert_str_eq(lb_policy_name(LB_CERTIFICATE), "certificate");
     cr_assert_str_eq(lb_policy_name(LB_SOURCE), "source");
     cr_assert_str_eq(lb_policy_name(LB_LEAST_CONNECTIONS), "least-connections");
     cr_assert_str_eq(lb_policy_name(LB_ROUND_ROBIN), "round-robin");
-    cr_assert_str_eq(lb_policy_name(5), "unknown");
+    cr_assert_str_eq(lb_policy_name((enum lb_policy)(LB_ROUND_ROBIN + 1)), "unknown");
 }
 
 Test(lb_pool, round_robin_takes_turns) {

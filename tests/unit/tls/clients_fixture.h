@@ -92,7 +92,9 @@ static inline void cl_crl_write(long serial, long until_s) {
 /* What became of a handshake: 0, or the reason it was refused for; the alert as the client saw it in *alert. The
  * connection stays. */
 static inline enum tls_drop cl_shake(SSL_SESSION *session, int *alert) {
-    harness_connect(&fx.h, session);
+    SSL_SESSION *copy = session ? SSL_SESSION_dup(session) : NULL; /* libssl marks what it resumes as used up */
+    harness_connect(&fx.h, copy);
+    SSL_SESSION_free(copy);
     bool done = harness_handshake(&fx.h);
     for (int i = 0; i < 4 && fx.h.error == 0; i++) /* in 1.3 the client is done before it is judged */
         harness_turn(&fx.h);

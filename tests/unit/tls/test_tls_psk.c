@@ -61,7 +61,9 @@ static const uint16_t versions[] = {TLS_V12, TLS_V13};
 static bool shake(uint16_t version, SSL_SESSION *offer) {
     SSL_CTX_set_min_proto_version(fx.h.client_ctx, version);
     SSL_CTX_set_max_proto_version(fx.h.client_ctx, version);
-    harness_connect(&fx.h, offer);
+    SSL_SESSION *copy = offer ? SSL_SESSION_dup(offer) : NULL; /* libssl marks what it resumes as used up */
+    harness_connect(&fx.h, copy);
+    SSL_SESSION_free(copy);
     return harness_handshake(&fx.h);
 }
 
@@ -85,7 +87,7 @@ Test(tls_psk, without_any_certificate) {
         harness_receive(&fx.h, 3000);
         harness_send(&fx.h, 3000, 1000);
         end();
-        cr_assert(shake(versions[v], SSL_SESSION_dup(session)));
+        cr_assert(shake(versions[v], session));
         cr_expect(SSL_session_reused(fx.h.client));
         id = tls_conn_identity(&fx.h.core, fx.h.id);
         cr_assert_not_null(id, "a resumed session knows whose it is");
