@@ -12,7 +12,11 @@ class Weir:
         lab.kernel_addresses(False)
         config = lab.weir_config(max_connections=connections + 200, certificate=certificate)
         config["tls"][0] |= {"min_version": "1.3", "ciphersuites": "TLS_AES_128_GCM_SHA256"}
+        self.configure(config)
         self.run = lab.start_weir(config)
+
+    def configure(self, config):
+        """For those that want it otherwise."""
 
     def check(self):
         self.run.check()

@@ -12,9 +12,10 @@
 #define DIAL_TRIES       64u  /* tuples in use that are passed over, a turn */
 #define DIAL_LATE_NS     10e6 /* connect_rate: what was missed longer ago is not made up for */
 #define FIRED_A_TURN     128u
-#define STAGE_MS         20000u /* from SYN to CONNACK at most */
 #define CLOSING_MS       5000u
 #define RESTING_MS       100u
+#define BACKOFF_MS       500u /* the storm's first; doubled ... */
+#define BACKOFF_DOUBLED  4u   /* ... so many times */
 #define PORT_FIRST       1024u
 #define PORTS            (65536u - PORT_FIRST)
 #define OPEN_BYTES       65536u /* plaintext of a visit */
@@ -62,13 +63,23 @@ static void forget(struct load *l, struct client *c) {
     publish_broken(c);
 }
 
+/* How long it stays away. Of the back-off a random part, so that those who failed together do not come together. */
+static uint32_t rest_ms(const struct load *l, struct client *c) {
+    if (!load_storms(l, c))
+        return RESTING_MS;
+    uint32_t full_ms = BACKOFF_MS << weir_min_u32(c->failures++, BACKOFF_DOUBLED);
+    uint64_t mixed = (l->config.seed + client_number(l, c)) * 0x9e3779b97f4a7c15ull + c->failures;
+    mixed = (mixed ^ mixed >> 29) * 0xbf58476d1ce4e5b9ull;
+    return full_ms / 2 + (uint32_t)(mixed >> 33) % (full_ms / 2);
+}
+
 /* It went wrong: `counter` of the clients' side says where. */
 static void fail(struct load *l, struct client *c, uint64_t *counter) {
     (*counter)++;
     tcp_conn_abort(&l->tcp, c->conn);
     forget(l, c);
     enter(l, c, CLIENT_RESTING);
-    deadline(l, c, RESTING_MS);
+    deadline(l, c, rest_ms(l, c));
 }
 
 void client_break(struct load *l, struct client *c) {
@@ -162,7 +173,7 @@ static int dial(struct load *l, struct client *c) {
     c->begun_ns = l->now_ns;
     l->stats.connects_begun++;
     enter(l, c, CLIENT_DIALING);
-    deadline(l, c, STAGE_MS);
+    deadline(l, c, l->config.patience_ms);
     return 0;
 }
 
@@ -281,6 +292,7 @@ void client_ticket_in(void *ctx, uint32_t user, const uint8_t *message, uint32_t
 static void accepted(struct load *l, struct client *c) {
     uint64_t took_ns = l->now_ns - c->begun_ns;
     l->stats.mqtt_accepted++;
+    c->failures = 0;
     l->ways_known = true;
     histogram_add(&l->stats.connect_ns, took_ns);
     enter(l, c, CLIENT_OPEN);

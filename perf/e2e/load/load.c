@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PATIENCE_MS     20000u /* from SYN to CONNACK */
 #define VISITS_A_TURN   256u
 #define RESETS_A_BURST  64u
 #define TIME_WAIT_MS    2000u /* RFC 9293 says minutes; here the link is short and ports are dear */
@@ -126,6 +127,9 @@ static uint32_t message_max(const struct schedule_config *s) {
 static void fill_in(struct load_config *c) {
     c->suite = (uint16_t)or_default(c->suite, 0x1301);
     c->connect_window = weir_min_u32(or_default(c->connect_window, 64), c->connections);
+    if (c->storm != 0)
+        c->connect_window = c->connections;
+    c->patience_ms = or_default(c->patience_ms, PATIENCE_MS);
     c->mqtt_level = or_default(c->mqtt_level, 4);
     c->window = or_default(c->window, c->traffic == LOAD_QOS1 ? 1 : 16);
     c->schedule.seed = c->seed;
@@ -151,6 +155,8 @@ static int check(const struct load_config *c, const struct complaint *why) {
     if (c->n_brokers > LOAD_MAX_BROKERS || c->n_brokers > c->broker_port.ifc.n_addrs)
         return complain(why, "brokers: %u; at most %u, one an address of their port, which has %u", c->n_brokers,
                         LOAD_MAX_BROKERS, c->broker_port.ifc.n_addrs);
+    if (c->storm >= c->connections)
+        return complain(why, "storm: %u of %u connections; some have to be there before", c->storm, c->connections);
     if (c->mqtt_level != 4 && c->mqtt_level != 5)
         return complain(why, "mqtt_level: %u; 4 (3.1.1) or 5 (5.0)", c->mqtt_level);
     if (c->keepalive_s > UINT16_MAX)
@@ -228,7 +234,7 @@ static int open_clients(struct load *l) {
     if (l->clients == NULL || l->arrived == NULL || l->backlog == NULL || (load_qos1(l) && l->left_ns == NULL))
         return WEIR_ENOMEM;
     memset(l->clients, 0, n * sizeof(*l->clients));
-    for (uint32_t i = 1; i < n; i++)
+    for (uint32_t i = 1; i < n && !load_storms(l, &l->clients[i]); i++)
         list_push(l, LIST_CONNECT, &l->clients[i]);
     return timer_wheel_init(&l->wheel, c->connections, load_now_ms(l));
 }
@@ -247,6 +253,11 @@ static int open_all(struct load *l, const char **step) {
         return rc;
     *step = "clients";
     return open_clients(l);
+}
+
+void load_storm(struct load *l) {
+    for (uint32_t i = l->config.connections; i > 0 && load_storms(l, &l->clients[i]); i--)
+        list_push(l, LIST_CONNECT, &l->clients[i]);
 }
 
 struct load *load_new(const struct load_config *config, uint64_t now_ns, char *error, size_t error_bytes) {

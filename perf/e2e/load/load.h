@@ -64,6 +64,8 @@ struct load_config {
     uint32_t connections;    /* clients in all; each has an index, a client-id "load-<index>" */
     uint32_t connect_rate;   /* per second; 0: as fast as connect_window allows */
     uint32_t connect_window; /* handshakes in flight at most; 0: 64 */
+    uint32_t storm;          /* so many of the clients, the last ones, hold back until load_storm; they never publish */
+    uint32_t patience_ms;    /* from SYN to CONNACK at most, then a client gives up; 0: 20,000 */
     enum load_traffic traffic;
     struct schedule_config schedule; /* rate over all clients, arrivals, sizes; rate 0: closed loop */
     uint32_t window;                 /* QoS 1: messages in flight a client (default 1 where 0); QoS 0, bulk: messages
@@ -76,7 +78,8 @@ struct load_config {
 /* Payloads begin with client index (4 B), sequence number (4 B) and due time in ns (8 B): as much of it as fits. Below
  * 8 bytes loss is not seen, below 16 one-way latency is not. Then a pattern, looked at in a few places.
  *
- * A client whose connection fails or is ended by the other side comes again, 100 ms later.
+ * A client whose connection fails or is ended by the other side comes again, 100 ms later; one of the storm backs off:
+ * 0.5 s, doubled with each failure up to 8 s, of which a random part between a half and all.
  *
  * Monotonic since load_new or load_stats_reset, but for the gauges. */
 struct load_stats {
@@ -113,6 +116,8 @@ void load_connecting(struct load *l, bool on);
 void load_publishing(struct load *l, bool on, uint64_t now_ns);
 /* Another rate from now on (messages a second over all clients; 0: closed loop). Backlog is forgotten. */
 void load_rate(struct load *l, double per_s, uint64_t now_ns);
+/* All that held back connect at once, whatever connect_window says. */
+void load_storm(struct load *l);
 /* Say goodbye: DISCONNECT, close_notify and FIN on all clients, a bounded number a turn. Done when stats->open is 0. */
 void load_goodbye(struct load *l);
 

@@ -60,9 +60,9 @@ struct client {
     tcp_id conn; /* 0: none */
     tls_id tls;
     uint32_t next[LIST_COUNT];
-    uint8_t listed; /* a bit a list */
-    uint8_t stage;  /* enum client_stage */
-    uint16_t unused;
+    uint8_t listed;               /* a bit a list */
+    uint8_t stage;                /* enum client_stage */
+    uint16_t failures;            /* storm: in a row, for the back-off */
     uint32_t sent_seq, acked_seq; /* of the message to leave next, to be acknowledged next */
     uint32_t deadline_ms;         /* of the stage; 0: none */
     uint32_t last_out_ms;         /* keep-alive counts from here */
@@ -143,6 +143,11 @@ static inline uint32_t client_number(const struct load *l, const struct client *
 
 static inline uint32_t load_now_ms(const struct load *l) {
     return clock_ms(l->now_us);
+}
+
+/* One of those that hold back at first. */
+static inline bool load_storms(const struct load *l, const struct client *c) {
+    return client_number(l, c) > l->config.connections - l->config.storm;
 }
 
 static inline bool load_publishes(const struct load *l) {

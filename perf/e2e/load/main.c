@@ -84,7 +84,7 @@ static void configure(struct program *p) {
 
 /* Flow tables and packet buffers. Everything else of a client is mapped as it is used. */
 static void plan_memory(struct program *p) {
-    uint32_t n = p->options.connections;
+    uint32_t n = p->options.connections + p->options.storm;
     uint32_t flows = 2 * n + weir_max_u32(n, LINGERING_LEAST); /* both ends of each, and what is in TIME-WAIT */
     uint64_t tables_mb = (flow_table_bytes(flows) >> 20) + 1;
     uint32_t n_mbufs = PORT_MBUFS + ROPE_MBUFS, n_ports = p->config.n_ports;
@@ -153,7 +153,9 @@ static int load_make(struct program *p) {
         .tls = o->tls,
         .suite = o->suite,
         .resume = o->resume,
-        .connections = o->connections,
+        .connections = o->connections + o->storm,
+        .storm = o->storm,
+        .patience_ms = o->patience_s * 1000,
         .connect_rate = o->connect_rate,
         .connect_window = o->connect_window,
         .traffic = o->traffic,

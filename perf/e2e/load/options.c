@@ -213,6 +213,10 @@ static const struct option options[] = {
     {"warmup", "S", AT(warmup_s), NUMBER, 0, 86400, .help = "traffic that is not counted yet, seconds (1)"},
     {"duration", "S", AT(duration_s), NUMBER, 0.1, 86400, .help = "traffic that is measured, seconds (5)"},
     {"hold", "S", AT(hold_s), NUMBER, 0, 864000, .help = "idle: hold the connections so many seconds (10)"},
+    {"storm", "N", AT(storm), COUNT, 0, 1000000,
+     .help = "qos1: then N more clients connect at once, and back off when they fail (0)"},
+    {"patience", "S", AT(patience_s), COUNT, 1, 3600, .help = "from SYN to CONNACK, then a client gives up (20)"},
+    {"storm-limit", "S", AT(storm_s), NUMBER, 1, 3600, .help = "the storm is over at the latest (120)"},
     {"ndr", NULL, AT(ndr.on), FLAG, .help = "\nsearch the highest rate without loss, then latency below it"},
     {"ndr-min", "R", AT(ndr.min), NUMBER, 1, 1e9, .help = "lowest rate worth knowing (1000)"},
     {"ndr-max", "R", AT(ndr.max), NUMBER, 0, 1e9,
@@ -307,6 +311,7 @@ static void set_defaults(struct load_options *o, int argc, char **argv) {
         .connections = 1,
         .connect_window = 64,
         .warmup_s = 1,
+        .storm_s = 120,
         .duration_s = 5,
         .hold_s = 10,
         .mqtt_level = 4,
@@ -338,6 +343,8 @@ static int finish(struct load_options *o, char *error, size_t error_bytes) {
         return fail(error, error_bytes, "--ndr-max %g is below --ndr-min %g", o->ndr.max, o->ndr.min);
     if (o->resume && !o->tls)
         return fail(error, error_bytes, "--resume is about TLS: add --tls aes128");
+    if (o->storm && (o->traffic != LOAD_QOS1 || o->ndr.on))
+        return fail(error, error_bytes, "--storm comes over established clients: add --traffic qos1, without --ndr");
     if (!o->window && publishes)
         o->window = windows[o->traffic];
     if (!o->schedule.n_sizes)

@@ -44,11 +44,11 @@ struct load_options {
     bool tls;
     uint16_t suite;
     bool resume;
-    uint32_t connections, connect_rate, connect_window;
+    uint32_t connections, connect_rate, connect_window, storm, patience_s;
     enum load_traffic traffic;
     struct schedule_config schedule;
     uint32_t window;
-    double warmup_s, duration_s, hold_s;
+    double warmup_s, duration_s, hold_s, storm_s;
     uint32_t keepalive_s, mqtt_level;
     struct load_ndr_options ndr;
     const char *json;        /* a path, "-" or NULL */

@@ -44,7 +44,7 @@ struct client *list_pop(struct load *l, enum client_list which) {
 }
 
 void publish_ready(struct load *l, struct client *c) {
-    if (load_publishes(l))
+    if (load_publishes(l) && !load_storms(l, c))
         list_push(l, LIST_PUBLISH, c);
 }
 

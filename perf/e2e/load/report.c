@@ -73,6 +73,15 @@ void report_holding(FILE *out, const struct load_stats *s, double left_s) {
     fflush(out);
 }
 
+void report_storm(FILE *out, const struct load_stats *s, uint64_t clients, uint64_t open, double per_s) {
+    char a[COUNT_BYTES], b[COUNT_BYTES], c[COUNT_BYTES], d[COUNT_BYTES], e[COUNT_BYTES];
+    fprintf(out, "storm       %9s/%s in, %s/s, %u under way, %s gave up, round trips p99 %s, generator %.0f%% busy\n",
+            count(a, (double)open), count(b, (double)clients), count(c, per_s), s->connecting,
+            count(d, (double)(s->connect_failed + s->tls_failed + s->mqtt_refused)),
+            duration(e, (double)histogram_quantile(&s->latency_ns, 0.99)), busy(s));
+    fflush(out);
+}
+
 void report_goodbye(FILE *out, const struct load_stats *s) {
     char a[COUNT_BYTES];
     fprintf(out, "goodbye     %9s still open\n", count(a, s->open));
@@ -134,6 +143,16 @@ static void print_traffic(FILE *out, const struct load_options *o, const struct 
     print_quantiles(out, qos1 ? "  round trip" : "  one way", &t->ns);
 }
 
+static void print_storm(FILE *out, const struct run_storm *s) {
+    char a[COUNT_BYTES], b[COUNT_BYTES], c[COUNT_BYTES], d[COUNT_BYTES];
+    row(out, "storm", "%s of %s clients in after %.2f s; %s/s until 95%% were", count(a, (double)s->opened),
+        count(b, (double)s->clients), s->seconds, count(c, s->per_s));
+    row(out, "", "%s attempts, %s of them given up or refused", count(a, (double)s->attempts),
+        count(d, (double)s->gave_up));
+    print_quantiles(out, "  to CONNACK", &s->open);
+    print_quantiles(out, "  round trip", &s->ns);
+}
+
 static void print_ndr(FILE *out, const struct load_options *o, const struct run_ndr *n) {
     char a[COUNT_BYTES], b[COUNT_BYTES], c[COUNT_BYTES], d[COUNT_BYTES];
     if (n->rate > 0 && n->rate >= o->ndr.max && o->ndr.max > 0)
@@ -163,6 +182,8 @@ void report_print(FILE *out, const struct load_options *o, const struct run_resu
         print_ndr(out, o, &r->ndr);
     if (r->traffic_done && o->traffic != LOAD_CHURN)
         print_traffic(out, o, &r->traffic);
+    if (r->storm_done)
+        print_storm(out, &r->storm);
     row(out, "generator", "%.1f%% busy, %s packets in, %s out%s", 100 * r->generator.busy_share,
         count(a, (double)r->generator.packets_in), count(b, (double)r->generator.packets_out),
         r->generator.limited ? ": it may have been the limit" : "");
@@ -209,6 +230,13 @@ static json_t *hold_json(const struct run_hold *h) {
                      (json_int_t)h->resets);
 }
 
+static json_t *storm_json(const struct run_storm *s) {
+    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o}", "clients", (json_int_t)s->clients, "opened",
+                     (json_int_t)s->opened, "attempts", (json_int_t)s->attempts, "gave_up", (json_int_t)s->gave_up,
+                     "seconds", s->seconds, "per_s", s->per_s, "latency_us", quantiles_json(&s->ns), "connect_us",
+                     quantiles_json(&s->open));
+}
+
 static json_t *ndr_json(const struct run_ndr *n) {
     json_t *trials = json_array(), *latency = json_array();
     for (uint32_t i = 0; i < n->n_trials; i++) {
@@ -240,10 +268,11 @@ int report_json(const struct load_options *o, const struct run_result *r) {
     json_t *failures = json_array();
     for (uint32_t i = 0; i < r->n_failures; i++)
         json_array_append_new(failures, json_string(r->failures[i]));
-    json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "command", command_json(o), "connect",
+    json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "command", command_json(o), "connect",
                             connect_json(&r->connect), "traffic", traffic_json(o, &r->traffic), "generator",
                             generator_json(&r->generator), "hold", r->hold_done ? hold_json(&r->hold) : json_null(),
-                            "ndr", r->ndr_done ? ndr_json(&r->ndr) : json_null(), "failures", failures, "interrupted",
+                            "storm", r->storm_done ? storm_json(&r->storm) : json_null(), "ndr",
+                            r->ndr_done ? ndr_json(&r->ndr) : json_null(), "failures", failures, "interrupted",
                             (int)r->interrupted);
     bool to_stdout = strcmp(o->json, "-") == 0;
     FILE *out = to_stdout ? stdout : fopen(o->json, "we");

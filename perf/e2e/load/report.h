@@ -11,6 +11,7 @@
 void report_connecting(FILE *out, const struct load_stats *s, uint32_t wanted, double per_s);
 void report_publishing(FILE *out, const char *what, const struct load_stats *s, double per_s);
 void report_holding(FILE *out, const struct load_stats *s, double left_s);
+void report_storm(FILE *out, const struct load_stats *s, uint64_t clients, uint64_t open, double per_s);
 void report_goodbye(FILE *out, const struct load_stats *s);
 void report_trial(FILE *out, uint32_t number, const struct run_trial *t);
 

@@ -297,6 +297,53 @@ static void publish(struct run *run) {
         fail(run, "no message left");
 }
 
+/* --- storm --- */
+
+static uint64_t stormed(const struct run *run) {
+    const struct load_stats *s = load_stats(run->load);
+    return s->open > run->o->connections ? s->open - run->o->connections : 0;
+}
+
+static bool storm_over(struct run *run) {
+    struct run_storm *r = &run->r->storm;
+    uint64_t open = stormed(run);
+    if (r->per_s <= 0 && open >= r->clients - r->clients / 20)
+        r->per_s = (double)open / seconds_since(run, run->phase_ns);
+    return open >= r->clients;
+}
+
+static void say_storm(struct run *run) {
+    const struct load_stats *s = load_stats(run->load);
+    report_storm(run->out, s, run->r->storm.clients, stormed(run), rate_since(run, s->mqtt_accepted));
+}
+
+/* After the measured traffic, which is what it is compared with, the same traffic in a storm. */
+static void storm(struct run *run) {
+    struct run_storm *r = &run->r->storm;
+    r->clients = run->o->storm;
+    load_rate(run->load, run->o->schedule.rate_per_s, run->now_ns);
+    load_publishing(run->load, true, run->now_ns);
+    turns(run, SETTLE_S, NULL, NULL);
+    reset(run);
+    load_storm(run->load);
+    turns(run, run->o->storm_s, storm_over, say_storm);
+    const struct load_stats *s = load_stats(run->load);
+    r->seconds = seconds_since(run, run->phase_ns);
+    r->opened = stormed(run);
+    r->attempts = s->connects_begun;
+    r->gave_up = failed_connects(s);
+    r->ns = quantiles(&s->latency_ns);
+    r->open = quantiles(&s->connect_ns);
+    run->r->storm_done = true;
+    run->r->generator = generator(s);
+    if (r->opened < r->clients && !stopped(run))
+        fail(run, "%lu of %lu clients of the storm got in", (unsigned long)r->opened, (unsigned long)r->clients);
+    if (s->resets + s->closed > 0)
+        fail(run, "%lu connections were lost in the storm", (unsigned long)(s->resets + s->closed));
+    load_publishing(run->load, false, run->now_ns);
+    turns(run, DRAIN_S, drained, NULL);
+}
+
 /* --- churn --- */
 
 static void say_churning(struct run *run) {
@@ -451,6 +498,8 @@ void run_all(const struct load_options *o, struct load *l, const struct run_cloc
             ndr(&run);
         else
             publish(&run);
+        if (o->storm != 0 && !stopped(&run))
+            storm(&run);
     }
     r->interrupted = stopped(&run);
     if (r->interrupted)

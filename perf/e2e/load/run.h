@@ -4,6 +4,7 @@
  *   connect    until all clients have their CONNACK (churn: no such phase)
  *   traffic    warm-up, then the measured seconds, then the time that what is in flight takes to arrive
  *   hold       idle: the connections stay while keep-alives go
+ *   storm      qos1: with traffic going on, many more clients connect at once
  *   ndr        trials at rates that ndr.c asks for, then round trips at shares of the rate found
  *   goodbye    DISCONNECT, close_notify, FIN
  *
@@ -45,6 +46,14 @@ struct run_traffic {
     struct run_quantiles ns;
 };
 
+struct run_storm { /* what --storm adds */
+    uint64_t clients, opened, attempts, gave_up;
+    double seconds;            /* until all were open, or the end of patience */
+    double per_s;              /* opened a second until 95% of them were */
+    struct run_quantiles ns;   /* round trips of the established ones meanwhile */
+    struct run_quantiles open; /* SYN to CONNACK of attempts that succeeded */
+};
+
 struct run_hold {
     double seconds;
     uint64_t open_at_end, resets;
@@ -73,9 +82,10 @@ struct run_result {
     struct run_connect connect;
     struct run_traffic traffic;
     struct run_hold hold;
+    struct run_storm storm;
     struct run_ndr ndr;
-    struct run_generator generator;                    /* over the measured seconds; idle: while connecting */
-    bool connected, traffic_done, hold_done, ndr_done; /* which of them there are */
+    struct run_generator generator; /* over the measured seconds; idle: while connecting */
+    bool connected, traffic_done, hold_done, ndr_done, storm_done; /* which of them there are */
     bool interrupted;
     uint32_t n_failures;
     char failures[RUN_MAX_FAILURES][240]; /* what was asked and did not happen */

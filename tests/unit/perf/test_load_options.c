@@ -51,6 +51,16 @@ Test(load_options, values_come_behind_a_space_or_an_equals_sign) {
     cr_assert_eq(options.window, 1);
 }
 
+Test(load_options, a_storm) {
+    cr_assert_eq(parse(PORTS "--traffic qos1 --connections 100 --storm 20000 --patience 5 --storm-limit 30"), 0, "%s",
+                 error);
+    cr_assert_eq(options.storm, 20000);
+    cr_assert_eq(options.patience_s, 5);
+    cr_assert_eq(options.storm_s, 30);
+    cr_assert_neq(parse(PORTS "--traffic churn --storm 5"), 0);
+    cr_assert(strstr(error, "--storm"), "%s", error);
+}
+
 Test(load_options, suites_by_both_names) {
     cr_assert_eq(parse(PORTS "--tls TLS_AES_256_GCM_SHA384"), 0);
     cr_assert_eq(options.suite, 0x1302);
