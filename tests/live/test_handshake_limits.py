@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Clients that open a connection and send nothing, or half a ClientHello: they hold no SSL object, do not slow the others
+and are closed in time. Clients beyond their address's share are reset."""
+import os
+import subprocess
+import time
+
+import pytest
+
+import clients
+import hellos
+import peers
+from lab import wait_for
+
+MATRIX = "one"
+SHARE = 3
+HANDSHAKE_S = 10
+BEHAVED = 20       # others that connect meanwhile
+BEHAVED_S = 1.0    # each at most, on however busy a machine; alone it takes some milliseconds
+
+
+def configure(config, lab):
+    config["timeouts"]["handshake_s"] = HANDSHAKE_S
+    config["limits"] = {"handshakes_per_source": SHARE, "handshakes": 100}
+
+
+def prepare(lab):
+    peers.two_mosquittos(lab)
+
+
+@pytest.fixture
+def count(depth):
+    return {"quick": 1000, "plain": 10000, "nightly": 10000}[depth]
+
+
+class Silent:
+    """One silent_clients.py."""
+
+    def __init__(self, lab, count, data):
+        self.path = os.path.join(lab.folder, f"silent-{len(data)}.out")
+        with open(self.path, "w", encoding="utf-8") as out:
+            self.process = lab.client_ns.popen(
+                "/usr/bin/python3", os.path.join(os.path.dirname(os.path.abspath(__file__)), "silent_clients.py"), lab.front,
+                "8883", str(count), data.hex(), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        lab.keep(self)
+
+    def says(self, line):
+        with open(self.path, encoding="utf-8") as file:
+            text = file.read()
+        assert line in text or self.process.poll() in (None, 0), f"ended with {self.process.returncode}: {text[-2000:]}"
+        return line in text.splitlines()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["nothing", "half a ClientHello"])
+def test_silent_clients(lab, count, half):
+    data = hellos.hello(lab)
+    data = data[:len(data) // 2] if half else b""
+    before = lab.metrics()
+    silent = Silent(lab, count, data)
+    wait_for(f"{count} connections", lambda: silent.says(f"open {count}"), 120)
+    held = lab.metrics()
+    assert held.get("weir_tls_ssl_objects") == 0
+    assert held.get("weir_tls_handshakes_started_total") == before.get("weir_tls_handshakes_started_total")
+    took = []
+    for number in range(BEHAVED):
+        begin = time.monotonic()
+        with clients.open_mqtt(lab, f"behaved-{number}", 8883, tls=True) as sock:
+            clients.ping(sock)
+        took.append(time.monotonic() - begin)
+    assert sorted(took)[BEHAVED // 2] < BEHAVED_S, took
+    wait_for("their end", lambda: silent.says(f"closed {count}"), HANDSHAKE_S + 60)
+    after = lab.metrics()
+    assert after.closed("mqtts").get("handshake_timeout", 0) - before.closed("mqtts").get("handshake_timeout", 0) == count
+    assert after.get("weir_tls_handshakes_done_total") - before.get("weir_tls_handshakes_done_total") == BEHAVED
+
+
+def test_more_than_its_share_is_reset(lab):
+    before = lab.metrics().drops("tls").get("hs_source_limit", 0)
+    under_way = [hellos.begin(lab) for _ in range(SHARE)]
+    with lab.connect(8883) as sock:
+        sock.sendall(hellos.hello(lab))
+        with pytest.raises(ConnectionResetError):
+            sock.recv(100)
+    now = lab.metrics()
+    assert now.drops("tls")["hs_source_limit"] == before + 1
+    assert now.closed("mqtts")["handshake_refused"] >= 1
+    assert now.get("weir_tls_ssl_objects") == SHARE
+    assert "handshakes_refused_total" in lab.weirctl("stats", "tls")
+    under_way.pop().close()  # and there is room for one
+    wait_for("a handshake to be let go", lambda: lab.metrics().get("weir_tls_ssl_objects") == SHARE - 1)
+    clients.leave(clients.open_mqtt(lab, "in its place", 8883, tls=True))
+    for sock in under_way:
+        sock.close()
+    lab.wait_metric("weir_tls_ssl_objects", lambda value: value == 0)
+    assert lab.metrics().get("weir_tls_handshakes_wasted_total") >= SHARE
