@@ -98,7 +98,7 @@ int rope_append(struct rope *r, struct rte_mempool *pool, const void *data, uint
     return 0;
 }
 
-void rope_splice(struct rope *dst, struct rope *src) {
+void rope_splice_behind(struct rope *dst, struct rope *src) {
     while (src->head && src->head->data_len <= ROPE_COPY_MAX && src->head->data_len <= tail_room(dst))
         push_segment(dst, unlink_head(src));
     concat(dst, src);

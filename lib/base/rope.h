@@ -61,9 +61,19 @@ static inline void rope_push(struct rope *r, struct rte_mbuf *m) {
  * Returns 0, or WEIR_ENOMEM: then nothing was appended. */
 int rope_append(struct rope *r, struct rte_mempool *pool, const void *data, uint32_t n);
 
+/* rope_splice where there is something in `dst`. */
+void rope_splice_behind(struct rope *dst, struct rope *src);
+
 /* Move everything in `src` to the end of `dst`; `src` is empty afterwards. Small leading pieces are copied as in
  * rope_push. */
-void rope_splice(struct rope *dst, struct rope *src);
+static inline void rope_splice(struct rope *dst, struct rope *src) {
+    if (WEIR_LIKELY(dst->head == NULL)) {
+        *dst = *src;
+        *src = (struct rope){0};
+    } else {
+        rope_splice_behind(dst, src);
+    }
+}
 
 /* Move the first `n` bytes (n <= src->len_bytes) of `src` to the end of `dst`. An mbuf that straddles the cut is split:
  * its smaller part is copied when up to ROPE_COPY_MAX bytes, else an indirect mbuf from `pool` shares the buffer.

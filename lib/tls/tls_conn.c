@@ -86,10 +86,11 @@ static int conn_drop(struct tls_turn *t, enum tls_drop drop) {
 /* TLS 1.3: the type lies behind the content, in front of any padding zeroes (RFC 8446 section 5.2). Cuts `inner` to the
  * content. Returns the type, or 0 where all is zero. */
 static uint8_t inner_type_take(struct rope *inner) {
-    if (inner->tail == NULL)
+    if (inner->len_bytes == 0)
         return 0;
     uint32_t last = inner->len_bytes - 1;
-    uint8_t type = *rte_pktmbuf_mtod_offset(inner->tail, uint8_t *, inner->tail->data_len - 1);
+    struct rte_mbuf *tail = inner->tail;
+    uint8_t type = *rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len - 1);
 
     if (WEIR_UNLIKELY(type == 0)) {
         uint32_t at = 0;
@@ -203,23 +204,23 @@ static int content_in(struct tls_turn *t, uint8_t type, struct rope *content) {
 }
 
 /* May a record with this header be opened at all? */
-static int frame_check(const struct tls_conn *c, const struct tls_frame *f) {
-    if (f->version != TLS_V12)
+static int frame_check(const struct tls_suite *s, const struct tls_frame *f) {
+    if (WEIR_UNLIKELY(f->version != TLS_V12))
         return -TLS_DROP_BAD_VERSION;
-    if (f->type == TLS_CT_CCS)
+    if (WEIR_UNLIKELY(f->type == TLS_CT_CCS))
         return -TLS_DROP_UNEXPECTED_CCS;
-    if (tls_conn_suite(c)->version == TLS_V13 && f->type != TLS_CT_DATA)
+    if (WEIR_UNLIKELY(s->version == TLS_V13 && f->type != TLS_CT_DATA))
         return -TLS_DROP_BAD_TYPE;
     return 0;
 }
 
 /* The peer's key wears out too: 1.3 asks for a new one, 1.2 ends. */
-static int read_limit_check(struct tls_turn *t) {
+static int read_limit_check(struct tls_turn *t, const struct tls_suite *s) {
     struct tls_conn *c = t->c;
 
-    if (WEIR_LIKELY(!tls_conn_suite(c)->limited || c->seq[TLS_READ] < t->core->gcm_record_limit))
+    if (WEIR_LIKELY(!s->limited || c->seq[TLS_READ] < t->core->gcm_record_limit))
         return 0;
-    if (tls_conn_suite(c)->version != TLS_V13)
+    if (s->version != TLS_V13)
         return -TLS_DROP_RECORD_LIMIT;
     if (c->flags & (TLS_F_UPDATE_ASKED | TLS_F_WRITE_CLOSED))
         return 0;
@@ -228,19 +229,72 @@ static int read_limit_check(struct tls_turn *t) {
     return 0;
 }
 
+/* Something other than application data alone, or in several mbufs. */
+static int content_take(struct tls_turn *t, uint8_t type, struct rope *content) {
+    if (tls_conn_suite(t->c)->version == TLS_V13)
+        type = inner_type_take(content);
+    int rc = type == 0 ? -TLS_DROP_NO_CONTENT_TYPE : content_in(t, type, content);
+    rope_clear(content);
+    return rc;
+}
+
+/* Application data that fills an mbuf, in a connection that has nothing else going on. `m` is opened; 1.3: with its
+ * inner type, which is DATA. */
+static int data_mbuf_in(struct tls_turn *t, struct rte_mbuf *m, uint32_t n) {
+    struct tls_conn *c = t->c;
+
+    m->data_len = (uint16_t)n;
+    c->empty_run = c->warning_run = c->update_run = 0;
+    t->core->stats.bytes_opened += n;
+    t->verdict |= TLS_PLAIN;
+    rope_push(t->plain, m);
+    return t->wire_in->len_bytes == 0 ? TLS_STEP_STOP : TLS_STEP_AGAIN;
+}
+
+/* The record, in place where it fills an mbuf. */
+static int record_take(struct tls_turn *t, const struct tls_suite *s, const struct tls_frame *f) {
+    struct rope content = {0};
+    struct tls_conn *c = t->c;
+
+    if (WEIR_LIKELY(tls_record_fills_mbuf(t->wire_in, f))) {
+        struct rte_mbuf *m;
+        int rc = tls_record_open_mbuf(t->core, c, t->id, s, f, t->wire_in, &m);
+        if (WEIR_UNLIKELY(rc < 0))
+            return rc;
+        uint32_t inner = s->version == TLS_V13, n = m->data_len - inner;
+        uint8_t type = f->type;
+        if (inner && m->data_len > 0)
+            type = *rte_pktmbuf_mtod_offset(m, uint8_t *, n);
+        if (WEIR_LIKELY(type == TLS_CT_DATA && n - 1 < tls_conn_record_max(c) && !c->lingers && !c->ticket))
+            return data_mbuf_in(t, m, n);
+        content = (struct rope){.head = m, .tail = m, .len_bytes = m->data_len, .mbufs = 1};
+    } else {
+        int rc = tls_record_open(t->core, c, t->id, f, t->wire_in, &content);
+        if (rc == TLS_NO_MBUF) {
+            t->core->stats.no_mbuf++;
+            t->verdict |= TLS_MORE_WORK;
+            return TLS_STEP_STOP;
+        }
+        if (rc < 0)
+            return rc;
+    }
+    return content_take(t, f->type, &content);
+}
+
 static int step_open(struct tls_turn *t) {
     struct tls_conn *c = t->c;
-    bool v13 = tls_conn_suite(c)->version == TLS_V13;
-    struct rope content = {0};
+    const struct tls_suite *s = tls_conn_suite(c);
     struct tls_frame f;
 
-    if (c->flags & TLS_F_READ_CLOSED) { /* RFC 8446 section 6.1: what follows a close_notify is ignored */
-        rope_clear(t->wire_in);
-        return TLS_STEP_STOP;
+    if (WEIR_UNLIKELY(c->flags & (TLS_F_READ_CLOSED | TLS_F_UPDATE_OWED))) {
+        if (c->flags & TLS_F_READ_CLOSED) { /* RFC 8446 section 6.1: what follows a close_notify is ignored */
+            rope_clear(t->wire_in);
+            return TLS_STEP_STOP;
+        }
+        if (update_pay(t) < 0)
+            return -TLS_DROP_NO_MEMORY;
     }
-    if (c->flags & TLS_F_UPDATE_OWED && update_pay(t) < 0)
-        return -TLS_DROP_NO_MEMORY;
-    int rc = tls_frame_peek(t->wire_in, v13 ? TLS_RECORD_WIRE_MAX13 : TLS_RECORD_WIRE_MAX, &f);
+    int rc = tls_frame_peek(t->wire_in, s->version == TLS_V13 ? TLS_RECORD_WIRE_MAX13 : TLS_RECORD_WIRE_MAX, &f);
     if (rc <= 0)
         return rc < 0 ? rc : TLS_STEP_STOP;
     if (t->spent_bytes > 0 && t->spent_bytes + f.body_bytes > t->budget_bytes) {
@@ -248,22 +302,11 @@ static int step_open(struct tls_turn *t) {
         return TLS_STEP_STOP;
     }
     t->spent_bytes += f.body_bytes;
-    if ((rc = frame_check(c, &f)) < 0 || (rc = read_limit_check(t)) < 0)
+    if ((rc = frame_check(s, &f)) < 0 || (rc = read_limit_check(t, s)) < 0)
         return rc;
     if (WEIR_UNLIKELY(c->lingers))
         tls_linger_note(t->core, c, t->wire_in, TLS_HEADER_BYTES + f.body_bytes);
-    rc = tls_record_open(t->core, c, t->id, &f, t->wire_in, &content);
-    if (rc == TLS_NO_MBUF) {
-        t->core->stats.no_mbuf++;
-        t->verdict |= TLS_MORE_WORK;
-        return TLS_STEP_STOP;
-    }
-    if (rc < 0)
-        return rc;
-    uint8_t type = v13 ? inner_type_take(&content) : f.type;
-    rc = v13 && type == 0 ? -TLS_DROP_NO_CONTENT_TYPE : content_in(t, type, &content);
-    rope_clear(&content);
-    return rc;
+    return record_take(t, s, &f);
 }
 
 static int step_dead(struct tls_turn *t) {

@@ -174,24 +174,18 @@ void tls_conn_key_evict(struct tls_core *core, struct tls_conn *c, tls_id id, en
     tls_keycache_evict(core->cache, tls_keycache_name(id, dir, c->epoch[dir]));
 }
 
-void tls_conn_op(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir, struct tls_op *op) {
+const void *tls_conn_key_expand(struct tls_core *core, const struct tls_conn *c, tls_id id, enum tls_dir dir) {
     const struct tls_aead *aead = tls_conn_suite(c)->aead;
     bool hit;
 
-    op->mgr = core->mgr;
-    op->ctx = core->aead_ctx;
-    if (aead->expand == NULL) {
-        op->key = tls_conn_key(core, c, dir);
-        return;
-    }
+    if (aead->expand == NULL)
+        return tls_conn_key(core, c, dir);
     struct gcm_key_data *expanded = tls_keycache_get(core->cache, tls_keycache_name(id, dir, c->epoch[dir]), &hit);
-    if (WEIR_LIKELY(hit)) {
-        core->stats.key_cache_hits++;
-    } else {
+    if (!hit) {
         core->stats.key_cache_misses++;
         aead->expand(core->mgr, tls_conn_key(core, c, dir), expanded);
     }
-    op->key = expanded;
+    return expanded;
 }
 
 void tls_fetch(const struct tls_core *core, tls_id id) {

@@ -37,8 +37,8 @@ struct tls_op { /* one record under way */
     struct IMB_MGR *mgr;
     const void *key; /* struct gcm_key_data where the AEAD expands its key, else the raw key */
     void *ctx;       /* core->aead_ctx */
-    uint8_t nonce[16];
-    uint8_t aad[16];
+    uint8_t nonce[16] __attribute__((aligned(16)));
+    uint8_t aad[16] __attribute__((aligned(16)));
     uint32_t aad_bytes;
 };
 
@@ -78,12 +78,62 @@ static inline uint32_t tls_suite_overhead(const struct tls_suite *s) {
     return s->explicit_bytes + (s->version == TLS_V13) + TLS_TAG_BYTES;
 }
 
+/* The five bytes in front of a record with n bytes behind them, the first on the wire in the lowest byte. */
+static inline uint64_t tls_header(uint8_t type, uint32_t n) {
+    const uint64_t version = TLS_V12 >> 8 | (TLS_V12 & 0xff) << 8;
+
+    return type | version << 8 | (uint64_t)__builtin_bswap16((uint16_t)n) << 24;
+}
+
+static inline void tls_header_put(uint8_t *p, uint8_t type, uint32_t n) {
+    const uint64_t header = tls_header(type, n);
+
+    memcpy(p, &header, 4);
+    p[4] = (uint8_t)(header >> 32);
+}
+
+/* Sixteen bytes in one store: the cipher loads them as one vector right away, and the CPU forwards a store to a load
+ * only where one store covers it. */
+static inline void tls_store_16(uint8_t p[16], uint64_t low, uint64_t high) {
+    typedef uint64_t pair __attribute__((vector_size(16), aligned(16), may_alias));
+
+    *(pair *)(void *)p = (pair){low, high};
+}
+
 /* Nonce and additional data of record `seq`. `n` is the length the AAD speaks of: ciphertext and tag in 1.3, plaintext
  * in 1.2. `explicit_nonce` (8 bytes) only for reading with suites that carry one. */
-void tls_op_set(struct tls_op *op, const struct tls_suite *s, const uint8_t iv[TLS_NONCE_BYTES], uint64_t seq,
-                uint8_t type, uint32_t n, const uint8_t *explicit_nonce);
+static inline void tls_op_set(struct tls_op *op, const struct tls_suite *s, const uint8_t iv[TLS_NONCE_BYTES],
+                              uint64_t seq, uint8_t type, uint32_t n, const uint8_t *explicit_nonce) {
+    uint32_t fixed;
+    uint64_t rest;
+
+    memcpy(&fixed, iv, sizeof(fixed));
+    memcpy(&rest, iv + sizeof(fixed), sizeof(rest));
+    if (s->explicit_bytes == 0) /* RFC 8446 section 5.3, RFC 7905 section 2: the counter is folded into the IV */
+        rest ^= __builtin_bswap64(seq);
+    else if (explicit_nonce) /* RFC 5288 section 3: the peer chose it */
+        memcpy(&rest, explicit_nonce, sizeof(rest));
+    else /* libssl's first one lies behind the salt; counting on from it keeps every nonce unique */
+        rest = __builtin_bswap64(__builtin_bswap64(rest) + seq);
+    tls_store_16(op->nonce, fixed | rest << 32, rest >> 32);
+
+    if (s->version == TLS_V13) { /* RFC 8446 section 5.2: the header alone */
+        tls_store_16(op->aad, tls_header(type, n), 0);
+        op->aad_bytes = TLS_HEADER_BYTES;
+    } else { /* RFC 5246 section 6.2.3.3 */
+        tls_store_16(op->aad, __builtin_bswap64(seq), tls_header(type, n));
+        op->aad_bytes = 8 + TLS_HEADER_BYTES;
+    }
+}
+
 /* Constant in time. */
-bool tls_tag_equal(const uint8_t *a, const uint8_t *b);
+static inline bool tls_tag_equal(const uint8_t *a, const uint8_t *b) {
+    uint64_t x[2], y[2];
+
+    memcpy(x, a, sizeof(x));
+    memcpy(y, b, sizeof(y));
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}
 
 /* --- tls_keys.c: key schedule --- */
 struct tls_kdf;
@@ -179,8 +229,8 @@ static inline bool tls_conn_alive(const struct tls_core *core, tls_id id) {
 }
 
 static inline struct tls_conn *tls_conn_get(const struct tls_core *core, tls_id id) {
-    assert(tls_conn_alive(core, id));
-    return pool_get(&core->conns, id);
+    WEIR_ASSERT_HOT(tls_conn_alive(core, id));
+    return pool_get_sized(&core->conns, id, sizeof(struct tls_conn));
 }
 
 static inline const struct tls_suite *tls_conn_suite(const struct tls_conn *c) {
@@ -254,8 +304,8 @@ void tls_conn_secret_load(const struct tls_core *core, const struct tls_conn *c,
                           uint8_t secret[TLS_SECRET_MAX]);
 /* Forget the expanded key of a direction's present epoch. */
 void tls_conn_key_evict(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir);
-/* op->key and the rest that stays the same for all records of a direction. */
-void tls_conn_op(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir, struct tls_op *op);
+/* The key of a direction as its AEAD wants it, where that is not in the cache: expanded anew, or as it is. */
+const void *tls_conn_key_expand(struct tls_core *core, const struct tls_conn *c, tls_id id, enum tls_dir dir);
 /* Next epoch of one direction (KeyUpdate); the old key is gone. Returns 0 or WEIR_EIO. */
 int tls_conn_rekey(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir);
 /* Zero all keys of an OPEN connection, here and in the cache, and give back its ext. */
@@ -266,14 +316,71 @@ void tls_conn_keys_wipe(struct tls_core *core, struct tls_conn *c, tls_id id);
 static inline uint64_t tls_keycache_name(tls_id id, enum tls_dir dir, uint16_t epoch) {
     return (uint64_t)id << 32 | (uint64_t)epoch << 1 | dir;
 }
+#define TLS_KEYCACHE_HASH  0x9e3779b97f4a7c15ull
+#define TLS_KEYCACHE_WAYS  8u
+#define TLS_EXPANDED_BYTES 1024u /* of a struct gcm_key_data, in whole cache lines */
+struct tls_keycache_set {
+    uint64_t name[TLS_KEYCACHE_WAYS]; /* 0: empty */
+    uint8_t used;                     /* bit a way: touched since the hand passed */
+    uint8_t hand;
+} __attribute__((aligned(WEIR_CACHE_LINE)));
+struct tls_keycache {
+    uint32_t sets; /* power of two, at least 2 */
+    uint32_t shift;
+    struct tls_keycache_set *set;
+    uint8_t *key; /* TLS_KEYCACHE_WAYS a set, of TLS_EXPANDED_BYTES each */
+    size_t mapped_bytes;
+};
 struct tls_keycache *tls_keycache_new(uint32_t keys);
 void tls_keycache_free(struct tls_keycache *cache);
 /* The expanded key of `name`. `*hit` false: the place is new and the caller fills it at once. Valid until the next
  * call. */
 struct gcm_key_data *tls_keycache_get(struct tls_keycache *cache, uint64_t name, bool *hit);
+/* The same, but NULL where it is not there. */
+static inline const void *tls_keycache_find(struct tls_keycache *cache, uint64_t name) {
+    uint32_t index = (uint32_t)(name * TLS_KEYCACHE_HASH >> cache->shift);
+    struct tls_keycache_set *s = &cache->set[index];
+
+    for (uint32_t way = 0; way < TLS_KEYCACHE_WAYS; way++) {
+        if (s->name[way] == name) {
+            s->used |= (uint8_t)(1u << way);
+            return cache->key + (size_t)(index * TLS_KEYCACHE_WAYS + way) * TLS_EXPANDED_BYTES;
+        }
+    }
+    return NULL;
+}
 void tls_keycache_evict(struct tls_keycache *cache, uint64_t name);
 /* Fetch ahead what tls_keycache_get of that name will look at, and of the key what a small record needs. */
 void tls_keycache_fetch(const struct tls_keycache *cache, uint64_t name);
+
+/* One record of this direction: key, nonce and additional data; the arguments of tls_op_set. */
+static inline void tls_op_begin(struct tls_op *op, struct tls_core *core, struct tls_conn *c, tls_id id,
+                                enum tls_dir dir, const struct tls_suite *s, uint8_t type, uint32_t n,
+                                const uint8_t *explicit_nonce) {
+    op->mgr = core->mgr;
+    op->ctx = core->aead_ctx;
+    op->key = s->aead->expand ? tls_keycache_find(core->cache, tls_keycache_name(id, dir, c->epoch[dir])) : NULL;
+    if (WEIR_LIKELY(op->key != NULL))
+        core->stats.key_cache_hits++;
+    else
+        op->key = tls_conn_key_expand(core, c, id, dir);
+    tls_op_set(op, s, c->iv[dir], c->seq[dir], type, n, explicit_nonce);
+}
+
+/* Take the first mbuf off a rope. */
+static inline struct rte_mbuf *tls_rope_pop(struct rope *r) {
+    struct rte_mbuf *m = r->head;
+
+    if (WEIR_LIKELY(m->next == NULL)) {
+        *r = (struct rope){0};
+        return m;
+    }
+    r->head = m->next;
+    m->next = NULL;
+    r->len_bytes -= m->data_len;
+    r->mbufs--;
+    return m;
+}
 
 /* --- tls_record.c --- */
 struct tls_frame { /* the record at the front of a rope */
@@ -283,24 +390,66 @@ struct tls_frame { /* the record at the front of a rope */
 };
 /* Returns 1 and fills `f` where a whole record lies there, 0 where more bytes are needed, or minus an enum tls_drop.
  * `body_max`: longest body allowed. */
-int tls_frame_peek(const struct rope *wire, uint32_t body_max, struct tls_frame *f);
+static inline int tls_frame_peek(const struct rope *wire, uint32_t body_max, struct tls_frame *f) {
+    uint8_t scratch[TLS_HEADER_BYTES];
+    const uint8_t *header = scratch;
+
+    if (wire->len_bytes < TLS_HEADER_BYTES)
+        return 0;
+    if (WEIR_LIKELY(wire->head->data_len >= TLS_HEADER_BYTES))
+        header = rte_pktmbuf_mtod(wire->head, const uint8_t *);
+    else
+        rope_copy(wire, 0, scratch, TLS_HEADER_BYTES);
+    f->type = header[0];
+    f->version = (uint16_t)(header[1] << 8 | header[2]);
+    f->body_bytes = (uint32_t)header[3] << 8 | header[4];
+    /* Judged as soon as the header is there: nobody has to send the rest of what will be refused. */
+    if (WEIR_UNLIKELY(f->type < TLS_CT_CCS || f->type > TLS_CT_DATA))
+        return -TLS_DROP_BAD_TYPE;
+    if (WEIR_UNLIKELY(f->version >> 8 != 3))
+        return -TLS_DROP_BAD_VERSION;
+    if (WEIR_UNLIKELY(f->body_bytes > body_max))
+        return -TLS_DROP_RECORD_OVERFLOW;
+    return wire->len_bytes >= TLS_HEADER_BYTES + f->body_bytes;
+}
 /* Open the record `f` off `wire`. Its plaintext (in 1.3: inner plaintext, type and padding) is in `out`, which was
  * empty, with the tag verified and the sequence number advanced. Returns 0, TLS_NO_MBUF (nothing taken) or minus an
  * enum tls_drop. */
 #define TLS_NO_MBUF 1
 int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_frame *f, struct rope *wire,
                     struct rope *out);
+/* Does the record `f` in front of `wire` fill a private mbuf, as nearly all small ones do? */
+static inline bool tls_record_fills_mbuf(const struct rope *wire, const struct tls_frame *f) {
+    return wire->head->data_len == TLS_HEADER_BYTES + f->body_bytes && rope_mbuf_private(wire->head);
+}
+/* Open such a one where it lies; `m` is it, taken off the wire and cut to its plaintext. Returns 0, or minus an enum
+ * tls_drop: then the wire is dropped. */
+static inline int tls_record_open_mbuf(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
+                                       const struct tls_frame *f, struct rope *wire, struct rte_mbuf **out) {
+    struct rte_mbuf *m = wire->head;
+    uint32_t head = TLS_HEADER_BYTES + s->explicit_bytes, n = f->body_bytes - s->explicit_bytes - TLS_TAG_BYTES;
+    uint8_t *record = rte_pktmbuf_mtod(m, uint8_t *), tag[TLS_TAG_BYTES];
+    struct tls_op op;
+
+    if (WEIR_UNLIKELY(f->body_bytes < (uint32_t)s->explicit_bytes + TLS_TAG_BYTES))
+        return -TLS_DROP_SHORT_RECORD;
+    tls_op_begin(&op, core, c, id, TLS_READ, s, f->type, s->version == TLS_V13 ? f->body_bytes : n,
+                 record + TLS_HEADER_BYTES);
+    s->aead->open(&op, record + head, record + head, n, tag);
+    if (WEIR_UNLIKELY(!tls_tag_equal(tag, record + head + n))) { /* what it was decrypted to is nobody's to see */
+        rope_clear(wire);
+        return -TLS_DROP_BAD_MAC;
+    }
+    *out = tls_rope_pop(wire);
+    m->data_off = (uint16_t)(m->data_off + head);
+    m->data_len = (uint16_t)n;
+    c->seq[TLS_READ]++;
+    core->stats.records_opened++;
+    core->stats.opened_in_place++;
+    return 0;
+}
 /* Cut the rope to its first n bytes. */
 void tls_rope_truncate(struct rope *r, uint32_t n);
-
-/* The five bytes in front of a record with n bytes behind them. */
-static inline void tls_header_put(uint8_t *p, uint8_t type, uint32_t n) {
-    p[0] = type;
-    p[1] = TLS_V12 >> 8;
-    p[2] = TLS_V12 & 0xff;
-    p[3] = (uint8_t)(n >> 8);
-    p[4] = (uint8_t)n;
-}
 
 /* --- tls_seal.c --- */
 /* Seal the first n bytes of `plain` as one record of type `type` behind `wire`. Returns 0 or WEIR_ENOMEM (nothing
@@ -340,18 +489,6 @@ uint8_t *tls_sink_room(struct tls_sink *s, uint32_t *n);
 void tls_sink_write(struct tls_sink *s, const void *data, uint32_t n);
 /* Free spares that were not needed. */
 void tls_sink_done(struct tls_sink *s);
-
-/* Take the first mbuf off a rope. */
-static inline struct rte_mbuf *tls_rope_pop(struct rope *r) {
-    struct rte_mbuf *m = r->head;
-    r->head = m->next;
-    if (r->head == NULL)
-        r->tail = NULL;
-    m->next = NULL;
-    r->len_bytes -= m->data_len;
-    r->mbufs--;
-    return m;
-}
 
 /* --- tls_alert.c --- */
 /* What an alert of an OPEN connection means. Returns verdict bits or minus an enum tls_drop. */

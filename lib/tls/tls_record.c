@@ -1,32 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Records in: framing, and opening where they lie.
  *
- *   one mbuf holds the record        one call of the AEAD: in place where the mbuf is private and holds nothing else
- *   the record lies in several       begin, a part an mbuf, end; whole private mbufs in place, the others into fresh
- * ones
+ *   it fills a private mbuf     one call of the AEAD, in place (tls_int.h, to be inlined)
+ *   one mbuf holds it           one call of the AEAD into a fresh mbuf
+ *   it lies in several          begin, a part an mbuf, end; whole private mbufs in place, the others into fresh ones
  *
  * Whatever was decrypted becomes visible only after the tag fitted. */
 #include "tls_int.h"
-
-int tls_frame_peek(const struct rope *wire, uint32_t body_max, struct tls_frame *f) {
-    uint8_t scratch[TLS_HEADER_BYTES];
-
-    if (wire->len_bytes < TLS_HEADER_BYTES)
-        return 0;
-    const uint8_t *header = rope_peek(wire, 0, TLS_HEADER_BYTES, scratch);
-    struct span s = span_of(header, TLS_HEADER_BYTES);
-    f->type = span_u8(&s);
-    f->version = span_u16(&s);
-    f->body_bytes = span_u16(&s);
-    /* Judged as soon as the header is there: nobody has to send the rest of what will be refused. */
-    if (f->type < TLS_CT_CCS || f->type > TLS_CT_DATA)
-        return -TLS_DROP_BAD_TYPE;
-    if (f->version >> 8 != 3)
-        return -TLS_DROP_BAD_VERSION;
-    if (f->body_bytes > body_max)
-        return -TLS_DROP_RECORD_OVERFLOW;
-    return wire->len_bytes >= TLS_HEADER_BYTES + f->body_bytes;
-}
 
 void tls_rope_truncate(struct rope *r, uint32_t n) {
     if (n == 0) {
@@ -134,33 +114,18 @@ static int open_parts(struct tls_core *core, const struct tls_op *op, const stru
     return 0;
 }
 
-/* The record in the first mbuf alone. */
-static int open_piece(struct tls_core *core, const struct tls_op *op, const struct tls_aead *aead,
-                      const struct extent *e, struct rope *wire, struct rope *out, uint8_t *tag) {
-    struct rte_mbuf *m = wire->head;
-    uint8_t *src = rte_pktmbuf_mtod_offset(m, uint8_t *, e->head);
+/* The record in the first mbuf, which holds more, or is not ours to write to. */
+static int open_copy(struct tls_core *core, const struct tls_op *op, const struct tls_aead *aead,
+                     const struct extent *e, struct rope *wire, struct rope *out, uint8_t *tag) {
     uint32_t n = e->tail - e->head;
-    struct tls_sink sink = {0};
+    struct rte_mbuf *m = rte_pktmbuf_alloc(core->pool);
 
-    if (m->data_len == e->total && rope_mbuf_private(m)) {
-        aead->open(op, src, src, n, tag);
-        tls_rope_pop(wire);
-        m->data_off = (uint16_t)(m->data_off + e->head);
-        m->data_len = (uint16_t)n;
-        core->stats.opened_in_place++;
-    } else if (n > core->mbuf_room) {
-        return open_parts(core, op, aead, e, wire, out, tag);
-    } else {
-        struct rte_mbuf *fresh = rte_pktmbuf_alloc(core->pool);
-        if (fresh == NULL)
-            return WEIR_ENOMEM;
-        aead->open(op, rte_pktmbuf_mtod(fresh, uint8_t *), src, n, tag);
-        fresh->data_len = (uint16_t)n;
-        rope_trim(wire, e->total);
-        m = fresh;
-    }
-    tls_sink_link(&sink, m);
-    *out = sink.out;
+    if (m == NULL)
+        return WEIR_ENOMEM;
+    aead->open(op, rte_pktmbuf_mtod(m, uint8_t *), rte_pktmbuf_mtod_offset(wire->head, uint8_t *, e->head), n, tag);
+    rope_trim(wire, e->total);
+    m->data_len = (uint16_t)n;
+    *out = (struct rope){.head = m, .tail = m, .len_bytes = n, .mbufs = 1};
     return 0;
 }
 
@@ -168,26 +133,25 @@ int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const 
                     struct rope *out) {
     const struct tls_suite *s = tls_conn_suite(c);
     struct extent e = {.total = TLS_HEADER_BYTES + f->body_bytes, .head = TLS_HEADER_BYTES + s->explicit_bytes};
-    uint8_t explicit_nonce[8], sent[TLS_TAG_BYTES], tag[TLS_TAG_BYTES];
-    bool piece = e.total <= wire->head->data_len;
+    uint8_t scratch[8], sent[TLS_TAG_BYTES], tag[TLS_TAG_BYTES];
     struct tls_op op;
 
-    *out = (struct rope){0};
+    if (tls_record_fills_mbuf(wire, f)) {
+        struct rte_mbuf *m;
+        int rc = tls_record_open_mbuf(core, c, id, s, f, wire, &m);
+        if (rc == 0)
+            *out = (struct rope){.head = m, .tail = m, .len_bytes = m->data_len, .mbufs = 1};
+        return rc;
+    }
     if (f->body_bytes < (uint32_t)s->explicit_bytes + TLS_TAG_BYTES)
         return -TLS_DROP_SHORT_RECORD;
     e.tail = e.total - TLS_TAG_BYTES;
-    if (WEIR_LIKELY(piece))
-        memcpy(sent, rte_pktmbuf_mtod_offset(wire->head, const uint8_t *, e.tail), sizeof(sent));
-    else
-        rope_copy(wire, e.tail, sent, sizeof(sent));
-    if (s->explicit_bytes)
-        rope_copy(wire, TLS_HEADER_BYTES, explicit_nonce, sizeof(explicit_nonce));
-
-    tls_conn_op(core, c, id, TLS_READ, &op);
-    tls_op_set(&op, s, c->iv[TLS_READ], c->seq[TLS_READ], f->type,
-               s->version == TLS_V13 ? f->body_bytes : e.tail - e.head, explicit_nonce);
-    int rc = piece ? open_piece(core, &op, s->aead, &e, wire, out, tag)
-                   : open_parts(core, &op, s->aead, &e, wire, out, tag);
+    rope_copy(wire, e.tail, sent, sizeof(sent));
+    tls_op_begin(&op, core, c, id, TLS_READ, s, f->type, s->version == TLS_V13 ? f->body_bytes : e.tail - e.head,
+                 rope_peek(wire, TLS_HEADER_BYTES, sizeof(scratch), scratch));
+    int rc = e.total <= wire->head->data_len && e.tail - e.head <= core->mbuf_room
+                 ? open_copy(core, &op, s->aead, &e, wire, out, tag)
+                 : open_parts(core, &op, s->aead, &e, wire, out, tag);
     if (rc < 0)
         return TLS_NO_MBUF;
     if (WEIR_UNLIKELY(!tls_tag_equal(tag, sent))) {

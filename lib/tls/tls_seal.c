@@ -3,49 +3,40 @@
  * the headroom of the first, inner type and tag into the tail room of the last; the others go into fresh mbufs. */
 #include "tls_int.h"
 
+#define HEAD_MAX (TLS_HEADER_BYTES + 8u) /* with an explicit nonce */
+#define TAIL_MAX (1u + TLS_TAG_BYTES)    /* with an inner type */
+
 struct sealing { /* one record */
     const struct tls_suite *suite;
     struct tls_op op;
-    uint32_t n;          /* plaintext bytes */
-    uint32_t head_bytes; /* header and explicit nonce */
-    uint8_t head[TLS_HEADER_BYTES + 8];
-    uint8_t type;
-    uint32_t tail_bytes; /* inner type and tag */
+    uint32_t n;           /* plaintext bytes */
+    uint32_t body_bytes;  /* behind the header */
+    uint32_t head_bytes;  /* header and explicit nonce */
+    uint32_t inner_bytes; /* 1.3: the type behind the plaintext */
+    uint32_t tail_bytes;  /* it, and the tag */
+    uint8_t type, outer;  /* as meant, and as the header says */
 };
 
 static void sealing_set(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_t type, uint32_t n,
                         struct sealing *r) {
     const struct tls_suite *s = tls_conn_suite(c);
     bool v13 = s->version == TLS_V13;
-    uint32_t body_bytes = n + tls_suite_overhead(s);
-    uint8_t outer = v13 ? TLS_CT_DATA : type;
 
     r->suite = s;
     r->n = n;
     r->type = type;
-    r->tail_bytes = v13 + TLS_TAG_BYTES;
-    tls_conn_op(core, c, id, TLS_WRITE, &r->op);
-    tls_op_set(&r->op, s, c->iv[TLS_WRITE], c->seq[TLS_WRITE], outer, v13 ? body_bytes : n, NULL);
-
-    tls_header_put(r->head, outer, body_bytes);
-    if (s->explicit_bytes)
-        memcpy(r->head + TLS_HEADER_BYTES, r->op.nonce + s->fixed_iv_bytes, s->explicit_bytes);
+    r->outer = v13 ? TLS_CT_DATA : type;
     r->head_bytes = TLS_HEADER_BYTES + s->explicit_bytes;
+    r->inner_bytes = v13;
+    r->tail_bytes = v13 + TLS_TAG_BYTES;
+    r->body_bytes = s->explicit_bytes + n + r->tail_bytes;
+    tls_op_begin(&r->op, core, c, id, TLS_WRITE, s, r->outer, v13 ? r->body_bytes : n, NULL);
 }
 
-/* The whole record in the mbuf of its plaintext: head and tail room have been checked. */
-static void seal_in_place(const struct sealing *r, struct rope *plain, struct rope *wire) {
-    struct rte_mbuf *m = tls_rope_pop(plain);
-    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
-    uint32_t inner = r->tail_bytes - TLS_TAG_BYTES; /* 1.3: the type */
-
-    if (inner)
-        p[r->n] = r->type;
-    r->suite->aead->seal(&r->op, p, p, r->n + inner, p + r->n + inner);
-    memcpy(p - r->head_bytes, r->head, r->head_bytes);
-    m->data_off = (uint16_t)(m->data_off - r->head_bytes);
-    m->data_len = (uint16_t)(r->head_bytes + r->n + r->tail_bytes);
-    rope_push(wire, m);
+static void head_put(const struct sealing *r, uint8_t *p) {
+    tls_header_put(p, r->outer, r->body_bytes);
+    if (r->suite->explicit_bytes)
+        memcpy(p + TLS_HEADER_BYTES, r->op.nonce + r->suite->fixed_iv_bytes, 8);
 }
 
 static bool head_fits(const struct rte_mbuf *m, uint32_t at, const struct sealing *r) {
@@ -82,13 +73,14 @@ static void seal_to_sink(const struct sealing *r, struct tls_sink *sink, const u
     }
 }
 
-static int seal_parts(struct tls_core *core, const struct sealing *r, struct rope *plain, struct rope *wire) {
+static int parts_seal(struct tls_core *core, const struct sealing *r, struct rope *plain, struct rope *wire) {
     struct tls_sink sink;
     bool head_done = false;
-    uint8_t tag[TLS_TAG_BYTES];
+    uint8_t head[HEAD_MAX], tag[TLS_TAG_BYTES];
 
     if (tls_sink_init(&sink, core, spares_needed(plain, r, core->mbuf_room)) < 0)
         return WEIR_ENOMEM;
+    head_put(r, head);
     r->suite->aead->begin(&r->op);
     for (uint32_t at = 0; at < r->n;) {
         struct rte_mbuf *m = plain->head;
@@ -97,14 +89,14 @@ static int seal_parts(struct tls_core *core, const struct sealing *r, struct rop
         bool in_place = stays(m, at, r->n);
 
         if (!head_done && !(in_place && head_fits(m, at, r)))
-            tls_sink_write(&sink, r->head, r->head_bytes);
+            tls_sink_write(&sink, head, r->head_bytes);
         if (in_place) {
             r->suite->aead->seal_part(&r->op, p, p, part);
             tls_rope_pop(plain);
             if (!head_done && head_fits(m, at, r)) {
                 m->data_off = (uint16_t)(m->data_off - r->head_bytes);
                 m->data_len = (uint16_t)(m->data_len + r->head_bytes);
-                memcpy(rte_pktmbuf_mtod(m, uint8_t *), r->head, r->head_bytes);
+                memcpy(rte_pktmbuf_mtod(m, uint8_t *), head, r->head_bytes);
             }
             tls_sink_link(&sink, m);
         } else {
@@ -115,8 +107,8 @@ static int seal_parts(struct tls_core *core, const struct sealing *r, struct rop
         at += part;
     }
     if (!head_done)
-        tls_sink_write(&sink, r->head, r->head_bytes);
-    if (r->tail_bytes > TLS_TAG_BYTES)
+        tls_sink_write(&sink, head, r->head_bytes);
+    if (r->inner_bytes)
         seal_to_sink(r, &sink, &r->type, 1);
     r->suite->aead->end(&r->op, tag);
     tls_sink_write(&sink, tag, sizeof(tag));
@@ -125,22 +117,71 @@ static int seal_parts(struct tls_core *core, const struct sealing *r, struct rop
     return 0;
 }
 
-int tls_record_seal(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_t type, struct rope *plain, uint32_t n,
-                    struct rope *wire) {
-    const struct rte_mbuf *m = plain->head;
+/* A record over any layout. */
+static int seal_parts(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_t type, struct rope *plain,
+                      uint32_t n, struct rope *wire) {
     struct sealing r;
 
     sealing_set(core, c, id, type, n, &r);
-    if (m && m->data_len == n && rope_mbuf_private(m) && head_fits(m, 0, &r) &&
-        rte_pktmbuf_tailroom(m) >= r.tail_bytes) {
-        seal_in_place(&r, plain, wire);
-    } else if (seal_parts(core, &r, plain, wire) < 0) {
+    return parts_seal(core, &r, plain, wire);
+}
+
+/* Is the record all of the first mbuf, one that may be written to and has room for head and tail? */
+static bool fills_mbuf(const struct rope *plain, uint32_t n) {
+    const struct rte_mbuf *m = plain->head;
+
+    return m && m->data_len == n && rope_mbuf_private(m) && rte_pktmbuf_headroom(m) >= HEAD_MAX &&
+           rte_pktmbuf_tailroom(m) >= TAIL_MAX;
+}
+
+/* Such a one: where it lies, or as a small piece into the mbuf at the end of `wire`. */
+static inline void seal_mbuf(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
+                             uint8_t type, struct rope *plain, struct rope *wire) {
+    struct rte_mbuf *m = plain->head, *tail = wire->tail;
+    bool v13 = s->version == TLS_V13;
+    uint8_t *src = rte_pktmbuf_mtod(m, uint8_t *), outer = v13 ? TLS_CT_DATA : type;
+    uint32_t n = m->data_len, head = TLS_HEADER_BYTES + s->explicit_bytes;
+    struct tls_op op;
+
+    src[n] = type; /* 1.3's inner type; this early, as the cipher loads it together with what lies in front */
+    n += v13;
+    uint32_t bytes = head + n + TLS_TAG_BYTES, body = bytes - TLS_HEADER_BYTES;
+    tls_op_begin(&op, core, c, id, TLS_WRITE, s, outer, v13 ? body : n, NULL);
+    tls_rope_pop(plain);
+    bool behind = tail && bytes <= ROPE_COPY_MAX && rope_mbuf_private(tail) && rte_pktmbuf_tailroom(tail) >= bytes;
+    uint8_t *dst = behind ? rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len) : src - head;
+
+    s->aead->seal(&op, dst + head, src, n, dst + head + n);
+    tls_header_put(dst, outer, body);
+    if (s->explicit_bytes)
+        memcpy(dst + TLS_HEADER_BYTES, op.nonce + s->fixed_iv_bytes, 8);
+    if (behind) {
+        tail->data_len = (uint16_t)(tail->data_len + bytes);
+        wire->len_bytes += bytes;
+        rte_pktmbuf_free_seg(m);
+    } else {
+        m->data_off = (uint16_t)(m->data_off - head);
+        m->data_len = (uint16_t)bytes;
+        rope_link(wire, m);
+    }
+}
+
+static inline int record_seal(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
+                              uint8_t type, struct rope *plain, uint32_t n, struct rope *wire) {
+    if (WEIR_LIKELY(fills_mbuf(plain, n))) {
+        seal_mbuf(core, c, id, s, type, plain, wire);
+    } else if (seal_parts(core, c, id, type, plain, n, wire) < 0) {
         core->stats.no_mbuf++;
         return WEIR_ENOMEM;
     }
     c->seq[TLS_WRITE]++; /* with all mbufs taken beforehand, a nonce is used exactly once */
     core->stats.records_sealed++;
     return 0;
+}
+
+int tls_record_seal(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_t type, struct rope *plain, uint32_t n,
+                    struct rope *wire) {
+    return record_seal(core, c, id, tls_conn_suite(c), type, plain, n, wire);
 }
 
 int tls_record_seal_bytes(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_t type, const uint8_t *data,
@@ -172,10 +213,9 @@ int tls_key_update_send(struct tls_core *core, struct tls_conn *c, tls_id id, bo
 
 /* What must go out before the next record: an owed KeyUpdate, and our own where the key is nearly used up (its last
  * record is the KeyUpdate or close_notify itself). Returns 0 or why no record can follow. */
-static int before_seal(struct tls_core *core, struct tls_conn *c, tls_id id, struct rope *wire) {
-    const struct tls_suite *s = tls_conn_suite(c);
-
-    if (c->flags & TLS_F_UPDATE_OWED)
+static inline int before_seal(struct tls_core *core, struct tls_conn *c, const struct tls_suite *s, tls_id id,
+                              struct rope *wire) {
+    if (WEIR_UNLIKELY(c->flags & TLS_F_UPDATE_OWED))
         return tls_key_update_send(core, c, id, false, wire);
     if (WEIR_LIKELY(!s->limited || c->seq[TLS_WRITE] + 1 < core->gcm_record_limit))
         return 0;
@@ -185,20 +225,15 @@ static int before_seal(struct tls_core *core, struct tls_conn *c, tls_id id, str
     return rc < 0 ? rc : WEIR_ESTATE;
 }
 
-int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes) {
-    struct tls_conn *c = tls_conn_get(core, id);
-    uint32_t total = weir_min_u32(plain->len_bytes, max_bytes), taken = 0;
+/* More than a record. Returns bytes taken or why none were. */
+static int seal_bulk(struct tls_core *core, struct tls_conn *c, tls_id id, struct rope *plain, struct rope *wire,
+                     uint32_t total) {
+    uint32_t taken = 0;
     int rc = 0;
 
-    if (c->flags & TLS_F_WRITE_CLOSED)
-        return WEIR_ESTATE;
-    if (c->phase == TLS_PHASE_LIBSSL)
-        return tls_libssl_seal(core, c, plain, wire, max_bytes);
-    if (c->phase != TLS_PHASE_OPEN)
-        return WEIR_ESTATE;
     while (taken < total) {
         uint32_t n = weir_min_u32(total - taken, tls_conn_record_max(c));
-        rc = before_seal(core, c, id, wire);
+        rc = before_seal(core, c, tls_conn_suite(c), id, wire);
         if (rc == 0)
             rc = tls_record_seal(core, c, id, TLS_CT_DATA, plain, n, wire);
         if (rc < 0)
@@ -207,6 +242,27 @@ int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *
     }
     core->stats.bytes_sealed += taken;
     return taken > 0 ? (int)taken : rc;
+}
+
+int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes) {
+    struct tls_conn *c = tls_conn_get(core, id);
+    uint32_t total = plain->len_bytes < max_bytes ? plain->len_bytes : max_bytes;
+
+    if (WEIR_UNLIKELY(c->phase != TLS_PHASE_OPEN || c->flags & TLS_F_WRITE_CLOSED)) {
+        if (c->phase != TLS_PHASE_LIBSSL || c->flags & TLS_F_WRITE_CLOSED)
+            return WEIR_ESTATE;
+        return tls_libssl_seal(core, c, plain, wire, max_bytes);
+    }
+    if (WEIR_UNLIKELY(total - 1 >= tls_conn_record_max(c)))
+        return seal_bulk(core, c, id, plain, wire, total);
+    const struct tls_suite *s = tls_conn_suite(c);
+    int rc = before_seal(core, c, s, id, wire);
+    if (rc == 0)
+        rc = record_seal(core, c, id, s, TLS_CT_DATA, plain, total, wire);
+    if (rc < 0)
+        return rc;
+    core->stats.bytes_sealed += total;
+    return (int)total;
 }
 
 int tls_close(struct tls_core *core, tls_id id, struct rope *wire) {

@@ -24,7 +24,8 @@ struct bench {
     const struct tls_suite *suite;
     struct rope rope[BATCH]; /* records to be opened, or plaintext to be sealed */
     struct rope done;
-    struct tls_op op; /* IPsec-MB alone */
+    struct rope alone[BATCH]; /* where each goes to a rope of its own */
+    struct tls_op op;         /* IPsec-MB alone */
     struct gcm_key_data *expanded;
     uint8_t *from, *to;
 };
@@ -100,6 +101,7 @@ static void plain_reset(void *arg, uint32_t rounds) {
     rope_clear(&b->done);
     for (uint32_t i = 0; i < rounds; i++) {
         rope_clear(&b->rope[i]);
+        rope_clear(&b->alone[i]);
         push(&b->rope[i], b->from, b->n);
     }
 }
@@ -135,6 +137,25 @@ static void seal_records(void *arg, uint32_t rounds) {
 
     for (uint32_t i = 0; i < rounds; i++) {
         if (tls_seal(&core, b->server[conn_of(b, i)], &b->rope[i], &b->done, UINT32_MAX) != (int)b->n)
+            exit(1);
+    }
+}
+
+static void open_alone(void *arg, uint32_t rounds) {
+    struct bench *b = arg;
+    struct rope answer = {0};
+
+    for (uint32_t i = 0; i < rounds; i++) {
+        if (tls_input(&core, b->server[conn_of(b, i)], &b->rope[i], &b->alone[i], &answer, UINT32_MAX) != TLS_PLAIN)
+            exit(1);
+    }
+}
+
+static void seal_alone(void *arg, uint32_t rounds) {
+    struct bench *b = arg;
+
+    for (uint32_t i = 0; i < rounds; i++) {
+        if (tls_seal(&core, b->server[conn_of(b, i)], &b->rope[i], &b->alone[i], UINT32_MAX) != (int)b->n)
             exit(1);
     }
 }
@@ -229,9 +250,11 @@ int main(void) {
             run(&b, "IPsec-MB open", "", raw_open, NULL);
             run(&b, "IPsec-MB open in mbufs", "", raw_open_in_mbufs, plain_reset);
             run(&b, "tls_input", "", open_records, records_reset);
+            run(&b, "tls_input alone", "", open_alone, records_reset);
             run(&b, "IPsec-MB seal", "", raw_seal, NULL);
             run(&b, "IPsec-MB seal in mbufs", "", raw_seal_in_mbufs, plain_reset);
             run(&b, "tls_seal", "", seal_records, plain_reset);
+            run(&b, "tls_seal alone", "", seal_alone, plain_reset);
         }
         close_conns(&b);
     }
@@ -245,6 +268,8 @@ int main(void) {
     }
     for (uint32_t i = 0; i < BATCH; i++)
         rope_clear(&b.rope[i]);
+    for (uint32_t i = 0; i < BATCH; i++)
+        rope_clear(&b.alone[i]);
     rope_clear(&b.done);
     tls_core_fini(&core);
     free(b.expanded);
