@@ -170,6 +170,8 @@ static void take_packet(struct sim *sim, struct sim_peer *p, const struct sim_pa
     }
 }
 
+#define PROXY2_BYTES 28u /* version 2 with two IPv4 addresses and ports */
+
 /* PROXY header v1 (a line) or v2 (a length) in front of the stream. Returns true once it is past. */
 static bool proxy_past(struct sim *sim, struct sim_peer *p) {
     const uint8_t *d = sim_bytes_at(&p->sock.in);
@@ -186,11 +188,18 @@ static bool proxy_past(struct sim *sim, struct sim_peer *p) {
             complain(sim, p, "no PROXY line");
         sim_bytes_skip(&p->sock.in, (size_t)(end + 2 - d));
     } else {
-        if (n < 28)
+        size_t whole = n < 16 ? SIZE_MAX : 16 + ((size_t)d[14] << 8 | d[15]);
+        if (n < whole)
             return false;
-        if (memcmp(d, "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc6\x12", 18) != 0)
+        if (memcmp(d, "\r\n\r\n\0\r\nQUIT\n\x21\x11", 14) != 0 || whole < PROXY2_BYTES ||
+            memcmp(d + 16, "\xc6\x12", 2) != 0)
             complain(sim, p, "no PROXY header");
-        sim_bytes_skip(&p->sock.in, 28);
+        size_t at = PROXY2_BYTES; /* what is known of TLS: type, length, value */
+        while (at + 3 <= whole)
+            at += 3 + ((size_t)d[at + 1] << 8 | d[at + 2]);
+        if (at != whole)
+            complain(sim, p, "a PROXY header whose parts do not fill it");
+        sim_bytes_skip(&p->sock.in, whole);
     }
     p->proxy_seen = true;
     return true;
