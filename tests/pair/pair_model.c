@@ -238,6 +238,16 @@ static void sent_stamps(struct pair_model *m, unsigned side, struct flow *f, con
         w->ts_val = s->ts_val;
 }
 
+/* A cookie, or a half-open flow, for a SYN that the network had kept, while the flow goes on or is over: the peer, in
+ * TIME-WAIT maybe, says what it has of the old one (RFC 9293 3.5, figure 9). A new flow would have begun with a new
+ * SYN. */
+static bool answers_a_kept_syn(const struct pair_model *m, unsigned side, const struct flow *f,
+                               const struct pair_segment *s) {
+    const struct way *w = &f->way[side];
+    const struct tcp_conn *c = conn_of(m, side, f);
+    return w->syn && w->end != w->iss + 1 && (!c || (!tcp_synchronised(c) && s->seq != w->iss));
+}
+
 void pair_model_sent(struct pair_model *m, unsigned side, const struct pair_segment *s, const uint8_t *payload) {
     struct flow *f = flow_of(m, side, s);
     bool syn = s->flags & WIRE_TCP_SYN, ack = s->flags & WIRE_TCP_ACK;
@@ -248,8 +258,7 @@ void pair_model_sent(struct pair_model *m, unsigned side, const struct pair_segm
     if (!f || (!syn && !f->way[side].syn)) /* an answer to a stranger, or of a flow before */
         return;
     f->touched[side] = true;
-    /* A cookie for a SYN that the network had kept, while the flow goes on or is over. */
-    if (syn && ack && f->way[side].syn && f->way[side].end != f->way[side].iss + 1 && !conn_of(m, side, f))
+    if (syn && ack && answers_a_kept_syn(m, side, f, s))
         return;
     if (!syn && !ack)
         FAULT("%s", "without ACK");
