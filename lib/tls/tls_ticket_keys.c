@@ -48,12 +48,12 @@ static void set_publish(struct tls_ticket_keys *keys, const struct tls_ticket_se
     replaced_free(keys);
 }
 
-static const struct tls_ticket_set *look(struct tls_ticket_keys *keys) {
+const struct tls_ticket_set *tls_ticket_set_look(struct tls_ticket_keys *keys) {
     atomic_fetch_add(&keys->looking, 1);
     return atomic_load(&keys->current);
 }
 
-static void look_away(struct tls_ticket_keys *keys) {
+void tls_ticket_set_look_away(struct tls_ticket_keys *keys) {
     atomic_fetch_sub(&keys->looking, 1);
 }
 
@@ -182,10 +182,10 @@ static int open_up(const struct tls_ticket_set *set, const uint8_t *name, const 
 static int ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int enc) {
     const struct tls_msg *msg = SSL_get_app_data(ssl);
     struct tls_ticket_keys *keys = msg->ctx->ticket_keys;
-    const struct tls_ticket_set *set = look(keys);
+    const struct tls_ticket_set *set = tls_ticket_set_look(keys);
     int rc = enc ? seal(set, name, iv, cipher, mac) : open_up(set, name, iv, cipher, mac);
 
-    look_away(keys);
+    tls_ticket_set_look_away(keys);
     return rc;
 }
 

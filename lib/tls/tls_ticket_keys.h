@@ -46,6 +46,9 @@ bool tls_ticket_keys_are(const struct tls_ticket_keys *keys, const char *file, u
 bool tls_ticket_keys_read(struct tls_ticket_keys *keys, char *error, size_t error_bytes);
 /* Replace random keys whose time has come. */
 void tls_ticket_keys_tick(struct tls_ticket_keys *keys, uint64_t now_us);
+/* The present set, which stays as it is until one looks away; on any core. */
+const struct tls_ticket_set *tls_ticket_set_look(struct tls_ticket_keys *keys);
+void tls_ticket_set_look_away(struct tls_ticket_keys *keys);
 /* Let an SSL_CTX whose SSL objects belong to messages seal so many tickets a handshake with their context's keys. */
 void tls_ticket_keys_offer(SSL_CTX *ssl, uint32_t tickets, uint32_t rotate_s);
 

@@ -2,7 +2,6 @@
 """Clients that open a connection and send nothing, or half a ClientHello: they hold no SSL object, do not slow the others
 and are closed in time. Clients beyond their address's share are reset."""
 import os
-import subprocess
 import time
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 import clients
 import hellos
 import peers
+from crowd import Crowd
 from lab import wait_for
 
 MATRIX = "one"
@@ -33,34 +33,12 @@ def count(depth):
     return {"quick": 1000, "plain": 10000, "nightly": 10000}[depth]
 
 
-class Silent:
-    """One silent_clients.py."""
-
-    def __init__(self, lab, count, data):
-        self.path = os.path.join(lab.folder, f"silent-{len(data)}.out")
-        with open(self.path, "w", encoding="utf-8") as out:
-            self.process = lab.client_ns.popen(
-                "/usr/bin/python3", os.path.join(os.path.dirname(os.path.abspath(__file__)), "silent_clients.py"), lab.front,
-                "8883", str(count), data.hex(), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-        lab.keep(self)
-
-    def says(self, line):
-        with open(self.path, encoding="utf-8") as file:
-            text = file.read()
-        assert line in text or self.process.poll() in (None, 0), f"ended with {self.process.returncode}: {text[-2000:]}"
-        return line in text.splitlines()
-
-    def close(self):
-        self.process.kill()
-        self.process.wait(10)
-
-
 @pytest.mark.parametrize("half", [False, True], ids=["nothing", "half a ClientHello"])
 def test_silent_clients(lab, count, half):
     data = hellos.hello(lab)
     data = data[:len(data) // 2] if half else b""
     before = lab.metrics()
-    silent = Silent(lab, count, data)
+    silent = Crowd(lab, f"silent-{len(data)}", "silent_clients.py", "8883", str(count), data.hex())
     wait_for(f"{count} connections", lambda: silent.says(f"open {count}"), 120)
     held = lab.metrics()
     assert held.get("weir_tls_ssl_objects") == 0

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Thousands of idle MQTT connections over TLS: what one costs, and that none of them holds a buffer."""
-import os
-import subprocess
 
 import pytest
 
 import metrics
 import peers
+from crowd import Crowd
 from lab import wait_for
 
 MATRIX = "all"
@@ -24,36 +23,11 @@ def count(depth):
     return {"quick": 900, "plain": 9000, "nightly": 9000}[depth]
 
 
-class Holder:
-    """One idle_clients.py."""
-
-    def __init__(self, lab, number, count):
-        self.path = os.path.join(lab.folder, f"idle-{number}.out")
-        with open(self.path, "w", encoding="utf-8") as out:
-            self.process = lab.client_ns.popen(
-                "/usr/bin/python3", os.path.join(os.path.dirname(os.path.abspath(__file__)), "idle_clients.py"), lab.front,
-                "8883", lab.certs.ca, f"idle{number}", str(count), stdin=subprocess.PIPE, stdout=out, stderr=out, text=True)
-        lab.keep(self)
-
-    def says(self, line):
-        with open(self.path, encoding="utf-8") as file:
-            text = file.read()
-        assert self.process.poll() is None, f"ended with {self.process.returncode}: {text[-2000:]}"
-        return line in text.splitlines()
-
-    def ask(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-
-    def close(self):
-        self.process.kill()
-        self.process.wait(10)
-
-
 def test_idle_connections(lab, count):
     baseline = lab.metrics()
     each = count // PROCESSES
-    holders = [Holder(lab, number, each) for number in range(PROCESSES)]
+    holders = [Crowd(lab, f"idle-{number}", "idle_clients.py", "8883", lab.certs.ca, f"idle{number}", str(each))
+               for number in range(PROCESSES)]
     for holder in holders:
         wait_for(f"{each} connections", lambda holder=holder: holder.says(f"open {each}"), 300, 0.5)
 

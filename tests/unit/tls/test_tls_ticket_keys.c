@@ -204,6 +204,29 @@ static void *rotate_on(void *arg) {
     return NULL;
 }
 
+/* Freed sets are zeroed, so one that somebody looks at shows whether it was. */
+Test(tls_ticket_keys, a_set_that_is_looked_at_stays) {
+    char error[256];
+    struct tls_ticket_keys *keys = tls_ticket_keys_new(NULL, 3600, error, sizeof(error));
+    cr_assert_not_null(keys, "%s", error);
+    tls_ticket_keys_tick(keys, 1);
+    const struct tls_ticket_set *seen = tls_ticket_set_look(keys);
+    struct tls_ticket_set copy;
+    memcpy(&copy, seen, sizeof(copy));
+    for (uint64_t hour = 1; hour <= 40; hour++) /* more than there are places for sets: the rest waits */
+        tls_ticket_keys_tick(keys, 1 + hour * HOUR_US);
+    cr_expect_arr_eq(seen, &copy, sizeof(copy));
+    cr_expect_neq(tls_ticket_set_look(keys), seen);
+    tls_ticket_set_look_away(keys);
+    tls_ticket_set_look_away(keys);
+    tls_ticket_keys_tick(keys, 42 * HOUR_US);
+    const struct tls_ticket_set *now = tls_ticket_set_look(keys);
+    for (uint32_t i = 0; i < now->n; i++)
+        cr_expect_neq(memcmp(now->keys[i].name, copy.keys[0].name, sizeof(copy.keys[0].name)), 0, "long gone");
+    tls_ticket_set_look_away(keys);
+    tls_ticket_keys_unref(keys);
+}
+
 Test(tls_ticket_keys, rotation_meanwhile, .fini = done) {
     listen_with(TLS_V13);
     fx.config.ticket_rotate_s = 3600;
