@@ -99,8 +99,8 @@ bool tcp_reclaim_reopens(const struct tcp_core *core) {
 
 void tcp_reclaim(struct tcp_core *core) {
     bool sends_short = is_short(core->stats.tx_mbufs, core->cfg.tx_budget_mbufs);
-    if (WEIR_LIKELY(!sends_short && !holes_are_many(core) &&
-                    !core->reopen_rounds)) { /* the least of the bounds below */
+    /* Holes are many before anything else below is wrong with what is received. */
+    if (WEIR_LIKELY(!sends_short && !holes_are_many(core) && !core->reopen_rounds)) {
         core->reclaim_after_ms = 0;
         return;
     }

@@ -34,8 +34,8 @@ static bool has_keepalive(const struct tcp_conn *c) {
 }
 
 static uint32_t keepalive_deadline(const struct tcp_core *core, const struct tcp_conn *c) {
-    if (c->snd_una != c->snd_nxt ||
-        c->rexmit_ms) /* retransmission or probes find a dead peer sooner: look in a while */
+    /* Retransmission or probes find a dead peer sooner: look again in a while. */
+    if (c->snd_una != c->snd_nxt || c->rexmit_ms)
         return tcp_now_ms(core) + core->cfg.keepalive_interval_ms;
     return c->last_rx_ms + core->cfg.keepalive_idle_ms + c->keep_sent * core->cfg.keepalive_interval_ms;
 }

@@ -127,7 +127,7 @@ static bool lines_read(struct tls_psk *psk, FILE *f, const char *file, char *err
 
     while (wrong == NULL && psk->n < psk->capacity && fgets(line, sizeof(line), f)) {
         number++;
-        wrong = strchr(line, '\n') || feof(f) ? line_take(psk, line, number) : "too long";
+        wrong = strchr(line, '\n') || feof(f) ? line_take(psk, line, number) : "too long, or a zero byte in it";
     }
     explicit_bzero(line, sizeof(line));
     if (wrong == NULL && (number = twice(psk)) > 0)
