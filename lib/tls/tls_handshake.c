@@ -186,12 +186,12 @@ static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
 
 /* A server waits for the first record before it spends an SSL object. Nothing but a ClientHello can come first. */
 static int first_record_check(const struct tls_turn *t) {
-    struct tls_frame f;
+    struct tls_frame f = {.type = TLS_CT_HANDSHAKE}; /* as long as its header is not there */
     int rc = tls_frame_peek(t->wire_in, TLS_RECORD_WIRE_MAX, &f);
 
     if (rc < 0)
         return rc;
-    if (t->wire_in->len_bytes >= TLS_HEADER_BYTES && f.type != TLS_CT_HANDSHAKE)
+    if (f.type != TLS_CT_HANDSHAKE)
         return -TLS_DROP_BAD_TYPE;
     return rc == 0 ? TLS_STEP_STOP : TLS_STEP_AGAIN;
 }
