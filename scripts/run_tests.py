@@ -223,20 +223,32 @@ def fuzz(tally, depth):
         tally.fail("fuzzers", step.why())
 
 
-def guard(tally, folder):
-    """Instruction counts against the kept ones; one test a figure."""
-    step = Step("instructions of hot functions and messages", [os.path.join(ROOT, "perf", "guard", "run"), "--build", folder],
-                600)
+def counted(tally, title, command, timeout_s, faults):
+    """A command that ends with a line of counts; `faults` finds the lines of its output that tell of failures."""
+    name = os.path.relpath(command[0], ROOT)
+    step = Step(title, command, timeout_s)
     step.run()
     text = read(step.log)
     found = COUNT_LINE.findall(text)
     if not found:
-        tally.fail("perf/guard/run", step.why())
+        tally.fail(name, step.why())
         return
     passed, failed, skipped = map(int, found[-1])
     tally.add(passed, max(0, failed - 1), skipped)
     if failed:
-        tally.fail("perf/guard/run", "\n".join(line for line in text.splitlines() if line.startswith(("FAIL", "    "))))
+        tally.fail(name, "\n".join(line for line in text.splitlines() if re.search(faults, line)))
+
+
+def guard(tally, folder):
+    """Instruction counts against the kept ones; one test a figure."""
+    counted(tally, "instructions of hot functions and messages",
+            [os.path.join(ROOT, "perf", "guard", "run"), "--build", folder], 600, r"^(FAIL|    )")
+
+
+def mutants(tally):
+    """Each defence taken out once: one test a defence."""
+    counted(tally, "tests notice defences that are missing", [os.path.join(ROOT, "tests", "mutants", "run")], 3600,
+            r"^\[\d+/\d+\].*(?<!: noticed)$")
 
 
 def live(tally, folder, depth, sanitized, timeout_s, only):
@@ -351,7 +363,7 @@ def arguments():
     depth = parser.add_mutually_exclusive_group()
     depth.add_argument("--quick", dest="depth", action="store_const", const="quick", help="no sanitizers, no instruction counts, less depth; under 5 minutes")
     depth.add_argument("--nightly", dest="depth", action="store_const", const="nightly", help="full depth, hours")
-    parser.add_argument("--only", action="append", choices=["layers", "unit", "guard", "asan", "fuzz", "live", "live-asan", "demo"],
+    parser.add_argument("--only", action="append", choices=["layers", "unit", "guard", "asan", "fuzz", "live", "live-asan", "demo", "mutants"],
                         help="only these parts (may be given several times)")
     parser.add_argument("-k", dest="select", metavar="EXPRESSION", help="only the live tests that match, as pytest -k")
     parser.set_defaults(depth="plain")
@@ -362,7 +374,7 @@ def run(options, tally):
     depth = options.depth
     level = DEPTHS.index(depth)
     quick, thorough = ["layers", "unit", "fuzz", "live", "demo"], ["guard", "asan", "live-asan"]
-    wanted = set(options.only or (quick if depth == "quick" else quick + thorough))
+    wanted = set(options.only or quick + thorough * (level > 0) + ["mutants"] * (level > 1))
     if "layers" in wanted:
         layers(tally)
     if wanted & {"live", "demo"}:
@@ -372,6 +384,8 @@ def run(options, tally):
         build(tally, TESTS, ["--buildtype=release", "-Db_lto=false", "-Dwerror=true", "-Dtests=true",
                              f"-Dbenchmarks={'false' if depth == 'quick' else 'true'}"], 900)
         meson_tests(tally, TESTS, False, (300, 600, 7200)[level], depth)
+    if "mutants" in wanted:
+        mutants(tally)
     if "guard" in wanted:  # builds what it counts where that is not done yet
         guard(tally, TESTS)
     if wanted & {"asan", "live-asan"}:
