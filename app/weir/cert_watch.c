@@ -132,6 +132,7 @@ struct cert_watch *cert_watch_new(const struct config *config) {
             file_add(w, t->client_crl, i);
             file_add(w, t->ticket_keys, i);
             file_add(w, t->psk_file, i);
+            file_add(w, t->srp_file, i);
         }
     }
     w->fd = -1;

@@ -117,6 +117,7 @@ struct config_tls {
     char *client_ca, *client_crl; /* absolute paths; NULL: not given */
     int client_depth;             /* intermediate certificates at most */
     char *psk_file;               /* absolute path; NULL: no pre-shared keys */
+    char *srp_file;               /* absolute path; NULL: no SRP users */
     char *key_log;                /* absolute path of a file that all keys are appended to; NULL: none */
     bool tell_names;              /* a pool behind it wants to know them (PROXY protocol version 2) */
     uint32_t tickets;             /* a handshake, 0..4 */

@@ -47,7 +47,7 @@ struct raw_certificate {
 struct raw_tls {
     char *name, *certificate, *key, *min_version, *ciphers, *ciphersuites;
     char *strict_sni, *groups, *security_level, *watch;
-    char *tickets, *ticket_keys, *ticket_rotate_s, *psk_file, *key_log;
+    char *tickets, *ticket_keys, *ticket_rotate_s, *psk_file, *srp_file, *key_log;
     char *client_certificates, *client_ca, *client_crl, *client_depth;
     struct raw_list alpn;
     struct raw_certificate *certificates;

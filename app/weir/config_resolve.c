@@ -362,7 +362,7 @@ static void warn_listener_pool(struct config_pass *p, const struct config_listen
                     pool->name, pool->policy == LB_CLIENT_ID ? "client-id" : "username", config_mode_name(l->mode));
     const struct config_tls *t = l->tls != CONFIG_NONE ? &p->config->tls[l->tls] : NULL;
     if (pool->policy == LB_CERTIFICATE &&
-        (t == NULL || (t->client_certificates == TLS_CLIENT_CERTIFICATES_OFF && t->psk_file == NULL)))
+        (t == NULL || (t->client_certificates == TLS_CLIENT_CERTIFICATES_OFF && !t->psk_file && !t->srp_file)))
         config_warn(p, "pool",
                     "pool \"%s\" balances by certificate, which no client shows here: the source address serves",
                     pool->name);

@@ -65,6 +65,7 @@ static const cyaml_schema_field_t tls_fields[] = {
     TEXT(raw_tls, client_crl),
     TEXT(raw_tls, client_depth),
     TEXT(raw_tls, psk_file),
+    TEXT(raw_tls, srp_file),
     TEXT(raw_tls, key_log),
     TEXT(raw_tls, tickets),
     TEXT(raw_tls, ticket_keys),

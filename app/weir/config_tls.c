@@ -62,7 +62,7 @@ static int check_certificate(struct config_pass *p, const struct raw_certificate
 /* `certificate` and `key`, then those of the list. */
 static int check_certificates(struct config_pass *p, unsigned index, const struct raw_tls *r, struct config_tls *t) {
     const struct raw_certificate one = {.certificate = r->certificate, .key = r->key};
-    bool short_form = r->certificate || r->key || (!r->n_certificates && !r->psk_file);
+    bool short_form = r->certificate || r->key || (!r->n_certificates && !r->psk_file && !r->srp_file);
     int rc = 0;
     t->certificates = calloc(r->n_certificates + 1u, sizeof(*t->certificates));
     if (!t->certificates) {
@@ -169,6 +169,8 @@ int config_tls_check(struct config_pass *p, unsigned index, const struct raw_tls
         rc = check_tickets(p, r, t);
     if (rc == 0 && r->psk_file)
         rc = check_file(p, "psk_file", r->psk_file, &t->psk_file, true);
+    if (rc == 0 && r->srp_file)
+        rc = check_file(p, "srp_file", r->srp_file, &t->srp_file, true);
     if (rc == 0)
         rc = config_text_path(p, "key_log", r->key_log, &t->key_log);
     return rc == 0 ? config_text_where(p, NULL, &t->where) : rc;
@@ -191,6 +193,7 @@ void config_tls_free(struct config_tls *t) {
     free(t->client_crl);
     free(t->ticket_keys);
     free(t->psk_file);
+    free(t->srp_file);
     free(t->key_log);
     config_text_list_free(t->alpn, t->n_alpn);
     free(t->where);

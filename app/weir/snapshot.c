@@ -73,6 +73,7 @@ static struct tls_ctx *load(struct loading *l, const struct tls_ctx *old, char *
                                 .client_depth = &t->client_depth,
                                 .tell_names = t->tell_names,
                                 .psk_file = t->psk_file,
+                                .srp_file = t->srp_file,
                                 .key_log_file = t->key_log,
                                 .tickets = &t->tickets,
                                 .ticket_keys_file = t->ticket_keys,

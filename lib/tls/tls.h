@@ -88,6 +88,7 @@ struct tls_ctx_config {
     const int *client_depth;     /* most intermediate certificates; NULL: TLS_CLIENT_DEPTH */
     bool tell_names;             /* keep what server name and protocol a client asked for (tls_conn_identity) */
     const char *psk_file; /* clients' pre-shared keys (tls_psk.h); with it there may be no certificate; NULL: none */
+    const char *srp_file; /* clients' SRP verifiers (tls_srp.h); with it, too; NULL: none */
     const char *key_log_file; /* keys of all connections are appended, for wireshark; NULL: nowhere */
     /* Session tickets (tls_ticket_keys.h). */
     const uint32_t *tickets;      /* a handshake of 1.3, at most 4; 0: none, not in 1.2 either; NULL: 2 */
@@ -347,7 +348,7 @@ struct tls_identity {          /* immutable; texts are "" where there is nothing
     const char *alt_names;     /* of the certificate, "DNS:a.example,IP:198.18.0.9", those that fit 1 KB */
     const char *server_name;   /* asked for (SNI) */
     const char *alpn;          /* agreed on */
-    const char *psk;           /* name of the pre-shared key that was used */
+    const char *psk;           /* name of the pre-shared key, or of the SRP user */
     uint8_t fingerprint[32];   /* SHA-256 of the certificate */
     const uint8_t *der;        /* the certificate, */
     uint32_t der_bytes;        /* 0 where it is longer than 4 KB */

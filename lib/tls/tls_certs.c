@@ -187,7 +187,7 @@ static bool keys_alone(struct tls_certs *certs) {
 bool tls_certs_load(struct tls_certs *certs, const struct tls_ctx_config *config, char *error, size_t error_bytes) {
     snprintf(error, error_bytes, "out of memory");
     certs->strict = config->strict_sni;
-    if (config->psk_file && config->certificate_file == NULL && config->n_certificates == 0)
+    if ((config->psk_file || config->srp_file) && config->certificate_file == NULL && config->n_certificates == 0)
         return keys_alone(certs);
     if (!load_all(certs, config, error, error_bytes) || !group_all(certs))
         return false;

@@ -4,6 +4,7 @@
 #include "tls_certs.h"
 #include "tls_key_log.h"
 #include "tls_psk.h"
+#include "tls_srp.h"
 #include "tls_ticket_keys.h"
 #include "tls_verify.h"
 
@@ -14,7 +15,8 @@
 #include <stdlib.h>
 
 #define DEFAULT_CIPHERS      "ECDHE+AESGCM:ECDHE+CHACHA20"
-#define DEFAULT_PSK_CIPHERS  DEFAULT_CIPHERS ":ECDHEPSK+CHACHA20:DHEPSK+AESGCM:PSK+AESGCM:PSK+CHACHA20"
+#define PSK_CIPHERS          "ECDHEPSK+CHACHA20:DHEPSK+AESGCM:PSK+AESGCM:PSK+CHACHA20"
+#define SRP_CIPHERS          "SRP+aRSA:aSRP"
 #define DEFAULT_GROUPS       "X25519:P-256:P-384"
 #define CONTEXT_NAME_MAX     256u /* of a context's name, what tells sessions apart */
 #define DEFAULT_CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
@@ -169,7 +171,12 @@ static bool set_sessions(SSL_CTX *ssl, const struct tls_ctx *ctx, const struct t
 }
 
 static const char *ciphers_of(const struct tls_ctx_config *config) {
-    return config->ciphers == NULL && config->psk_file ? DEFAULT_PSK_CIPHERS : config->ciphers;
+    static const char *const lists[2][2] = {
+        {DEFAULT_CIPHERS, DEFAULT_CIPHERS ":" SRP_CIPHERS},
+        {DEFAULT_CIPHERS ":" PSK_CIPHERS, DEFAULT_CIPHERS ":" PSK_CIPHERS ":" SRP_CIPHERS},
+    };
+
+    return config->ciphers ? config->ciphers : lists[config->psk_file != NULL][config->srp_file != NULL];
 }
 
 static void warn(const struct tls_ctx_config *config, const char *text) {
@@ -189,6 +196,8 @@ static bool keys_load(struct tls_ctx *ctx, const struct tls_ctx_config *config, 
                  config->psk_file, weak, TLS_PSK_KEY_GOOD);
         warn(config, text);
     }
+    if (config->srp_file && (ctx->srp = tls_srp_new(config->srp_file, error, error_bytes)) == NULL)
+        return false;
     if (config->key_log_file == NULL)
         return true;
     snprintf(text, sizeof(text), "key_log: the keys of all connections are written to %s; whoever reads it reads them",
@@ -215,6 +224,8 @@ static SSL_CTX *set_ssl_new(struct tls_ctx *ctx, const struct tls_ctx_config *co
         tls_alpn_offer(ssl, ctx->alpn);
         if (ctx->psk)
             tls_psk_offer(ssl);
+        if (ctx->srp)
+            tls_srp_offer(ssl);
         return ssl;
     }
     SSL_CTX_free(ssl);
@@ -301,6 +312,7 @@ void tls_ctx_unref(struct tls_ctx *ctx) {
     tls_ticket_keys_unref(ctx->ticket_keys);
     tls_verify_free(ctx->verifier);
     tls_psk_free(ctx->psk);
+    tls_srp_free(ctx->srp);
     tls_key_log_close(ctx->key_log);
     if (ctx->alpn)
         free(ctx->alpn->wire);

@@ -6,6 +6,7 @@
  * took about 275 us of CPU time for the server's part of a full handshake (ECDSA P-256) and 205 us for a resumed one
  * either way, within the noise of a few per cent, and never slept on a lock. */
 #include "tls_psk.h"
+#include "tls_srp.h"
 #include "tls_verify.h"
 
 #include <intel-ipsec-mb.h>
@@ -188,6 +189,10 @@ static bool output_take(struct tls_msg *msg) {
     return ok;
 }
 
+static enum tls_drop shared_secret_drop(const SSL *ssl) {
+    return tls_srp_in_use(ssl) ? TLS_DROP_HS_SRP : TLS_DROP_HS_PSK;
+}
+
 /* Why libssl gave up, in our words. */
 static enum tls_drop failure(const SSL *ssl, const struct tls_msg *msg) {
     int reason = ERR_GET_REASON(ERR_peek_error()), last = ERR_GET_REASON(ERR_peek_last_error());
@@ -197,10 +202,12 @@ static enum tls_drop failure(const SSL *ssl, const struct tls_msg *msg) {
     if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
         return TLS_DROP_HS_PEER_ALERT;
     if (msg->psk[0] && (reason == SSL_R_BINDER_DOES_NOT_VERIFY || last == SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC))
-        return TLS_DROP_HS_PSK;
+        return shared_secret_drop(ssl);
     switch (reason) {
     case SSL_R_PSK_IDENTITY_NOT_FOUND:
-        return TLS_DROP_HS_PSK;
+    case SSL_R_BAD_SRP_PARAMETERS:
+    case SSL_R_BAD_SRP_A_LENGTH:
+        return shared_secret_drop(ssl);
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
         return TLS_DROP_HS_CLIENT_NO_CERT;
     case SSL_R_NO_SHARED_CIPHER:

@@ -71,7 +71,7 @@ struct tls_msg {
     uint8_t secret[2][TLS_SECRET_MAX]; /* 1.3: application traffic secrets, by enum tls_dir */
     uint8_t secret_bytes[2];
     enum tls_drop refused;          /* by a callback of ours: libssl only knows that one said no */
-    char psk[TLS_PSK_NAME_MAX + 1]; /* identity of the pre-shared key in use, "" none */
+    char psk[TLS_PSK_NAME_MAX + 1]; /* identity of the pre-shared key, or SRP user, in use; "" none */
     bool psk_new;                   /* found by name, not in a ticket */
     bool named;                     /* the client's server name picked the certificate */
     uint8_t ccs_sent;               /* 1.2: what we send is encrypted */
@@ -114,6 +114,7 @@ struct tls_ctx {
     struct tls_certs *certs; /* listeners (tls_certs.h); else NULL */
     struct tls_alpn *alpn;   /* listeners, NULL: none */
     struct tls_psk *psk;     /* listeners, NULL: none */
+    struct tls_srp *srp;     /* listeners, NULL: none */
     struct tls_key_log *key_log;         /* NULL: none */
     struct tls_verify *verifier;         /* listeners */
     bool tell_names;                     /* keep those of clients */

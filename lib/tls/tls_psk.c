@@ -192,7 +192,7 @@ uint32_t tls_psk_find(const struct tls_psk *psk, const uint8_t *identity, size_t
     return e->key_bytes;
 }
 
-static bool name_keep(struct tls_msg *msg, const uint8_t *identity, size_t n) {
+bool tls_psk_name_keep(struct tls_msg *msg, const uint8_t *identity, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (identity[i] < 0x20 || identity[i] == 0x7f)
             return false;
@@ -210,7 +210,7 @@ static unsigned find12(SSL *ssl, const char *identity, unsigned char *key, unsig
     size_t n = strlen(identity);
     bool known;
 
-    if (SSL_version(ssl) == TLS_V13 || room < TLS_PSK_KEY_MAX || !name_keep(msg, (const uint8_t *)identity, n))
+    if (SSL_version(ssl) == TLS_V13 || room < TLS_PSK_KEY_MAX || !tls_psk_name_keep(msg, (const uint8_t *)identity, n))
         return 0;
     return tls_psk_find(msg->ctx->psk, (const uint8_t *)identity, n, key, &known);
 }
@@ -236,7 +236,7 @@ static int find13(SSL *ssl, const unsigned char *identity, size_t n, SSL_SESSION
     bool known;
 
     *session = NULL;
-    if (!name_keep(msg, identity, n))
+    if (!tls_psk_name_keep(msg, identity, n))
         return 1;
     uint32_t bytes = tls_psk_find(msg->ctx->psk, identity, n, key, &known);
     if (bytes > 0 && (known || msg->ctx->certs->n_certs == 0))

@@ -26,9 +26,11 @@ void tls_psk_free(struct tls_psk *psk); /* NULL is allowed */
  * always the same, and *known is false. 0: libcrypto failed. */
 uint32_t tls_psk_find(const struct tls_psk *psk, const uint8_t *identity, size_t n, uint8_t key[TLS_PSK_KEY_MAX],
                       bool *known);
+/* Keep the name that a client gave with a message. false: not text of 1 to TLS_PSK_NAME_MAX bytes. */
+bool tls_psk_name_keep(struct tls_msg *msg, const uint8_t *identity, size_t n);
 /* Let an SSL_CTX whose SSL objects belong to messages use their context's keys. */
 void tls_psk_offer(SSL_CTX *ssl);
-/* The identity that the handshake uses, or used when the session that it resumes was made; "": none. */
+/* The identity that the handshake uses, an SRP user's name too, or used when the session that it resumes was made; "": none. */
 const char *tls_psk_in_use(const SSL *ssl, const struct tls_msg *msg);
 
 #endif

@@ -363,6 +363,7 @@ Test(config, refuses_tls) {
          "absent cannot be read"},
         {"ciphersuites: X", "client_depth: 17", 9, "tls[0].client_depth", "0 to 16"},
         {"ciphersuites: X", "psk_file: absent", 9, "tls[0].psk_file", "absent cannot be read"},
+        {"ciphersuites: X", "srp_file: absent", 9, "tls[0].srp_file", "absent cannot be read"},
         {"ciphersuites: X", "key_log: ''", 9, "tls[0].key_log", "is empty"},
         {"ciphersuites: X", "tickets: 5", 9, "tls[0].tickets", "0 to 4"},
         {"ciphersuites: X", "ticket_rotate_s: 1", 9, "tls[0].ticket_rotate_s", "10 to 604800"},

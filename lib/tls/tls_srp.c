@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define OPENSSL_SUPPRESS_DEPRECATED /* all of SRP is, since 3.0, and nothing took its place */
+#include "tls_srp.h"
+#include "tls_psk.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <openssl/srp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SEED_BYTES 32u
+
+struct tls_srp {
+    SRP_VBASE *users;
+};
+
+/* libcrypto takes a missing file, and one without users, as it takes an empty one. */
+static bool is_readable(const char *file) {
+    FILE *f = fopen(file, "re");
+
+    if (f == NULL)
+        return false;
+    errno = 0;
+    bool ok = getc(f) != EOF || errno == 0;
+    int why = errno;
+    fclose(f);
+    errno = why;
+    return ok;
+}
+
+/* Salts of users that do not exist hang on this, in hex as libcrypto takes it. */
+static bool seed_make(char seed[2 * SEED_BYTES + 1]) {
+    uint8_t bytes[SEED_BYTES];
+
+    if (RAND_priv_bytes(bytes, sizeof(bytes)) != 1)
+        return false;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        snprintf(seed + 2 * i, 3, "%02x", bytes[i]);
+    explicit_bzero(bytes, sizeof(bytes));
+    return true;
+}
+
+static bool users_read(SRP_VBASE *users, const char *file, char *error, size_t error_bytes) {
+    char name[4096];
+
+    if (!is_readable(file)) {
+        snprintf(error, error_bytes, "srp_file %s: %s", file, strerror(errno));
+        return false;
+    }
+    if ((size_t)snprintf(name, sizeof(name), "%s", file) >= sizeof(name) ||
+        SRP_VBASE_init(users, name) != SRP_NO_ERROR) { /* its parameter is not const */
+        snprintf(error, error_bytes, "srp_file %s: not a file of SRP verifiers; make it with openssl srp", file);
+        return false;
+    }
+    if (sk_SRP_user_pwd_num(users->users_pwd) == 0) {
+        snprintf(error, error_bytes, "srp_file %s: no user in it", file);
+        return false;
+    }
+    const SRP_user_pwd *first = sk_SRP_user_pwd_value(users->users_pwd, 0);
+    users->default_g = first->g; /* of users that do not exist */
+    users->default_N = first->N;
+    return true;
+}
+
+struct tls_srp *tls_srp_new(const char *file, char *error, size_t error_bytes) {
+    struct tls_srp *srp = calloc(1, sizeof(*srp));
+    char seed[2 * SEED_BYTES + 1];
+
+    snprintf(error, error_bytes, "out of memory");
+    if (srp && seed_make(seed))
+        srp->users = SRP_VBASE_new(seed);
+    explicit_bzero(seed, sizeof(seed));
+    if (srp && srp->users && users_read(srp->users, file, error, error_bytes))
+        return srp;
+    tls_srp_free(srp);
+    return NULL;
+}
+
+void tls_srp_free(struct tls_srp *srp) {
+    if (srp)
+        SRP_VBASE_free(srp->users);
+    free(srp);
+}
+
+/* --- in a handshake --- */
+
+static int find(SSL *ssl, int *alert, void *arg) {
+    struct tls_msg *msg = SSL_get_app_data(ssl);
+    char *name = SSL_get_srp_username(ssl);
+
+    (void)arg;
+    *alert = SSL_AD_UNKNOWN_PSK_IDENTITY;
+    if (name == NULL || !tls_psk_name_keep(msg, (const uint8_t *)name, strlen(name)))
+        return SSL3_AL_FATAL;
+    SRP_user_pwd *user = SRP_VBASE_get1_by_user(msg->ctx->srp->users, name);
+    bool ok = user && SSL_set_srp_server_param(ssl, user->N, user->g, user->s, user->v, user->info) == 1;
+    SRP_user_pwd_free(user);
+    return ok ? SSL_ERROR_NONE : SSL3_AL_FATAL;
+}
+
+void tls_srp_offer(SSL_CTX *ssl) {
+    SSL_CTX_set_srp_username_callback(ssl, find);
+}
+
+bool tls_srp_in_use(const SSL *ssl) {
+    const SSL_CIPHER *cipher = SSL_get_pending_cipher(ssl);
+
+    if (cipher == NULL)
+        cipher = SSL_get_current_cipher(ssl);
+    return cipher && SSL_CIPHER_get_kx_nid(cipher) == NID_kx_srp;
+}
