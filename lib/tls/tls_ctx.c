@@ -17,6 +17,7 @@
 #define DEFAULT_CIPHERS      "ECDHE+AESGCM:ECDHE+CHACHA20"
 #define PSK_CIPHERS          "ECDHEPSK+CHACHA20:DHEPSK+AESGCM:PSK+AESGCM:PSK+CHACHA20"
 #define SRP_CIPHERS          "SRP+aRSA:aSRP"
+#define SUITE_BITS_MIN       112 /* of an effective key */
 #define DEFAULT_GROUPS       "X25519:P-256:P-384"
 #define CONTEXT_NAME_MAX     256u /* of a context's name, what tells sessions apart */
 #define DEFAULT_CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
@@ -100,6 +101,31 @@ bool tls_ctx_load_pair(SSL_CTX *ssl, const char *certificate_file, const char *k
     return true;
 }
 
+/* What is wrong with a suite whoever is in the middle could read or be part of; NULL: nothing. Lists name such suites
+ * by the way: "ALL" and "HIGH" hold anonymous ones. */
+static const char *suite_fault(const SSL_CIPHER *suite) {
+    if (SSL_CIPHER_get_bits(suite, NULL) == 0)
+        return "does not encrypt";
+    if (SSL_CIPHER_get_auth_nid(suite) == NID_auth_null)
+        return "authenticates nobody";
+    return SSL_CIPHER_get_bits(suite, NULL) < SUITE_BITS_MIN ? "encrypts with a key that can be guessed" : NULL;
+}
+
+static bool suites_good(const SSL_CTX *ssl, const char *ciphers, char *error, size_t error_bytes) {
+    STACK_OF(SSL_CIPHER) *suites = SSL_CTX_get_ciphers(ssl);
+
+    for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++) {
+        const SSL_CIPHER *suite = sk_SSL_CIPHER_value(suites, i);
+        const char *fault = suite_fault(suite);
+        if (fault) {
+            snprintf(error, error_bytes, "ciphers \"%s\": %s %s; append :!aNULL:!eNULL, or leave it out", ciphers,
+                     SSL_CIPHER_get_name(suite), fault);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool tls_ctx_set_policy(SSL_CTX *ssl, uint16_t min_version, const char *ciphers, const char *suites, char *error,
                         size_t error_bytes) {
     if (ciphers == NULL)
@@ -117,6 +143,8 @@ bool tls_ctx_set_policy(SSL_CTX *ssl, uint16_t min_version, const char *ciphers,
         snprintf(error, error_bytes, "ciphers \"%s\": no TLS 1.2 suite matches; see openssl-ciphers(1)", ciphers);
         return false;
     }
+    if (!suites_good(ssl, ciphers, error, error_bytes))
+        return false;
     if (SSL_CTX_set_ciphersuites(ssl, suites) != 1) {
         snprintf(error, error_bytes, "ciphersuites \"%s\": not a list of TLS 1.3 suites; the default is %s", suites,
                  DEFAULT_CIPHERSUITES);

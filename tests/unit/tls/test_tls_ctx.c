@@ -84,6 +84,31 @@ Test(tls_ctx, lists_and_versions) {
     refused(&config, "P-256:P-256", "groups");
 }
 
+/* Whatever the security level, which would keep libssl itself from using them. */
+Test(tls_ctx, suites_that_protect_nothing) {
+    static const struct {
+        const char *list, *suite, *fault;
+    } bad[] = {{"NULL-SHA", "NULL-SHA", "does not encrypt"},
+               {"ECDHE+AESGCM:eNULL", "NULL", "does not encrypt"},
+               {"ALL:COMPLEMENTOFALL", "A", "authenticates nobody"},
+               {"ADH-AES128-GCM-SHA256:ECDHE+AESGCM", "ADH-AES128-GCM-SHA256", "authenticates nobody"},
+               {"HIGH@SECLEVEL=0", "ADH", "authenticates nobody"},
+               {"PSK-NULL-SHA256", "PSK-NULL-SHA256", "does not encrypt"}};
+
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(bad); i++) {
+        struct tls_ctx_config config = {.certificate_file = certificate, .key_file = key, .ciphers = bad[i].list};
+        refused(&config, "ciphers \"", bad[i].fault);
+        cr_assert_not_null(strstr(error, bad[i].suite), "%s", error);
+    }
+    const char *const good[] = {"HIGH:!aNULL", "ALL:!aNULL:!eNULL", "PSK+AESGCM", "AES128-SHA"};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(good); i++) {
+        struct tls_ctx_config config = {.certificate_file = certificate, .key_file = key, .ciphers = good[i]};
+        struct tls_ctx *ctx = tls_ctx_new(&config, error, sizeof(error));
+        cr_assert_not_null(ctx, "%s: %s", good[i], error);
+        tls_ctx_unref(ctx);
+    }
+}
+
 /* As people and RFCs spell them, and as OpenSSL does. */
 Test(tls_ctx, spellings_of_groups) {
     static const char *const lists[] = {"X25519",    "P-256:P-384", "prime256v1:secp384r1",
