@@ -119,7 +119,7 @@ struct config_tls {
     char *psk_file;               /* absolute path; NULL: no pre-shared keys */
     char *srp_file;               /* absolute path; NULL: no SRP users */
     char *key_log;                /* absolute path of a file that all keys are appended to; NULL: none */
-    bool tell_names;              /* a pool behind it wants to know them (PROXY protocol version 2) */
+    bool tell_names;              /* of server and protocol are kept: a pool behind it, or alpn, asks for them */
     uint32_t tickets;             /* a handshake, 0..4 */
     char *ticket_keys;            /* absolute path; NULL: keys at random */
     uint32_t ticket_rotate_s;     /* until random keys are replaced */
@@ -147,14 +147,23 @@ struct config_pool {
     struct config_server servers[LB_MAX_SERVERS];
 };
 
+/* Whose name a CONNECT goes on with. */
+enum config_username {
+    CONFIG_USERNAME_KEPT,
+    CONFIG_USERNAME_COMMON_NAME,
+    CONFIG_USERNAME_FINGERPRINT,
+    CONFIG_USERNAME_PSK
+};
+
 struct config_listener {
     char name[CONFIG_NAME_LEN];
     uint32_t addr_be;
     uint16_t port_be;
     enum config_mode mode;
-    int tls;                /* index, or CONFIG_NONE */
-    int pool;               /* index, or CONFIG_NONE (echo) */
-    uint8_t port;           /* index of the port that owns addr_be */
+    int tls;      /* index, or CONFIG_NONE */
+    int pool;     /* index, or CONFIG_NONE (echo) */
+    uint8_t port; /* index of the port that owns addr_be */
+    enum config_username username;
     struct tcp_options tcp; /* of accepted connections; nothing for udp */
 };
 

@@ -374,7 +374,12 @@ static int check_listener(struct config_pass *p, const struct raw_listener *r, s
                                                {NULL, 0}};
     static const struct config_word cookies[] = {
         {"auto", TCP_COOKIES_AUTO}, {"always", TCP_COOKIES_ALWAYS}, {"off", TCP_COOKIES_OFF}, {NULL, 0}};
-    int mode = CONFIG_MODE_MQTT, syn_cookies = TCP_COOKIES_AUTO;
+    static const struct config_word names[] = {{"client", CONFIG_USERNAME_KEPT},
+                                               {"common-name", CONFIG_USERNAME_COMMON_NAME},
+                                               {"fingerprint", CONFIG_USERNAME_FINGERPRINT},
+                                               {"psk-identity", CONFIG_USERNAME_PSK},
+                                               {NULL, 0}};
+    int mode = CONFIG_MODE_MQTT, syn_cookies = TCP_COOKIES_AUTO, username = CONFIG_USERNAME_KEPT;
     int rc = config_text_name(p, r->name, l->name);
     if (rc == 0 && !r->address)
         rc = config_missing(p, "address", "address:port, such as 198.18.0.1:8883");
@@ -388,7 +393,10 @@ static int check_listener(struct config_pass *p, const struct raw_listener *r, s
         rc = check_tcp(p, r->congestion, r->ecn, &l->tcp);
     if (rc == 0)
         rc = config_text_word(p, "syn_cookies", r->syn_cookies, cookies, &syn_cookies);
+    if (rc == 0)
+        rc = config_text_word(p, "username_from", r->username_from, names, &username);
     l->mode = (enum config_mode)mode;
+    l->username = (enum config_username)username;
     l->tcp.cookies = (uint8_t)syn_cookies;
     l->tls = l->pool = CONFIG_NONE;
     return rc;

@@ -63,7 +63,7 @@ struct raw_pool {
     unsigned n_servers;
 };
 struct raw_listener {
-    char *name, *address, *mode, *tls, *pool, *congestion, *ecn, *syn_cookies;
+    char *name, *address, *mode, *tls, *pool, *congestion, *ecn, *syn_cookies, *username_from;
 };
 struct raw_control {
     char *socket, *http;

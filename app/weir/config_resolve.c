@@ -376,6 +376,22 @@ static int refuse_tcp_keys(struct config_pass *p, const struct raw_listener *r) 
     return key ? config_fail(p, key, "leave it out; it is about TCP", "mode udp has no %s", key) : 0;
 }
 
+/* A user name that TLS vouches for needs MQTT to carry it, and TLS to know it of some client at least. */
+static int resolve_username(struct config_pass *p, const struct config_listener *l) {
+    static const char key[] = "username_from";
+    const struct config_tls *t = l->tls == CONFIG_NONE ? NULL : &p->config->tls[l->tls];
+    if (l->username == CONFIG_USERNAME_KEPT)
+        return 0;
+    if (l->mode != CONFIG_MODE_MQTT)
+        return config_fail(p, key, "leave it out", "mode %s has no user names", config_mode_name(l->mode));
+    if (l->username == CONFIG_USERNAME_PSK && (t == NULL || t->psk_file == NULL))
+        return config_fail(p, key, "give that entry of tls a psk_file", "clients have no pre-shared keys here");
+    if (l->username != CONFIG_USERNAME_PSK && (t == NULL || t->client_certificates == TLS_CLIENT_CERTIFICATES_OFF))
+        return config_fail(p, key, "set client_certificates of that entry of tls to required",
+                           "clients show no certificates here");
+    return 0;
+}
+
 static int resolve_listener(struct config_pass *p, unsigned index) {
     struct config *c = p->config;
     struct config_listener *l = &c->listeners[index];
@@ -398,7 +414,11 @@ static int resolve_listener(struct config_pass *p, unsigned index) {
         snprintf(hint, sizeof(hint), "mode %s needs a pool of servers", config_mode_name(l->mode));
         return config_missing(p, "pool", hint);
     }
+    if ((rc = resolve_username(p, l)) < 0)
+        return rc;
     if (l->tls != CONFIG_NONE && l->pool != CONFIG_NONE && p->config->pools[l->pool].proxy_protocol == 2)
+        p->config->tls[l->tls].tell_names = true;
+    if (l->tls != CONFIG_NONE && p->config->tls[l->tls].n_alpn > 0) /* `weirctl flows` shows what was agreed on */
         p->config->tls[l->tls].tell_names = true;
     if (l->pool != CONFIG_NONE)
         warn_listener_pool(p, l);

@@ -76,7 +76,8 @@ static const cyaml_schema_field_t server_fields[] = {TEXT(raw_server, name), TEX
 static const cyaml_schema_field_t listener_fields[] = {
     TEXT(raw_listener, name), TEXT(raw_listener, address),     TEXT(raw_listener, mode),
     TEXT(raw_listener, tls),  TEXT(raw_listener, pool),        TEXT(raw_listener, congestion),
-    TEXT(raw_listener, ecn),  TEXT(raw_listener, syn_cookies), CYAML_FIELD_END};
+    TEXT(raw_listener, ecn),  TEXT(raw_listener, syn_cookies), TEXT(raw_listener, username_from),
+    CYAML_FIELD_END};
 
 static const cyaml_schema_value_t port_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_port, port_fields)};
 static const cyaml_schema_value_t tls_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_tls, tls_fields)};

@@ -3,6 +3,7 @@
  * order. Bytes in, bytes out; no allocation, no copy of payloads.
  *
  *   mqtt_connect.c  mqtt_connect_decode: fixed header, variable header, properties, payload -> struct mqtt_connect
+ *   mqtt_username.c mqtt_connect_rename: another user name in a CONNECT that is decoded
  *   mqtt_stream.c   mqtt_stream_feed: walks packet boundaries of a direction after CONNECT and holds the order table
  *   mqtt_props.c    MQTT 5 properties: which may stand where, how often
  *   mqtt_utf8.c     UTF-8 strings (MQTT 1.5.4): well-formed, no NUL, no surrogates
@@ -81,6 +82,13 @@ int mqtt_connect_size(const struct rope *r, const struct mqtt_limits *limits, ui
 /* Decode a whole CONNECT lying in one piece (rope_peek). Returns 0 or minus an enum mqtt_drop; out->level is set then
  * too, where it was seen, and says how to answer. */
 int mqtt_connect_decode(const uint8_t *data, uint32_t len, struct mqtt_connect *out);
+
+/* Give a decoded CONNECT (of at most 65,536 bytes, alone in `data`, which has room for MQTT_RENAME_BYTES) this user name
+ * in place of its own or of none; the password stays. `c` is as mqtt_connect_decode filled it, and points into what was
+ * before. Returns the size of the packet now, or minus an enum mqtt_drop: NO_IDENTITY (the name is empty, or no string
+ * of MQTT's), CONNECT_TOO_BIG (above 65,536 bytes now); then nothing has changed. */
+#define MQTT_RENAME_BYTES 65541u
+int mqtt_connect_rename(uint8_t *data, const struct mqtt_connect *c, const char *username, uint32_t len);
 
 /* Build the answer that refuses before or at CONNECT: CONNACK with the code for `level` (3, 4, 5). Returns bytes
  * written (0: this version has no answer for it, just close). buf of at least 8 bytes. */

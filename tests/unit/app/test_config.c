@@ -246,6 +246,32 @@ Test(config, refuses_limits) {
          "keys here: handshakes, handshakes_per_source, handshake_refusal"});
 }
 
+/* A user name that no client of the listener could ever have. */
+Test(config, refuses_usernames_from_nowhere) {
+    static const char ca[] = "ciphersuites: X, client_certificates: required, client_ca: server.crt}\n";
+    struct config *c;
+    struct config_error e;
+    char text[4096];
+    REFUSED({"mode: mqtt, tls: t", "mode: mqtt, tls: t, username_from: subject", 19, "listeners[0].username_from",
+             "(client | common-name | fingerprint | psk-identity)"},
+            {"mode: mqtt, tls: t", "mode: mqtt, tls: t, username_from: common-name", 19, "listeners[0].username_from",
+             "clients show no certificates here"},
+            {"mode: mqtt, tls: t", "mode: mqtt, username_from: fingerprint", 19, "listeners[0].username_from",
+             "clients show no certificates here"},
+            {"mode: mqtt, tls: t", "mode: mqtt, tls: t, username_from: psk-identity", 19, "listeners[0].username_from",
+             "clients have no pre-shared keys here"},
+            {"mode: echo}", "mode: echo, tls: t, username_from: common-name}", 20, "listeners[1].username_from",
+             "mode echo has no user names"});
+    const char *at = strstr(good, "ciphersuites: X}\n"), *rest = at + strlen("ciphersuites: X}\n");
+    const char *listener = strstr(rest, "mode: mqtt, tls: t");
+    snprintf(text, sizeof(text), "%.*s%s%.*susername_from: common-name, %s", (int)(at - good), good, ca,
+             (int)(listener - rest), rest, listener);
+    cr_assert_eq(parse(text, strlen(text), &c, &e), 0, "%s: %s", e.key, e.message);
+    cr_expect_eq(c->listeners[0].username, CONFIG_USERNAME_COMMON_NAME);
+    cr_expect_eq(c->listeners[1].username, CONFIG_USERNAME_KEPT);
+    config_free(c);
+}
+
 Test(config, refuses_too_many_workers) {
     char list[512] = "[0";
     for (int i = 0; i < WEIR_MAX_WORKERS; i++)
