@@ -150,6 +150,8 @@ static json_t *flow_json(const struct control *c, const struct flow_row *r, uint
             json_sprintf("%s/%s", config->pools[r->pool].name, config->pools[r->pool].servers[r->server].name));
     if (r->suite[0] != '\0')
         json_object_set_new(j, "tls", json_string(r->suite));
+    if (r->alpn[0] != '\0')
+        json_object_set_new(j, "alpn", json_stringn_nocheck(r->alpn, strlen(r->alpn)));
     if (r->subject[0] != '\0')
         json_object_set_new(j, "client", json_stringn_nocheck(r->subject, strlen(r->subject)));
     return j;

@@ -46,8 +46,10 @@ static void row_place(const struct worker *w, const struct tcp_info *info, struc
         tls_conn_info(&w->tls, s->tls, &tls);
         snprintf(row->suite, sizeof(row->suite), "%s", tls.suite);
         const struct tls_identity *who = tls_conn_identity(&w->tls, s->tls);
-        if (who != NULL)
-            snprintf(row->subject, sizeof(row->subject), "%.63s", who->certificate ? who->common_name : who->psk);
+        if (who == NULL)
+            return;
+        snprintf(row->alpn, sizeof(row->alpn), "%.31s", who->alpn);
+        snprintf(row->subject, sizeof(row->subject), "%.63s", who->certificate ? who->common_name : who->psk);
     }
 }
 

@@ -33,6 +33,7 @@ struct flow_row {
     uint32_t srtt_us, rttvar_us, rto_us, cwnd_bytes, ssthresh_bytes, snd_wnd_bytes, rcv_wnd_bytes, unacked_bytes,
         unsent_bytes, sacked_bytes, lost_bytes, rx_bytes, retransmits;
     char suite[40];   /* TLS suite, "" without */
+    char alpn[32];    /* protocol agreed on, "" without */
     char subject[64]; /* common name of the client's certificate, or its PSK's identity, "" without */
 };
 

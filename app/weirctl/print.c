@@ -129,6 +129,8 @@ static void print_flows(const json_t *answer) {
             printf(" recovery:%s", text(f, "recovery"));
         if (json_object_get(f, "tls") != NULL)
             printf(" tls:%s", text(f, "tls"));
+        if (json_object_get(f, "alpn") != NULL)
+            printf(" alpn:%s", text(f, "alpn"));
         if (json_object_get(f, "client") != NULL)
             printf(" client:%s", text(f, "client"));
         putchar('\n');
