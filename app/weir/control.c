@@ -12,12 +12,12 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
-#define TICK_MS         20u
-#define ASK_TRIES       20000u /* of 100 us: 2 s */
-#define EXPIRY_EVERY_US 86400000000ull
-#define FLUSH_MS        1000u /* after the last session: time for FINs to be answered */
+#define TICK_MS   20u
+#define ASK_TRIES 20000u /* of 100 us: 2 s */
+#define FLUSH_MS  1000u  /* after the last session: time for FINs to be answered */
 
 static void signal_set(sigset_t *set) {
     sigemptyset(set);
@@ -90,12 +90,6 @@ static void warned(void *arg, const char *text) {
     log_line(LOG_LVL_WARNING, "reload", "%s", text);
 }
 
-/* What expires is said at start (by main), with every reload and once a day. */
-static void expiry_tell(struct control *c, uint64_t now_us) {
-    c->expiry_told_us = now_us;
-    snapshot_warn_expiry(c->weir->snapshot, c->weir->config, warned, NULL);
-}
-
 int control_reload(struct control *c, uint32_t entries, json_t *refusals) {
     struct weir *weir = c->weir;
     struct refusal r = {c, refusals, 0};
@@ -116,7 +110,7 @@ int control_reload(struct control *c, uint32_t entries, json_t *refusals) {
             __atomic_fetch_add(&c->certs.reloads[i], 1, __ATOMIC_RELAXED);
     rte_rcu_qsbr_synchronize(weir->rcu, RTE_QSBR_THRID_INVALID);
     snapshot_free(old);
-    expiry_tell(c, clock_now_us(&weir->clock));
+    cert_expiry_tell(&c->expiry, weir->snapshot, clock_now_us(&weir->clock), time(NULL));
     log_line(LOG_LVL_INFO, "reload", "certificates of %u of %u tls entries read again, %d refused", n,
              weir->config->n_tls, r.n);
     return r.n;
@@ -128,8 +122,7 @@ static void certs_tick(struct control *c, uint64_t now_us) {
     uint32_t changed = cert_watch_due(c->cert_watch, now_us);
     if (changed != 0)
         control_reload(c, changed, NULL);
-    if (now_us - c->expiry_told_us >= EXPIRY_EVERY_US)
-        expiry_tell(c, now_us);
+    (void)cert_expiry_tick(&c->expiry, c->weir->snapshot, now_us, time(NULL));
 }
 
 /* --- drain --- */
@@ -258,7 +251,7 @@ struct control *control_new(struct weir *weir, const struct memory_plan *plan, s
     cert_table_init(&c->certs);
     cert_table_publish(&c->certs, weir->snapshot);
     c->cert_watch = watch;
-    c->expiry_told_us = clock_now_us(&weir->clock);
+    c->expiry = (struct cert_expiry){.config = weir->config, .warn = warned, .told_us = clock_now_us(&weir->clock)};
     c->source = (struct stats_source){weir, plan, &c->certs, weir->snapshot->generation};
     c->signal_fd = c->timer_fd = c->listen_fd = c->capture_fd = -1;
     for (uint16_t i = 0; i < WEIR_MAX_WORKERS; i++)

@@ -3,6 +3,7 @@
 #ifndef WEIR_CONTROL_INT_H
 #define WEIR_CONTROL_INT_H
 
+#include "cert_expiry.h"
 #include "cert_table.h"
 #include "cert_watch.h"
 #include "control.h"
@@ -23,7 +24,7 @@ struct control {
     int capture_fd; /* the weirctl that waits for it; -1 */
     struct cert_table certs;
     struct cert_watch *cert_watch; /* the caller's of control_new */
-    uint64_t expiry_told_us;       /* when it was last said which certificates expire */
+    struct cert_expiry expiry;     /* when it was last said which certificates expire */
     bool draining;
     uint64_t drain_deadline_us, tick;
     bool link_up[WEIR_MAX_PORTS];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From the command line to running workers, and back down in reverse. No packets here. */
+#include "cert_expiry.h"
 #include "cert_watch.h"
 #include "config.h"
 #include "control.h"
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ENGINE_BATCH 16u /* handshake messages a handshake core serves before it looks whether to stop */
@@ -97,7 +99,8 @@ static int program_load(struct program *p) {
     p->weir.snapshot = snapshot_new(p->config, NULL, SNAPSHOT_ALL, &told, p->error, sizeof(p->error));
     if (p->weir.snapshot == NULL)
         return fail(p->error);
-    snapshot_warn_expiry(p->weir.snapshot, p->config, warn, NULL);
+    struct cert_expiry expiry = {.config = p->config, .warn = warn};
+    cert_expiry_tell(&expiry, p->weir.snapshot, 0, time(NULL));
     return 0;
 }
 

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static_assert(WEIR_MAX_TLS <= 32, "entries are bits of a word");
 
@@ -120,32 +119,4 @@ void snapshot_free(struct snapshot *s) {
         if (s->tls[i] != NULL)
             tls_ctx_unref(s->tls[i]);
     free(s);
-}
-
-static void warn_one(const char *where, const struct tls_cert_info *info, void (*warn)(void *arg, const char *text),
-                     void *arg) {
-    int64_t left_s = info->not_after_s - (int64_t)time(NULL);
-    char text[512];
-    if (info->ocsp_next_update_s != 0 && info->ocsp_next_update_s <= (int64_t)time(NULL)) {
-        snprintf(text, sizeof(text), "%s: the OCSP response for %s has expired and is not stapled any more", where,
-                 info->certificate_file);
-        warn(arg, text);
-    }
-    if (left_s >= (int64_t)SNAPSHOT_EXPIRY_DAYS * 86400)
-        return;
-    if (left_s < 0)
-        snprintf(text, sizeof(text), "%s: certificate %s has expired: clients refuse it", where,
-                 info->certificate_file);
-    else
-        snprintf(text, sizeof(text), "%s: certificate %s expires in less than %d days", where, info->certificate_file,
-                 (int)(left_s / 86400) + 1);
-    warn(arg, text);
-}
-
-void snapshot_warn_expiry(const struct snapshot *s, const struct config *config,
-                          void (*warn)(void *arg, const char *text), void *arg) {
-    const struct tls_cert_info *info;
-    for (uint16_t i = 0; i < config->n_tls; i++)
-        for (uint32_t c = 0; (info = tls_ctx_cert(s->tls[i], c)) != NULL; c++)
-            warn_one(config->tls[i].certificates[c].where, info, warn, arg);
 }

@@ -29,10 +29,4 @@ struct snapshot *snapshot_new(const struct config *config, const struct snapshot
                               const struct snapshot_told *ear, char *error, size_t error_bytes);
 void snapshot_free(struct snapshot *s);
 
-/* Tell of each certificate that has expired, or will within SNAPSHOT_EXPIRY_DAYS: clients refuse them, weir does not.
- */
-#define SNAPSHOT_EXPIRY_DAYS 14
-void snapshot_warn_expiry(const struct snapshot *s, const struct config *config,
-                          void (*warn)(void *arg, const char *text), void *arg);
-
 #endif
