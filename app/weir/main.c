@@ -72,6 +72,7 @@ static void plan_make(const struct config *c, struct memory_plan *plan) {
     sizes.flow_bytes = tcp_conn_bytes() - (uint32_t)sizeof(struct timer_node);
     sizes.sent_bytes = (uint32_t)sizeof(struct tcp_sent);
     sizes.flight_bytes = (uint32_t)sizeof(struct tcp_flight);
+    sizes.hello_bytes = sizeof(struct tls_hello);
     sizes.session_bytes = (uint32_t)RTE_ALIGN_CEIL(sizeof(struct session), 8);
     sizes.udp_flow_bytes = sizeof(struct udp_flow);
     sizes.timer_bytes = sizeof(struct timer_node);

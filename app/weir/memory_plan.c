@@ -31,6 +31,7 @@ const struct memory_sizes memory_sizes_default = {
     .timer_bytes = 16,
     .table_entry_bytes = 11,
     .key_cache_entry_bytes = 1088,
+    .hello_bytes = 768,
     .handshake_bytes = 40960,
     .mbuf_bytes = 2368,
 };
@@ -77,7 +78,10 @@ static void plan_counts(const struct config *c, const struct memory_needs *needs
         plan->key_cache_entries = MEMORY_KEY_CACHE_ENTRIES;
     }
     plan->rope_mbufs = clamp(plan->pairs_per_worker / 16, MEMORY_ROPE_MIN, MEMORY_ROPE_MAX);
-    plan->waiting_per_worker = needs->tls ? plan->rope_mbufs / 4 : 0; /* half of what receive ropes may hold */
+    if (needs->tls) {
+        plan->waiting_per_worker = weir_min_u32(plan->pairs_per_worker, MEMORY_WAITING_MAX);
+        plan->waiting_large_per_worker = plan->rope_mbufs / 8; /* a quarter of what receive ropes may hold */
+    }
     for (unsigned i = 0; i < c->n_ports; i++) {
         bool af_xdp = strncmp(c->ports[i].device, "net_af_xdp", strlen("net_af_xdp")) == 0;
         plan->mbufs[i] = MEMORY_RX_DESCRIPTORS + MEMORY_TX_DESCRIPTORS + (af_xdp ? MEMORY_AF_XDP_FILL : 0) +
@@ -96,6 +100,7 @@ static void plan_objects(const struct config *c, const struct memory_needs *need
     r[MEMORY_SESSION_TIMER].per_worker = plan->sessions_per_worker + plan->udp_flows_per_worker;
     r[MEMORY_TLS_SMALL].per_worker = r[MEMORY_TLS_LARGE].per_worker = needs->tls ? plan->pairs_per_worker : 0;
     r[MEMORY_KEY_CACHE].per_worker = plan->key_cache_entries;
+    r[MEMORY_HELLO].per_worker = plan->waiting_per_worker;
     r[MEMORY_HANDSHAKE].per_worker = plan->handshakes_per_worker;
     r[MEMORY_UDP_FLOW].per_worker = plan->udp_flows_per_worker;
     for (unsigned i = 0; i < c->n_ports; i++)
@@ -125,6 +130,7 @@ static void plan_sizes(const struct memory_sizes *s, struct memory_plan *plan) {
         [MEMORY_TLS_LARGE] = s->tls_large_bytes,
         [MEMORY_KEY_CACHE] = s->key_cache_entry_bytes,
         [MEMORY_HANDSHAKE] = s->handshake_bytes,
+        [MEMORY_HELLO] = s->hello_bytes,
         [MEMORY_UDP_FLOW] = s->udp_flow_bytes,
         [MEMORY_MBUF] = s->mbuf_bytes,
         [MEMORY_RING] = RING_HEAD + RING_SLOT * power_of_two(WEIR_RING_SIZE),

@@ -30,6 +30,7 @@
 #define MEMORY_ROPE_MAX          65536u
 #define MEMORY_HANDSHAKES_MIN    64u /* SSL objects at once, a worker, unless `limits` tells: an 8th of its pairs */
 #define MEMORY_HANDSHAKES_MAX    4096u
+#define MEMORY_WAITING_MAX       32768u /* handshakes that wait for their turn, at most all of a worker's pairs */
 #define MEMORY_KEY_CACHE_ENTRIES 2048u
 #define MEMORY_UDP_FLOWS_MIN     1024u
 
@@ -44,6 +45,7 @@ struct memory_sizes {         /* bytes */
     uint32_t timer_bytes;           /* one wheel node */
     uint32_t table_entry_bytes;     /* flow table, per entry */
     uint32_t key_cache_entry_bytes; /* expanded key with its bookkeeping */
+    uint32_t hello_bytes;           /* ClientHello that waits */
     uint32_t handshake_bytes;       /* SSL object with its buffers, while a handshake runs */
     uint32_t mbuf_bytes;            /* mempool element: header, struct rte_mbuf, headroom, data room */
 };
@@ -64,6 +66,7 @@ extern const struct memory_sizes memory_sizes_default;
     X(TLS_LARGE, "tls large", false, 0)                                                                                \
     X(KEY_CACHE, "tls key cache", false, 0)                                                                            \
     X(HANDSHAKE, "tls handshakes", false, 0)                                                                           \
+    X(HELLO, "tls hellos that wait", false, 0)                                                                         \
     X(UDP_FLOW, "udp flows", false, 0)                                                                                 \
     X(MBUF, "mbufs", true, 0)                                                                                          \
     X(RING, "hand-off rings", true, 0)
@@ -86,12 +89,13 @@ struct memory_row {
 
 struct memory_plan {
     uint32_t n_workers;
-    uint32_t pairs_per_worker;      /* share of max_connections x 1.25 */
-    uint32_t flows_per_worker;      /* TCP flows: 2 a pair */
-    uint32_t udp_flows_per_worker;  /* 0 without udp listeners */
-    uint32_t sessions_per_worker;   /* one a pair */
-    uint32_t handshakes_per_worker; /* 0 without TLS */
-    uint32_t waiting_per_worker;    /* handshakes that may wait for their turn; their hellos lie in receive ropes */
+    uint32_t pairs_per_worker;         /* share of max_connections x 1.25 */
+    uint32_t flows_per_worker;         /* TCP flows: 2 a pair */
+    uint32_t udp_flows_per_worker;     /* 0 without udp listeners */
+    uint32_t sessions_per_worker;      /* one a pair */
+    uint32_t handshakes_per_worker;    /* 0 without TLS */
+    uint32_t waiting_per_worker;       /* handshakes that may wait for their turn, */
+    uint32_t waiting_large_per_worker; /* and those of them whose hellos stay in receive ropes */
     uint32_t key_cache_entries;
     uint32_t rope_mbufs;            /* a worker's budget on each port: half for receive ropes, half for send ropes */
     uint32_t mbufs[WEIR_MAX_PORTS]; /* pool of one (port, worker) */

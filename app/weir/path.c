@@ -242,6 +242,7 @@ static uint32_t port_receive(struct worker *w, uint16_t index, struct burst *b) 
     if (WEIR_UNLIKELY(p->capture != NULL))
         capture_burst(w, p, m, n, true);
     p->rx_packets += n;
+    w->packets_left |= n == WEIR_RX_BURST;
     for (uint16_t i = 0; i < n; i++) {
         p->rx_bytes += m[i]->pkt_len;
         m[i]->port = index;
@@ -258,6 +259,7 @@ uint32_t path_receive(struct worker *w) {
     uint32_t total = handoff_returns(w);
     uint32_t n_owned = handoff_receive(w, m, RING_BATCH);
     cycles_stage(&w->cycles, CYCLES_IP);
+    w->packets_left = n_owned == RING_BATCH;
     for (uint32_t i = 0; i < n_owned; i++)
         path_owned(w, m[i], &b);
     total += n_owned;

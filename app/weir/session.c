@@ -9,10 +9,8 @@
 #define FETCH_GROUP    16u  /* of which so many are fetched ahead at a time, */
 #define FETCH_SESSIONS 256u /* where more sessions than these are there: fewer are in the caches anyway */
 #define TLS_BATCH      64u  /* handshake completions taken a turn */
-#define TLS_INLINE                                                                                                     \
-    4u /* handshake messages an inline engine serves a turn, and but one long one: half a millisecond                  \
-        */
-#define TLS_YIELD      8u /* turns in a row that leave them out because more flows were READY than a turn visits */
+#define TLS_INLINE     4u   /* handshake messages an inline engine serves a turn, and but one long one: 0.5 ms */
+#define TLS_YIELD      8u   /* turns in a row that leave them out because there is more to do than a turn does */
 #define TIMER_BATCH    64u
 #define LAST_WORDS_MS  1000u  /* a handshake engine may take so long to read what came before the client's reset */
 #define RESET_DRAIN_MS 30000u /* a client may take so long to read what came before the server's reset */
@@ -297,17 +295,6 @@ bool session_client_gone(void *worker, uint32_t user) {
     return s->client == 0 || tcp_conn_peer_fin(&w->tcp, s->client) || tcp_conn_state(&w->tcp, s->client) == TCP_CLOSED;
 }
 
-/* Handshake messages the worker itself may serve this turn. A long one makes everybody else wait, so flows that are
- * READY come first; but not for ever. */
-static uint32_t inline_share(struct worker *w, bool flows_left) {
-    if (w->inline_engine == NULL)
-        return 0;
-    if (flows_left && ++w->handshake_yields < TLS_YIELD)
-        return 0;
-    w->handshake_yields = 0;
-    return TLS_INLINE;
-}
-
 uint32_t session_run(struct worker *w) {
     uint32_t visits = 0, ready = weir_min_u32(tcp_ready_count(&w->tcp), READY_BATCH); /* flows put back wait a turn */
     tcp_id id;
@@ -319,13 +306,29 @@ uint32_t session_run(struct worker *w) {
         session_visit(w, id);
         visits++;
     }
+    w->flows_left = visits == READY_BATCH;
+    return visits;
+}
+
+/* A long step makes everybody else wait, and queues of devices are short: what has come goes first, but not for ever.
+ */
+uint32_t session_steps_due(struct worker *w) {
+    if (w->inline_engine == NULL || !tls_steps_wait(&w->tls))
+        return 0;
+    if ((w->flows_left || w->packets_left) && ++w->handshake_yields < TLS_YIELD)
+        return 0;
+    w->handshake_yields = 0;
+    return TLS_INLINE;
+}
+
+uint32_t session_handshakes(struct worker *w, uint32_t steps) {
     uint32_t news[TLS_BATCH];
-    cycles_stage(&w->cycles, CYCLES_HANDSHAKE);
-    uint32_t n = tls_poll(&w->tls, inline_share(w, visits == READY_BATCH), news, TLS_BATCH);
-    cycles_stage(&w->cycles, CYCLES_SESSION);
+    enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_HANDSHAKE);
+    uint32_t n = tls_poll(&w->tls, steps, news, TLS_BATCH);
+    cycles_stage(&w->cycles, before);
     for (uint32_t i = 0; i < n; i++)
         session_pump(w, pool_get(&w->sessions, news[i]));
-    return visits + n;
+    return n;
 }
 
 static void session_expired(struct worker *w, struct session *s) {

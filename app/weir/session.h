@@ -61,8 +61,15 @@ static inline uint32_t session_user(uint32_t index, enum session_side side) {
     return index << 2 | side;
 }
 
-/* Serve READY flows and TLS completions, a bounded number. Returns how many visits. */
+/* Visit READY flows, a bounded number. Returns how many. */
 uint32_t session_run(struct worker *w);
+
+/* Handshake messages that the worker itself should serve this turn; 0 where it has none, or none of them is its own to
+ * serve. */
+uint32_t session_steps_due(struct worker *w);
+/* Serve so many of them, take what handshake engines have completed, and let others begin. Returns how many sessions
+ * that concerned. */
+uint32_t session_handshakes(struct worker *w, uint32_t steps);
 
 /* Is nobody left to shake hands with? `worker`: struct worker; `user`: the session's index. FIN or RST has come, though
  * the session may not have been visited for it yet. */

@@ -45,6 +45,10 @@ static int session_tls_failed(struct worker *w, struct session *s, enum tls_drop
         return client_left(w, s);
     if (tls_drop_is_refusal(why))
         return handshake_refused(w, s, wire);
+    if (why == TLS_DROP_HS_STALLED) {
+        session_kill(w, s, SESSION_END_HANDSHAKE_TIMEOUT);
+        return 1;
+    }
     if (wire->len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, wire) != 0)
         rope_clear(wire);
     session_refuse(w, s, SESSION_END_TLS_FAILED, NULL, 0);

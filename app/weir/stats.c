@@ -220,6 +220,8 @@ static const struct field tls_fields[] = {
                 "Handshakes that wait for their turn."),
     GAUGE32(struct tls_stats, handshakes_begun, "weir_tls_handshakes_begun",
             "ClientHellos with the handshake engine, or about to be."),
+    GAUGE32(struct tls_stats, handshakes_answered, "weir_tls_handshakes_answered",
+            "Handshakes that wait for their client's next message."),
     GAUGE32(struct tls_stats, identities, "weir_tls_identities",
             "Connections of whose client more is known than keys."),
     GAUGE64(struct tls_stats, identity_bytes, "weir_tls_identity_bytes", "Memory of what is known of clients."),

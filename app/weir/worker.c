@@ -59,6 +59,10 @@ uint32_t worker_turn(struct worker *w, uint64_t now_us) {
     uint32_t work = path_receive(w);
     cycles_stage(&w->cycles, CYCLES_SESSION);
     work += session_run(w);
+    uint32_t steps = session_steps_due(w);
+    if (steps != 0) /* longer than all else in a turn: what is to be sent does not wait for it */
+        work += path_transmit(w);
+    work += session_handshakes(w, steps);
     cycles_stage(&w->cycles, CYCLES_TIMERS);
     tcp_timers(&w->tcp, now_us);
     work += session_timers(w);
@@ -273,6 +277,7 @@ static int tls_open_core(struct worker *w, const struct memory_plan *plan) {
     struct tls_config tc = {.max_conns = plan->pairs_per_worker,
                             .max_handshakes = plan->handshakes_per_worker,
                             .max_waiting = plan->waiting_per_worker,
+                            .max_waiting_large = plan->waiting_large_per_worker,
                             .max_per_source = weir->config->limits.handshakes_per_source,
                             .patience_ms = weir->config->timeouts.handshake_s * 1000 / HANDSHAKE_PATIENCE,
                             .max_wait_ms = weir->config->timeouts.handshake_s * 1000 / HANDSHAKE_WAIT,

@@ -117,7 +117,8 @@ struct worker {
     struct tcp_core tcp;
     struct tls_core tls;
     struct tls_engine *inline_engine; /* NULL where handshake cores do it */
-    uint32_t handshake_yields;        /* turns in a row without a handshake, for the sake of READY flows */
+    uint32_t handshake_yields;        /* turns in a row without a handshake, for the sake of what they left */
+    bool packets_left, flows_left;    /* this turn has left some for the next: received; READY */
     struct pool sessions;             /* struct session */
     struct timer_wheel session_wheel;
     struct udp_flows udp;

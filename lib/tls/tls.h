@@ -192,6 +192,7 @@ struct tls_stats {
     /* handshakes (tls_admission.h) */
     uint32_t handshakes_waiting;        /* gauge: for their turn */
     uint32_t handshakes_begun;          /* gauge: hellos with the engine */
+    uint32_t handshakes_answered;       /* gauge: for their client's next message */
     uint64_t handshakes_wait_us;        /* of all that waited, in sum */
     uint64_t handshake_longest_wait_us; /* of any */
     uint64_t handshake_step_tsc;        /* cycles of all steps */
@@ -205,12 +206,14 @@ struct tls_config {
     uint32_t max_conns; /* states of each size class are reserved lazily, so both get this capacity */
     uint32_t
         max_handshakes; /* SSL objects at once; further ones wait for a place (default max_conns / 8, at least 64) */
-    /* Handshakes that wait for their turn (tls_admission.h). 0 of each: max_conns, no limit, TLS_PATIENCE_MS,
-     * TLS_MAX_WAIT_MS. */
+    /* Handshakes that wait for their turn (tls_admission.h). 0 of each: max_conns, max_waiting, no limit,
+     * TLS_PATIENCE_MS, TLS_MAX_WAIT_MS. */
     uint32_t max_waiting;
-    uint32_t max_per_source; /* from one address, waiting and under way */
-    uint32_t patience_ms;    /* the oldest has waited longer: newest first from now on */
-    uint32_t max_wait_ms;    /* longer, and it is refused */
+    uint32_t max_waiting_large; /* with a hello that is larger than usual, and so keeps its buffers */
+    uint32_t max_per_source;    /* from one address, waiting and under way */
+    uint32_t patience_ms;       /* the oldest has waited longer: newest first from now on; a client may be silent for so
+                                   long before it loses an SSL object that others need */
+    uint32_t max_wait_ms;       /* longer, and it is refused */
     /* Has the client of this connection gone? Asked before the expensive step. NULL: nobody knows. */
     bool (*gone)(void *ctx, uint32_t user);
     void *gone_ctx;
@@ -249,6 +252,9 @@ void tls_core_now(struct tls_core *core, uint64_t now_us);
  * values of connections that tls_input should be called for again, and of clients that have a session to take (at most
  * max). Returns how many. */
 uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, uint32_t max);
+
+/* Has an inline engine anything to do in the next tls_poll? */
+bool tls_steps_wait(const struct tls_core *core);
 
 /* A connection in server role. `user`: the owner's number, given back by tls_poll. Returns its id, or 0 (pool empty, or
  * a context for clients).

@@ -4,7 +4,11 @@
 #include "tls_msg.h"
 #include "tls_source.h"
 
-#define FULL_SHARE 3u /* so many that hope to resume begin while a full one waits; then it is its turn */
+#define FULL_SHARE  3u  /* so many that hope to resume begin while a full one waits; then it is its turn */
+#define STALL_LOOK  8u  /* of those that were answered first, so many are looked at for one that may go */
+#define CROWD_SHARE 8u  /* an address that holds such a part of all places, */
+#define CROWD_LEAST 16u /* and so many, has many handshakes: */
+#define CROWD_HASTE 4u  /* they get such a part of the time that others may take */
 
 /* --- queues --- */
 
@@ -49,11 +53,55 @@ static uint32_t waiting(const struct tls_admission *a) {
 static void gauges(struct tls_core *core) {
     core->stats.handshakes_waiting = waiting(&core->admission);
     core->stats.handshakes_begun = core->admission.starts;
+    core->stats.handshakes_answered = core->admission.queue[TLS_CLASS_ANSWERED].n;
 }
 
 /* Has the oldest of a class waited so long that those behind it should not wait for it? */
 static bool overloaded(const struct tls_core *core, const struct tls_queue *q) {
     return q->first && waited_us(core, q->first) > core->admission.patience_us;
+}
+
+/* --- hellos of those that wait --- */
+
+/* Take the first record off `wire`. Returns false where it is too large, and too many of those wait. */
+static bool hello_keep(struct tls_core *core, struct tls_conn *c, struct rope *wire) {
+    struct tls_admission *a = &core->admission;
+    struct tls_frame f = {0};
+    uint32_t n = tls_frame_peek(wire, TLS_RECORD_WIRE_MAX, &f) == 1 ? TLS_HEADER_BYTES + f.body_bytes : UINT32_MAX;
+
+    if (c->is_client)
+        return true;
+    if (n <= TLS_HELLO_KEPT)
+        c->hs.hello = pool_alloc_dirty(&a->hellos);
+    if (c->hs.hello == POOL_NONE) {
+        c->hs.large = a->large < a->max_large;
+        a->large += c->hs.large;
+        return c->hs.large;
+    }
+    struct tls_hello *h = pool_get(&a->hellos, c->hs.hello);
+    h->n = (uint16_t)rope_copy(wire, 0, h->record, n);
+    rope_trim(wire, n);
+    return true;
+}
+
+static void hello_forget(struct tls_core *core, struct tls_conn *c) {
+    if (c->hs.hello)
+        pool_free(&core->admission.hellos, c->hs.hello);
+    c->hs.hello = POOL_NONE;
+    core->admission.large -= c->hs.large;
+    c->hs.large = false;
+}
+
+int tls_admission_hello(struct tls_core *core, struct tls_conn *c, struct rope *in) {
+    bool kept = c->hs.hello != POOL_NONE;
+
+    if (kept) {
+        const struct tls_hello *h = pool_get(&core->admission.hellos, c->hs.hello);
+        if (rope_append(in, core->pool, h->record, h->n) < 0)
+            return WEIR_ENOMEM;
+    }
+    hello_forget(core, c);
+    return kept;
 }
 
 /* --- refusals --- */
@@ -62,6 +110,8 @@ static void refuse(struct tls_core *core, tls_id id, enum tls_drop why) {
     struct tls_conn *c = tls_conn_get(core, id);
 
     queue_leave(core, c);
+    hello_forget(core, c);
+    tls_admission_done(core, c);
     c->hs.refused = (uint8_t)why;
     queue_join(core, c, id, TLS_CLASS_REFUSED);
 }
@@ -83,12 +133,12 @@ static bool make_room(struct tls_core *core, enum tls_class newcomer) {
 }
 
 static bool source_enter(struct tls_core *core, struct tls_conn *c) {
-    struct tls_sources *sources = core->admission.sources;
+    struct tls_admission *a = &core->admission;
 
-    if (sources == NULL || c->hs.source_be == 0 || c->hs.counted)
+    if (c->hs.source_be == 0 || c->hs.counted)
         return true;
-    c->hs.counted = tls_sources_enter(sources, c->hs.source_be);
-    return c->hs.counted;
+    c->hs.counted = tls_sources_enter(a->sources, c->hs.source_be);
+    return c->hs.counted || a->max_per_source == 0;
 }
 
 void tls_admission_done(struct tls_core *core, struct tls_conn *c) {
@@ -128,7 +178,7 @@ void tls_admission_started(struct tls_core *core, struct tls_msg *msg) {
     msg->start = false;
 }
 
-int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, const struct rope *hello) {
+int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, struct rope *wire) {
     if (c->place != POOL_NONE)
         return TLS_STEP_AGAIN;
     if (c->flags & TLS_F_WAITING)
@@ -140,10 +190,10 @@ int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, cons
         gauges(core);
         return TLS_STEP_AGAIN;
     }
-    enum tls_class which = c->is_client               ? TLS_CLASS_CLIENT
-                           : tls_hello_resumes(hello) ? TLS_CLASS_RESUMED
-                                                      : TLS_CLASS_FULL;
-    if (!make_room(core, which))
+    enum tls_class which = c->is_client              ? TLS_CLASS_CLIENT
+                           : tls_hello_resumes(wire) ? TLS_CLASS_RESUMED
+                                                     : TLS_CLASS_FULL;
+    if (!make_room(core, which) || !hello_keep(core, c, wire))
         return -TLS_DROP_HS_QUEUE_FULL;
     queue_join(core, c, id, which);
     core->stats.handshakes_queued++;
@@ -155,8 +205,50 @@ int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, cons
 void tls_admission_leave(struct tls_core *core, struct tls_conn *c) {
     if (c->flags & TLS_F_WAITING)
         queue_leave(core, c);
+    hello_forget(core, c);
     tls_admission_done(core, c);
     gauges(core);
+}
+
+/* --- those whose client is to speak --- */
+
+void tls_admission_answered(struct tls_core *core, struct tls_conn *c, tls_id id) {
+    if (c->is_client)
+        return;
+    c->hs.since_us = core->admission.now_us;
+    queue_join(core, c, id, TLS_CLASS_ANSWERED);
+    gauges(core);
+}
+
+void tls_admission_heard(struct tls_core *core, struct tls_conn *c) {
+    if (c->flags & TLS_F_WAITING)
+        queue_leave(core, c);
+    gauges(core);
+}
+
+/* How long it may keep an SSL object that others need. A device that takes its time for a signature has patience_us; an
+ * address that fills the places with such as say nothing has less for each. */
+static uint64_t silence_us(const struct tls_core *core, const struct tls_conn *c) {
+    const struct tls_admission *a = &core->admission;
+    uint32_t many = weir_max_u32(core->max_places / CROWD_SHARE, CROWD_LEAST);
+    bool crowd = c->hs.counted && tls_sources_count(a->sources, c->hs.source_be) > many;
+
+    return crowd ? a->patience_us / CROWD_HASTE : a->patience_us;
+}
+
+/* One goes whose client has been silent for too long, if somebody waits for its place. One a turn: by the next its
+ * place is free. */
+static void stalled_refuse(struct tls_core *core) {
+    tls_id id = core->admission.queue[TLS_CLASS_ANSWERED].first;
+
+    for (uint32_t i = 0; i < STALL_LOOK && id != 0; i++) {
+        const struct tls_conn *c = tls_conn_get(core, id);
+        if (waited_us(core, id) > silence_us(core, c)) {
+            refuse(core, id, TLS_DROP_HS_STALLED);
+            return;
+        }
+        id = c->hs.next;
+    }
 }
 
 /* --- once a turn --- */
@@ -218,6 +310,8 @@ uint32_t tls_admission_run(struct tls_core *core, uint32_t *news, uint32_t max) 
         return 0;
     }
     expire(core, max);
+    if (tls_admission_wants_place(core))
+        stalled_refuse(core);
     for (; n < max && refused->first; n++) {
         struct tls_conn *c = tls_conn_get(core, refused->first);
         queue_leave(core, c);

@@ -2,13 +2,20 @@
 /* Which handshake begins next, and which never does. A server's connection asks when its first record is whole; until
  * its turn comes it costs its state and the record, no SSL object.
  *
+ *   memory    a hello of usual size moves from its buffer of 2 KB to a place of its own, so that a storm that waits
+ *             takes no buffers from those who are served; of larger ones fewer may wait
  *   bounds    so many wait (max_waiting), so many have an SSL object (max_places), so many hellos are with the engine
- *             (max_starts: few, so that order and second thoughts stay here); and so many from one address
- * (tls_source.h) order     clients of ours first, then hellos that hope to resume (tls_hello.c), then full ones, which
- * get every fourth turn all the same; the oldest first, but the newest first once the oldest has waited longer than
+ *             (max_starts: few, so that order and second thoughts stay here), so many are from one address
+ *             (tls_source.h)
+ *   order     clients of ours first, then hellos that hope to resume (tls_hello.c), then full ones, which get every
+ *             fourth turn all the same; the oldest first, but the newest first once the oldest has waited longer than
  *             patience_us: those behind it can still be served in time, while it may well have gone
  *   refusals  the address has its share; the queue is full; or max_wait_us have passed. No SSL object, no key is
- * touched gone      the owner is asked before the expensive step whether its client is still there (struct tls_config)
+ *             touched
+ *   gone      the owner is asked before the expensive step whether its client is still there (struct tls_config)
+ *   stalled   who was answered and says nothing keeps its SSL object only while nobody else needs it: then the one that
+ *             has been silent for longest goes, after patience_us; a client whose address holds an eighth of all
+ *             places, after a quarter of that
  *
  * A refused one stays in a list of its own until tls_poll has named it; tls_input then returns why. */
 #ifndef WEIR_TLS_ADMISSION_H
@@ -18,7 +25,21 @@
 
 struct tls_sources;
 
-enum tls_class { TLS_CLASS_CLIENT, TLS_CLASS_RESUMED, TLS_CLASS_FULL, TLS_CLASS_REFUSED, TLS_CLASSES };
+/* Of those that wait: for their turn, to be told that they will not have one, or for their client's next message. */
+enum tls_class {
+    TLS_CLASS_CLIENT,
+    TLS_CLASS_RESUMED,
+    TLS_CLASS_FULL,
+    TLS_CLASS_REFUSED,
+    TLS_CLASS_ANSWERED,
+    TLS_CLASSES
+};
+
+#define TLS_HELLO_KEPT 766u /* bytes of a record that moves; with a ticket they are mostly shorter */
+struct tls_hello {
+    uint16_t n;
+    uint8_t record[TLS_HELLO_KEPT];
+};
 
 struct tls_queue { /* linked by struct tls_hs_state */
     tls_id first, last;
@@ -27,11 +48,14 @@ struct tls_queue { /* linked by struct tls_hs_state */
 
 struct tls_admission {
     struct tls_queue queue[TLS_CLASSES];
+    struct pool hellos; /* struct tls_hello: of those that wait */
     uint32_t max_waiting;
+    uint32_t max_large, large;   /* waiting with a hello that stays in its buffers */
     uint32_t max_starts, starts; /* hellos with the engine, or about to be */
     uint32_t resumed_run;        /* hellos that hope to resume, begun in a row while full ones waited */
     uint64_t now_us, patience_us, max_wait_us;
-    struct tls_sources *sources; /* NULL: no limit */
+    uint32_t max_per_source; /* 0: no limit */
+    struct tls_sources *sources;
 };
 
 #endif

@@ -75,6 +75,8 @@ static int conn_drop(struct tls_turn *t, enum tls_drop drop) {
         t->core->stats.handshakes_spared++;
     else if (tls_drop_is_refusal(drop))
         t->core->stats.handshakes_refused++;
+    else if (drop == TLS_DROP_HS_STALLED)
+        t->core->stats.handshakes_wasted++;
     else if (t->c->phase == TLS_PHASE_HANDSHAKE)
         t->core->stats.handshakes_failed++;
     conn_release(t->core, t->c, t->id);

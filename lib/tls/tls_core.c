@@ -18,11 +18,14 @@ static int admission_init(struct tls_core *core, const struct tls_config *config
     struct tls_admission *a = &core->admission;
 
     a->max_waiting = config->max_waiting ? config->max_waiting : config->max_conns;
+    a->max_large = config->max_waiting_large ? config->max_waiting_large : a->max_waiting;
     a->patience_us = (uint64_t)(config->patience_ms ? config->patience_ms : TLS_PATIENCE_MS) * 1000;
     a->max_wait_us = (uint64_t)(config->max_wait_ms ? config->max_wait_ms : TLS_MAX_WAIT_MS) * 1000;
-    if (config->max_per_source == 0)
-        return 0;
-    a->sources = tls_sources_new(config->max_per_source, a->max_waiting + max_handshakes);
+    if (pool_init(&a->hellos, "tls_hello", sizeof(struct tls_hello), a->max_waiting, 0) < 0)
+        return WEIR_ENOMEM;
+    a->max_per_source = config->max_per_source;
+    a->sources =
+        tls_sources_new(a->max_per_source ? a->max_per_source : UINT32_MAX, a->max_waiting + max_handshakes + 1);
     return a->sources ? 0 : WEIR_ENOMEM;
 }
 
@@ -98,6 +101,7 @@ void tls_core_fini(struct tls_core *core) {
     tls_keycache_free(core->cache);
     if (core->mgr)
         free_mb_mgr(core->mgr);
+    pool_fini(&core->admission.hellos);
     pool_fini(&core->tickets);
     pool_fini(&core->clients);
     pool_fini(&core->places);

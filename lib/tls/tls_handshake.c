@@ -121,6 +121,7 @@ static int record_request(struct tls_turn *t) {
         t->verdict |= TLS_MORE_WORK;
         return TLS_STEP_STOP;
     }
+    tls_admission_heard(t->core, t->c);
     request(t->core, t->c, TLS_REQ_RECORD);
     return TLS_STEP_AGAIN;
 }
@@ -199,7 +200,7 @@ static int first_record_check(const struct tls_turn *t) {
 int tls_step_new(struct tls_turn *t) {
     struct tls_core *core = t->core;
     struct tls_conn *c = t->c;
-    int rc = c->is_client ? TLS_STEP_AGAIN : first_record_check(t);
+    int rc = c->is_client || c->hs.hello ? TLS_STEP_AGAIN : first_record_check(t);
 
     if (c->hs.refused)
         return -(int)c->hs.refused;
@@ -212,13 +213,21 @@ int tls_step_new(struct tls_turn *t) {
         t->verdict |= TLS_BUSY;
     if (rc != TLS_STEP_AGAIN)
         return rc;
+    int kept = tls_admission_hello(core, c, &msg_of(core, c)->in);
+    if (kept < 0) {
+        core->stats.no_mbuf++;
+        t->verdict |= TLS_MORE_WORK;
+        return TLS_STEP_STOP;
+    }
     place_take(core, c, t->id);
-    if (c->is_client)
-        request(core, c, TLS_REQ_HELLO);
+    if (c->is_client || kept)
+        request(core, c, c->is_client ? TLS_REQ_HELLO : TLS_REQ_RECORD);
     return TLS_STEP_AGAIN;
 }
 
 int tls_step_handshake(struct tls_turn *t) {
+    if (t->c->hs.refused)
+        return -(int)t->c->hs.refused;
     if (t->c->flags & TLS_F_IN_FLIGHT) {
         t->verdict |= TLS_BUSY;
         return TLS_STEP_STOP;
@@ -229,6 +238,7 @@ int tls_step_handshake(struct tls_turn *t) {
     output_take(t, msg);
     switch (msg->result) {
     case TLS_RES_MORE:
+        tls_admission_answered(t->core, t->c, t->id);
         return TLS_STEP_AGAIN;
     case TLS_RES_DROPPED:
         return -(int)msg->drop;
@@ -365,6 +375,10 @@ static bool msg_home(struct tls_core *core, struct tls_msg *msg) {
     c->flags &= (uint8_t)~TLS_F_IN_FLIGHT;
     msg->unread = true;
     return true;
+}
+
+bool tls_steps_wait(const struct tls_core *core) {
+    return core->engine && core->run_inline && !rte_ring_empty(core->requests);
 }
 
 uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, uint32_t max) {

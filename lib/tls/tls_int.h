@@ -178,10 +178,12 @@ enum tls_flag {
 struct tls_hs_state { /* a connection before it has keys */
     struct tls_ctx *ctx;
     uint32_t next, prev; /* in the queue of its class (tls_admission.h) */
-    uint64_t since_us;   /* its hello was whole */
+    uint64_t since_us;   /* its hello was whole, or it was answered last */
+    uint32_t hello;      /* index in admission.hellos, 0: none there */
     uint32_t source_be;  /* the client's address; 0: not told */
     uint8_t queue;       /* enum tls_class: which one it is in */
-    uint8_t refused;     /* enum tls_drop: it will not begin; 0: it may */
+    uint8_t refused;     /* enum tls_drop: it will not begin, or not go on; 0: it may */
+    bool large;          /* it waits with its hello in buffers */
     bool counted;        /* among its address's handshakes */
 };
 
@@ -503,13 +505,19 @@ bool tls_hello_resumes(const struct rope *wire);
 
 /* --- tls_admission.c --- */
 /* May this handshake begin? TLS_STEP_AGAIN: yes, and it has a place; TLS_STEP_STOP: it waits; or minus the enum
- * tls_drop that refuses it. */
-int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, const struct rope *hello);
+ * tls_drop that refuses it. `wire` begins with the hello's first record, which may move to a place of its own. */
+int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, struct rope *wire);
+/* The hello that was kept while it waited, to `in`. Returns whether there was one (then it is gone from here), or
+ * WEIR_ENOMEM: ask again. */
+int tls_admission_hello(struct tls_core *core, struct tls_conn *c, struct rope *in);
 /* Expire, refuse and begin; the users of those that tls_input should be called for. Returns how many (at most max). */
 uint32_t tls_admission_run(struct tls_core *core, uint32_t *news, uint32_t max);
 /* It ends before or during its handshake; it has ended its handshake. */
 void tls_admission_leave(struct tls_core *core, struct tls_conn *c);
 void tls_admission_done(struct tls_core *core, struct tls_conn *c);
+/* Its client was answered, and is to speak; it has spoken. */
+void tls_admission_answered(struct tls_core *core, struct tls_conn *c, tls_id id);
+void tls_admission_heard(struct tls_core *core, struct tls_conn *c);
 /* Does somebody wait for an SSL object? */
 bool tls_admission_wants_place(const struct tls_core *core);
 /* Is nobody left to shake hands with? */

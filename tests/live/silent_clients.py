@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A process that opens many TCP connections, sends the same few bytes (or none) on each and then only waits:
+"""A process that opens many TCP connections, sends the same bytes (or none) on each and then only waits:
 python3 silent_clients.py ADDRESS PORT COUNT HEX.
 
-Prints "open N" when all are there, and "closed N" when the other side has ended every one of them."""
+Prints "open N" when all are there, and "closed N" when the other side has ended every one of them. What it answers is read and
+of no interest."""
 import resource
 import selectors
 import socket
@@ -25,7 +26,7 @@ def main():
     while closed < count:
         for key, _ in selector.select():
             try:
-                ended = not key.fileobj.recv(4096)
+                ended = not key.fileobj.recv(16384)
             except BlockingIOError:
                 continue
             except ConnectionError:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Clients that open a connection and send nothing, or half a ClientHello: they hold no SSL object, do not slow the others
-and are closed in time. Clients beyond their address's share are reset."""
+and are closed in time. Clients that send a whole one and nothing more lose their SSL object to others. Clients beyond their
+address's share are reset."""
 import os
 import time
 
@@ -14,6 +15,8 @@ from lab import wait_for
 
 MATRIX = "one"
 SHARE = 3
+PLACES = 100       # SSL objects at once
+STALLED = 2000     # clients that would each keep one
 HANDSHAKE_S = 10
 BEHAVED = 20       # others that connect meanwhile
 BEHAVED_S = 1.0    # each at most, on however busy a machine; alone it takes some milliseconds
@@ -21,7 +24,7 @@ BEHAVED_S = 1.0    # each at most, on however busy a machine; alone it takes som
 
 def configure(config, lab):
     config["timeouts"]["handshake_s"] = HANDSHAKE_S
-    config["limits"] = {"handshakes_per_source": SHARE, "handshakes": 100}
+    config["limits"] = {"handshakes_per_source": SHARE, "handshakes": PLACES}
 
 
 def prepare(lab):

@@ -35,6 +35,8 @@ Test(memory_plan, counts_and_bytes) {
     cr_expect(p.flows_per_worker == 125000 && p.sessions_per_worker == 62500);
     cr_expect(p.udp_flows_per_worker == 0 && p.handshakes_per_worker == 4096 && p.key_cache_entries == 2048);
     cr_expect(p.rope_mbufs == 4096);
+    cr_expect(p.waiting_per_worker == MEMORY_WAITING_MAX && p.waiting_large_per_worker == 512);
+    cr_expect(p.rows[MEMORY_HELLO].per_worker == MEMORY_WAITING_MAX && p.rows[MEMORY_HELLO].object_bytes == 768);
     cr_expect(p.mbufs[1] == 1024 + 1024 + 256 + WEIR_RING_SIZE + 4096 + 512);
     cr_expect(p.mbufs[0] == p.mbufs[1] + 2048, "AF_XDP's fill queue");
     cr_expect(p.rows[MEMORY_FLOW].worker_bytes == 125000ull * 256);
@@ -78,7 +80,8 @@ Test(memory_plan, plans_only_what_listeners_need) {
     struct memory_plan p;
     config_make(&config, 1000, 1, false, true);
     memory_plan_make(&config, NULL, &p);
-    cr_expect(p.rows[MEMORY_TLS_SMALL].per_worker == 0 && p.rows[MEMORY_HANDSHAKE].per_worker == 0);
+    cr_expect(p.rows[MEMORY_TLS_SMALL].per_worker == 0 && p.rows[MEMORY_HANDSHAKE].per_worker == 0 &&
+              p.rows[MEMORY_HELLO].per_worker == 0);
     cr_expect(p.udp_flows_per_worker == 1250 && p.rows[MEMORY_UDP_FLOW].per_worker == 1250);
     cr_expect(p.rows[MEMORY_FLOW_TABLE].per_worker == 2500 + 2500);
     cr_expect(p.rows[MEMORY_RING].per_worker == 0, "one worker hands nothing over");
@@ -89,6 +92,7 @@ Test(memory_plan, bounds_hold_at_both_ends) {
     config_make(&config, 1, 32, true, true);
     memory_plan_make(&config, NULL, &p);
     cr_expect(p.pairs_per_worker == 1 && p.handshakes_per_worker == MEMORY_HANDSHAKES_MIN);
+    cr_expect(p.waiting_per_worker == 1, "no more than there are");
     cr_expect(p.rope_mbufs == MEMORY_ROPE_MIN && p.udp_flows_per_worker == MEMORY_UDP_FLOWS_MIN);
 
     config_make(&config, 16000000, 1, true, true);

@@ -5,48 +5,55 @@
 
 #define ROOM 64u
 
-struct queue { /* many connections of one core, all with the same hello or one that resumes */
+enum { FULL, RESUMES, LARGE, HELLOS };
+
+struct queue { /* many connections of one core, all with the same few hellos */
     struct tls_core core;
     struct tls_engine *engine;
     struct tls_ctx *ctx;
-    uint8_t hello[2][2048]; /* full, and one that hopes to resume; libssl takes the latter for a full one */
-    uint32_t hello_bytes[2];
+    uint8_t hello[HELLOS][2048]; /* full; one that hopes to resume, by a ticket that libssl does not take; a long one */
+    uint32_t hello_bytes[HELLOS];
     tls_id id[ROOM];
     struct rope in[ROOM], out;
     bool gone[ROOM];
 };
-
-enum { FULL, RESUMES };
 
 static bool client_gone(void *ctx, uint32_t user) {
     const struct queue *q = ctx;
     return q->gone[user];
 }
 
+/* As the full one, with a ticket that no key of ours has sealed. */
+static void hello_resumes(struct queue *q, int kind, uint8_t *p, uint16_t ticket_bytes) {
+    uint32_t n = q->hello_bytes[FULL], added = 4u + ticket_bytes;
+
+    memcpy(p, q->hello[FULL], n);
+    uint8_t *ticket = p + n, *ext = p + 5 + 4 + 2 + 32;
+    ticket[1] = 35;
+    ticket[2] = (uint8_t)(ticket_bytes >> 8), ticket[3] = (uint8_t)ticket_bytes;
+    ext += 1 + *ext;                   /* session id */
+    ext += 2 + (ext[0] << 8 | ext[1]); /* suites */
+    ext += 1 + *ext;                   /* compression */
+    uint32_t ext_bytes = (uint32_t)(ext[0] << 8 | ext[1]) + added;
+    q->hello_bytes[kind] = n += added;
+    tls_header_put(p, TLS_CT_HANDSHAKE, n - 5);
+    p[1] = 3, p[2] = 1;
+    p[7] = (uint8_t)((n - 9) >> 8), p[8] = (uint8_t)(n - 9);
+    ext[0] = (uint8_t)(ext_bytes >> 8), ext[1] = (uint8_t)ext_bytes;
+}
+
 static void hellos_make(struct queue *q) {
-    static const uint8_t ticket[] = {0, 35, 0, 4, 1, 2, 3, 4}; /* no key of ours sealed it */
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET); /* no extension of this kind of its own */
     SSL *ssl = SSL_new(ctx);
     SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
     SSL_set_connect_state(ssl);
     SSL_do_handshake(ssl);
-    uint32_t n = (uint32_t)BIO_read(SSL_get_wbio(ssl), q->hello[FULL], 1024);
+    q->hello_bytes[FULL] = (uint32_t)BIO_read(SSL_get_wbio(ssl), q->hello[FULL], 1024);
     SSL_free(ssl);
     SSL_CTX_free(ctx);
-    memcpy(q->hello[RESUMES], q->hello[FULL], n);
-    memcpy(q->hello[RESUMES] + n, ticket, sizeof(ticket));
-    uint8_t *p = q->hello[RESUMES], *ext = p + 5 + 4 + 2 + 32;
-    ext += 1 + *ext;                   /* session id */
-    ext += 2 + (ext[0] << 8 | ext[1]); /* suites */
-    ext += 1 + *ext;                   /* compression */
-    uint32_t ext_bytes = (uint32_t)(ext[0] << 8 | ext[1]) + sizeof(ticket);
-    q->hello_bytes[FULL] = n;
-    q->hello_bytes[RESUMES] = n += sizeof(ticket);
-    tls_header_put(p, TLS_CT_HANDSHAKE, n - 5);
-    p[1] = 3, p[2] = 1;
-    p[7] = (uint8_t)((n - 9) >> 8), p[8] = (uint8_t)(n - 9);
-    ext[0] = (uint8_t)(ext_bytes >> 8), ext[1] = (uint8_t)ext_bytes;
+    hello_resumes(q, RESUMES, q->hello[RESUMES], 4);
+    hello_resumes(q, LARGE, q->hello[LARGE], 1000);
 }
 
 static void queue_init(struct queue *q, struct tls_config config, bool run_inline) {
@@ -155,6 +162,53 @@ Test(tls_admission, few_are_with_the_engine) {
     expect_order(&q, expected, 6);
     cr_assert_eq(stats(&q)->handshakes_waiting, 0);
     cr_assert_eq(stats(&q)->handshakes_queued, 6);
+    queue_fini(&q);
+}
+
+/* Hellos that wait lie in places of their own; long ones keep their mbufs, so only so many may wait. All begin. */
+Test(tls_admission, hellos_that_wait_hold_no_mbuf) {
+    struct queue q;
+    uint32_t order[ROOM];
+
+    queue_init(&q, (struct tls_config){.max_waiting_large = 2}, false);
+    for (uint32_t i = 0; i < 4; i++)
+        arrive(&q, i, FULL, 0);
+    cr_assert_eq(harness_mbufs_out(), 4, "with the engine");
+    for (uint32_t i = 4; i < 20; i++)
+        cr_assert_eq(arrive(&q, i, i % 2 ? RESUMES : FULL, 0), TLS_BUSY);
+    cr_assert_eq(harness_mbufs_out(), 4);
+    for (uint32_t i = 20; i < 22; i++)
+        cr_assert_eq(arrive(&q, i, LARGE, 0), TLS_BUSY);
+    cr_assert_eq(harness_mbufs_out(), 6);
+    cr_assert_eq(arrive(&q, 22, LARGE, 0), -TLS_DROP_HS_QUEUE_FULL);
+    rope_clear(&q.out);
+    leave(&q, 5);
+    leave(&q, 21);
+    cr_assert_eq(arrive(&q, 23, LARGE, 0), TLS_BUSY, "in place of one that left");
+    cr_assert_eq(order_of(&q, order), 17);
+    cr_assert_eq(stats(&q)->handshakes_failed, 0, "libssl had all of each hello");
+    cr_assert_eq(q.core.admission.hellos.used, 0);
+    cr_assert_eq(q.core.admission.large, 0);
+    queue_fini(&q);
+}
+
+/* Its turn comes, and no mbuf is left to carry its hello to libssl: it tries again. */
+Test(tls_admission, a_hello_waits_for_an_mbuf) {
+    struct queue q;
+    uint32_t news[16];
+
+    queue_init(&q, (struct tls_config){0}, false);
+    for (uint32_t i = 0; i < 5; i++)
+        arrive(&q, i, FULL, 0);
+    tls_engine_run(q.engine, 16);
+    cr_assert_eq(tls_poll(&q.core, 0, news, 16), 5);
+    cr_assert_eq(news[4], 4);
+    harness_starve(0);
+    cr_assert_eq(input(&q, 4), TLS_MORE_WORK);
+    cr_assert_eq(stats(&q)->no_mbuf, 1);
+    harness_unstarve();
+    cr_assert_eq(input(&q, 4), TLS_BUSY);
+    cr_assert_eq(stats(&q)->handshakes_started, 5);
     queue_fini(&q);
 }
 
@@ -280,6 +334,94 @@ Test(tls_admission, each_source_has_its_share) {
     queue_fini(&q);
 }
 
+/* Connection i has its answer, and its client says no more. */
+static void answer(struct queue *q, uint32_t i, uint32_t addr_be) {
+    uint32_t news[16];
+
+    cr_assert_eq(arrive(q, i, FULL, addr_be), TLS_BUSY);
+    tls_engine_run(q->engine, 16);
+    cr_assert_eq(tls_poll(&q->core, 0, news, 16), 1);
+    cr_assert_eq(input(q, news[0]), TLS_WIRE);
+    rope_clear(&q->out);
+}
+
+/* Turns until one of those that were answered has gone, and one that waits has begun in its place. */
+static void expect_exchange(struct queue *q, uint32_t gone, uint32_t begun) {
+    uint32_t order[16], refused[16], n = 0;
+
+    cr_assert_eq(turn(q, order, refused), 0);
+    cr_assert_eq(q->id[gone], 0, "%u goes", gone);
+    cr_assert_eq(refused[0], gone);
+    for (int i = 0; i < 3 && n == 0; i++)
+        n = turn(q, order, refused);
+    cr_assert_eq(n, 1);
+    cr_assert_eq(order[0], begun);
+}
+
+/* Clients that are silent keep their SSL objects until others need them; then the longest silence ends. */
+Test(tls_admission, the_silent_make_room) {
+    struct queue q;
+    uint32_t order[16], refused[16];
+
+    queue_init(&q, (struct tls_config){.max_handshakes = 2, .patience_ms = 1000}, false);
+    answer(&q, 0, 1);
+    tls_core_now(&q.core, 1500000);
+    answer(&q, 1, 2);
+    cr_assert_eq(stats(&q)->handshakes_answered, 2);
+    tls_core_now(&q.core, 5000000);
+    cr_assert_eq(turn(&q, order, refused), 0);
+    cr_assert_neq(q.id[0], 0, "nobody needs its place");
+    tls_core_now(&q.core, 2000000); /* as if the others had come sooner */
+    arrive(&q, 2, FULL, 3);
+    arrive(&q, 3, FULL, 3);
+    cr_assert_eq(turn(&q, order, refused), 0);
+    cr_assert_neq(q.id[0], 0, "a second is not more than a second");
+    tls_core_now(&q.core, 2000001);
+    expect_exchange(&q, 0, 2);
+    cr_assert_neq(q.id[1], 0, "it has half a second left");
+    cr_assert_eq(stats(&q)->drops[TLS_DROP_HS_STALLED], 1);
+    cr_assert_eq(stats(&q)->handshakes_wasted, 1);
+    cr_assert_eq(stats(&q)->handshakes_failed, 0);
+    queue_fini(&q);
+}
+
+/* Silent clients from an address that holds an eighth of all places, and more than 16, have a quarter of that time. */
+Test(tls_admission, a_crowd_makes_room_sooner) {
+    struct queue q;
+    uint32_t order[16], refused[16];
+
+    queue_init(&q, (struct tls_config){.max_handshakes = 20, .patience_ms = 1000}, false);
+    for (uint32_t i = 0; i < 20; i++)
+        answer(&q, i, i < 3 ? i + 1 : 77);
+    arrive(&q, 20, FULL, 9);
+    tls_core_now(&q.core, 1250000);
+    cr_assert_eq(turn(&q, order, refused), 0);
+    cr_assert_eq(stats(&q)->handshakes_wasted, 0);
+    tls_core_now(&q.core, 1250001);
+    expect_exchange(&q, 3, 20);
+    arrive(&q, 21, FULL, 9);
+    cr_assert_eq(turn(&q, order, refused), 0);
+    cr_assert_neq(q.id[4], 0, "16 are no crowd");
+    queue_fini(&q);
+}
+
+/* Who has spoken again is not silent. */
+Test(tls_admission, the_slow_are_not_the_silent) {
+    struct queue q;
+    uint32_t order[16], refused[16];
+
+    queue_init(&q, (struct tls_config){.max_handshakes = 1, .patience_ms = 1000}, false);
+    answer(&q, 0, 1);
+    arrive(&q, 1, FULL, 2);
+    tls_core_now(&q.core, 3000000);
+    static const uint8_t ccs[] = {TLS_CT_CCS, 3, 3, 0, 1, 1};
+    harness_push(&q.in[0], ccs, sizeof(ccs), false);
+    cr_assert_eq(input(&q, 0), TLS_BUSY);
+    cr_assert_eq(turn(&q, order, refused), 0);
+    cr_assert_eq(stats(&q)->drops[TLS_DROP_HS_STALLED], 0);
+    queue_fini(&q);
+}
+
 /* A handshake that is complete no longer counts against its address. */
 Test(tls_admission, a_complete_handshake_counts_no_more) {
     struct tls_config config = {.max_conns = 8, .max_per_source = 1, .pool = harness_pool()};
@@ -402,6 +544,9 @@ Test(tls_admission, everyone_ends_in_one_way) {
     cr_assert_gt(s->handshakes_refused, 0);
     cr_assert_gt(s->handshakes_wasted, 0);
     cr_assert_gt(s->handshakes_spared, 0);
+    cr_assert_gt(s->drops[TLS_DROP_HS_STALLED], 0);
+    cr_assert_eq(s->handshakes_answered, 0);
+    cr_assert_eq(q.core.admission.hellos.used, 0);
     cr_assert_eq(s->ssl_objects, 0);
     cr_assert_eq(s->handshakes_waiting, 0);
     cr_assert_eq(s->handshakes_begun, 0);
