@@ -41,9 +41,8 @@ def test_hellos_without_an_end(lab):
     assert max(took) < BEHAVED_S, took
     assert now.get("weir_tls_handshakes_answered") <= PLACES
     stalled = now.drops("tls")["hs_stalled"] - before.drops("tls").get("hs_stalled", 0)
-    assert stalled > STALLED / 2, "they did not keep the places"
+    assert stalled > PLACES, "the places have changed hands"
     wait_for("their end", lambda: crowd.says(f"closed {STALLED}"), HANDSHAKE_S + 60)
     after = lab.metrics()
     assert after.get("weir_tls_handshakes_done_total") - before.get("weir_tls_handshakes_done_total") == BEHAVED
-    assert "handshakes_answered" in lab.weirctl("stats", "tls")
     lab.wait_metric("weir_tls_ssl_objects", lambda value: value == 0)
