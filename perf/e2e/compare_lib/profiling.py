@@ -21,24 +21,23 @@ GROUPS = [
     ("handover to our records", r"^(tls_handover\w*|tls_keys_\w+|tls_kdf_\w+|keylog)$"),
     ("tickets, certificate", r"^(tls_construct_(new_session_ticket|server_certificate|certificate)\w*|construct_stateless_ticket|"
                              r"tls_decrypt_ticket|tls_ticket_\w+|i2d_\w+|d2i_\w+|X509_\w+|ssl_add_cert\w*)$"),
-    ("rest of libssl", r"^(SSL_\w+|ssl_\w+|ssl3_\w+|tls_(process|construct|get|parse|collect|post|finish)\w+|state_machine\w*|BIO_\w+|"
-                       r"ossl_statem\w*)$"),
 ]
+OPENSSL = "rest of libssl"
 REST = "the program's own"
-NAMES = [*[name for name, _ in GROUPS], REST, KERNEL]
+NAMES = [*[name for name, _ in GROUPS], OPENSSL, REST, KERNEL]
 _PATTERNS = [(name, re.compile(pattern)) for name, pattern in GROUPS]
-_FRAME = re.compile(r"^\s*(\S+).*\((.*)\)\s*$")  # function (file)
+_FRAME = re.compile(r"^\s*[0-9a-f]+\s+(.*?)\s+\((.*)\)\s*$")  # address function (file)
 _SUFFIX = re.compile(r"(@.*|\+0x.*|\.(lto_priv|constprop|part|isra|cold).*)")
 
 
 def _group(stack):
     """stack: (function, file), innermost first."""
-    if "[kernel" in stack[0][1] or stack[0][1] == "[unknown]" and stack[0][0].startswith("ffff"):
+    if "[kernel" in stack[0][1]:
         return KERNEL
     for name, pattern in _PATTERNS:
         if any(pattern.match(function) for function, _ in stack):
             return name
-    return REST
+    return OPENSSL if any(re.search(r"/lib(ssl|crypto)\.", file) for _, file in stack) else REST
 
 
 def _stacks(text):
@@ -57,7 +56,7 @@ def sample(server, seconds, folder):
                ",".join(map(str, server.pids())), "-o", path, "--", "sleep", str(seconds)]
     try:
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        done = subprocess.run(["perf", "script", "-i", path, "-F", "sym,dso"], check=True, capture_output=True, text=True,
+        done = subprocess.run(["perf", "script", "--no-inline", "-i", path, "-F", "ip,sym,dso"], check=True, capture_output=True, text=True,
                               stdin=subprocess.DEVNULL)
     finally:
         if os.path.exists(path):
