@@ -13,6 +13,7 @@ import pytest
 import peers
 from lab import wait_for
 from netns import run
+from sessions import resumed, session_make
 
 MATRIX = "one"
 REQUIRED, TOLD, PSK, FLEET, ROTATED, LOGGED, OWNED, SRP = range(7201, 7209)
@@ -239,33 +240,6 @@ def test_srp(lab):
     strangers = [login("device-1", "battery staple"), login("device-2", "correct horse")]
     assert all("Received alert [20]: Bad record MAC" in said for said in strangers), strangers
     wait_for("both refusals to be counted", lambda: refusals(lab, "hs_srp") == before + 2)
-
-
-def session_make(lab, port, version):
-    """Connect, read an answer (tickets of 1.3 come before it), keep the session. Returns its file."""
-    path = os.path.join(lab.folder, f"session-{port}{version}")
-    resumed(lab, port, version, None, path)
-    return path
-
-
-def resumed(lab, port, version, session, out=None):
-    """Does a connection that offers this session resume it?"""
-    words = (["-sess_in", session] if session else []) + (["-sess_out", out] if out else [])
-    client = lab.client_ns.popen("openssl", "s_client", "-connect", f"{lab.front}:{port}", version, "-no_ign_eof", *words,
-                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    client.stdin.write("hello\n")
-    client.stdin.flush()
-    said = []
-    for line in client.stdout:
-        said.append(line)
-        if line == "hello\n":
-            break
-    client.stdin.close()
-    client.stdout.read()
-    client.wait(10)
-    text = "".join(said)
-    assert "New, " in text or "Reused, " in text, text
-    return "Reused, " in text
 
 
 @pytest.mark.parametrize("version", VERSIONS)
