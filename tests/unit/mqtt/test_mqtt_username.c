@@ -60,6 +60,7 @@ Test(mqtt_username, strings_announced_and_left_out) {
     cr_assert_gt(rename_to(3, 0xc2, BYTES("\0\2id"), "device"), 0);
     is(&after.username, "device");
     cr_assert_not(after.has_password);
+    cr_assert_eq(room[2 + 8 + 1], 0x82, "the flags announce no more than there is");
     cr_assert_gt(rename_to(3, 0xc2, BYTES("\0\2id\0\1u"), "device"), 0);
     is(&after.username, "device");
     cr_assert_not(after.has_password);
