@@ -162,12 +162,17 @@ static int handshake_in(struct tls_turn *t, struct rope *content) {
     uint8_t type = span_u8(&s);
     uint32_t length = span_u24(&s);
     uint8_t request = span_u8(&s);
+    bool v13 = tls_conn_suite(c)->version == TLS_V13;
 
-    if (type == (c->is_client ? HELLO_REQUEST : CLIENT_HELLO))
+    if (!v13 && type == (c->is_client ? HELLO_REQUEST : CLIENT_HELLO)) /* 1.3 has none (RFC 8446 section 4.1.2) */
         return -TLS_DROP_RENEGOTIATION;
-    if (tls_conn_suite(c)->version != TLS_V13 || type != KEY_UPDATE)
+    if (!v13 || type != KEY_UPDATE)
         return -TLS_DROP_UNEXPECTED_HANDSHAKE;
-    if (s.failed || span_left(&s) > 0 || length != 1 || request > 1)
+    if (content->len_bytes >= KEY_UPDATE_BYTES - 1 && length != 1)
+        return -TLS_DROP_UPDATE_LENGTH;
+    if (s.failed || span_left(&s) > 0) /* RFC 8446 section 5.1: the key changes at the end of a record */
+        return -TLS_DROP_UPDATE_NOT_ALONE;
+    if (request > 1)
         return -TLS_DROP_BAD_KEY_UPDATE;
     if (++c->update_run > TLS_UPDATE_RUN_MAX)
         return -TLS_DROP_UPDATE_FLOOD;

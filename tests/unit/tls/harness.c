@@ -107,6 +107,8 @@ void harness_certificate(const struct harness_certificate *what, char certificat
     X509_set_pubkey(x, pair);
     if (what->alt_names)
         extension_add(x, NID_subject_alt_name, what->alt_names);
+    if (what->usage)
+        extension_add(x, NID_ext_key_usage, what->usage);
     issue(x, what, pair);
     write_pem(certificate, pair, x);
     write_pem(key, pair, NULL);

@@ -17,6 +17,7 @@ uint32_t harness_mbufs_out(void);       /* mbufs not in the pool */
 struct harness_certificate {
     enum key_kind kind;
     const char *alt_names;                       /* "DNS:..,IP:.."; NULL: none */
+    const char *usage;                           /* extendedKeyUsage, "serverAuth"; NULL: for anything */
     long begins_s, expires_s;                    /* from now; 0, 0: since a minute, for an hour */
     const char *issuer_certificate, *issuer_key; /* files; NULL: self-signed, and a CA */
 };

@@ -33,12 +33,12 @@ Test(tls_conn, abuses) {
                          two[10] = {24, 0, 0, 1, 0, 24, 0, 0, 1, 0};
     static const uint8_t zeroes[20], fatal[2] = {2, 40};
 
-    refused(V13, TLS_CT_HANDSHAKE, client_hello, 8, TLS_DROP_RENEGOTIATION, 100);
+    refused(V13, TLS_CT_HANDSHAKE, client_hello, 8, TLS_DROP_UNEXPECTED_HANDSHAKE, 10);
     refused(GCM12, TLS_CT_HANDSHAKE, client_hello, 8, TLS_DROP_RENEGOTIATION, 100);
     refused(V13, TLS_CT_HANDSHAKE, ticket, 8, TLS_DROP_UNEXPECTED_HANDSHAKE, 10);
     refused(GCM12, TLS_CT_HANDSHAKE, key_update, 5, TLS_DROP_UNEXPECTED_HANDSHAKE, 10);
-    refused(V13, TLS_CT_HANDSHAKE, two, 10, TLS_DROP_BAD_KEY_UPDATE, 47);
-    refused(V13, TLS_CT_HANDSHAKE, two, 4, TLS_DROP_BAD_KEY_UPDATE, 47);
+    refused(V13, TLS_CT_HANDSHAKE, two, 10, TLS_DROP_UPDATE_NOT_ALONE, 10);
+    refused(V13, TLS_CT_HANDSHAKE, two, 4, TLS_DROP_UPDATE_NOT_ALONE, 10);
     refused(V13, TLS_CT_HANDSHAKE, (const uint8_t[]){24, 0, 0, 1, 2}, 5, TLS_DROP_BAD_KEY_UPDATE, 47);
     refused(V13, TLS_CT_CCS, "\1", 1, TLS_DROP_UNEXPECTED_CCS, 10);
     refused(V13, 99, "\1", 1, TLS_DROP_BAD_TYPE, 10);

@@ -175,10 +175,7 @@ Test(tls_ticket, other_messages_stay_refused) {
         memset(message + 1, 0, 3);
         if (type == 4)
             continue;
-        refused(message, 4,
-                type == 24  ? TLS_DROP_BAD_KEY_UPDATE
-                : type == 0 ? TLS_DROP_RENEGOTIATION
-                            : TLS_DROP_UNEXPECTED_HANDSHAKE);
+        refused(message, 4, type == 24 ? TLS_DROP_UPDATE_LENGTH : TLS_DROP_UNEXPECTED_HANDSHAKE);
     }
     uint32_t n = ticket(message, 40, 1);
     message[n] = 13; /* a CertificateRequest behind a ticket */

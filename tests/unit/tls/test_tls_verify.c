@@ -55,6 +55,12 @@ Test(tls_verify, expired) {
     expect(TLS_DROP_HS_CLIENT_EXPIRED, SSL_AD_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_EXPIRED);
 }
 
+Test(tls_verify, for_servers_alone) {
+    cl_issue(&(struct harness_certificate){
+        .kind = KEY_EC, .usage = "serverAuth", .issuer_certificate = cl_ca, .issuer_key = cl_ca_key});
+    expect(TLS_DROP_HS_CLIENT_PURPOSE, SSL_AD_UNSUPPORTED_CERTIFICATE, SSL_AD_UNSUPPORTED_CERTIFICATE);
+}
+
 Test(tls_verify, revoked) {
     fx.config.client_crl_file = cl_crl;
     cl_crl_write(0, 3600);
