@@ -11,7 +11,7 @@ int session_to_client(struct worker *w, struct session *s, struct rope *plain) {
         return 0;
     if (s->flags & SESSION_TLS) {
         enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_TLS_SEAL);
-        int taken = tls_seal(&w->tls, s->tls, plain, &wire, n);
+        int taken = tls_seal(&w->tls, s->tls, plain, &wire, n, tcp_conn_mss(&w->tcp, s->client));
         cycles_stage(&w->cycles, before);
         /* Cut short between two records, for want of an mbuf or of a key: there was room, so no ACK will say when. */
         if (taken == WEIR_ENOMEM || (taken > 0 && (uint32_t)taken < n))

@@ -282,6 +282,7 @@ void tcp_conn_options(struct tcp_core *core, tcp_id id, const struct tcp_options
 
 void tcp_conn_set_user(struct tcp_core *core, tcp_id id, uint32_t user);
 uint32_t tcp_conn_user(const struct tcp_core *core, tcp_id id);
+uint16_t tcp_conn_mss(const struct tcp_core *core, tcp_id id); /* payload bytes of a full segment on its path */
 uint16_t tcp_conn_listener(const struct tcp_core *core, tcp_id id); /* of an accepted flow */
 enum tcp_end tcp_conn_end(const struct tcp_core *core, tcp_id id);
 enum tcp_state tcp_conn_state(const struct tcp_core *core, tcp_id id);

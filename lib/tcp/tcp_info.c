@@ -55,6 +55,10 @@ uint32_t tcp_conn_user(const struct tcp_core *core, tcp_id id) {
     return tcp_conn_of(core, id)->user;
 }
 
+uint16_t tcp_conn_mss(const struct tcp_core *core, tcp_id id) {
+    return tcp_conn_of(core, id)->mss;
+}
+
 uint16_t tcp_conn_listener(const struct tcp_core *core, tcp_id id) {
     return tcp_conn_of(core, id)->listener;
 }

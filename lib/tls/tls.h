@@ -18,12 +18,13 @@
  *   tickets: a client of 1.3 gets NewSessionTickets afterwards (tls_ticket.c), and only libssl makes sessions of them.
  *            So its SSL object lingers (tls_linger.c), until the first application record or for a second, and gets
  *            records with tickets as well. In 1.2 the session is there with the end of the handshake
- *   after:   tls_record.c opens, tls_seal.c seals; suites are a vtable over IPsec-MB (tls_aead.c); raw keys lie in the
- *            flow's state (160 B; with 256-bit keys or SHA-384 64 B more), expanded GCM keys in a per-core cache
- *            (tls_keycache.c)
+ *   after:   tls_record.c opens, tls_seal.c seals, tls_record_size.c says how much at a time; suites are a vtable over
+ *            IPsec-MB (tls_aead.c); raw keys lie in the flow's state (160 B; with 256-bit keys or SHA-384 64 B more),
+ *            expanded GCM keys in a per-core cache (tls_keycache.c)
  *   again:   a server's tickets carry sessions, sealed with keys that are replaced by the clock or shared by a fleet,
- * and outlive a reload (tls_ticket_keys.h) or:      a suite that IPsec-MB does not carry (CBC, CCM; only if configured)
- * stays with libssl: its records go through the engine, and the connection keeps its place among the SSL objects
+ *            and outlive a reload (tls_ticket_keys.h)
+ *   or:      a suite that IPsec-MB does not carry (CBC, CCM; only if configured) stays with libssl: its records go
+ *            through the engine, and the connection keeps its place among the SSL objects
  *
  * RFC 8446 (TLS 1.3; 5.1 records, 5.5 limits, 4.6.3 KeyUpdate, 6.1 close_notify), RFC 5246 and 5288, 7905 (TLS 1.2
  * AEAD), RFC 8448 test vectors.
@@ -244,7 +245,7 @@ int tls_core_attach(struct tls_core *core, struct tls_engine *engine, bool run_i
 /* Serve at most `max` messages of all attached cores. Returns how many it served. The engine's owner only. */
 uint32_t tls_engine_run(struct tls_engine *engine, uint32_t max);
 
-/* The time, once a turn before anything else: what waiting handshakes are measured by. */
+/* The time, once a turn before anything else: what waiting handshakes and bursts are measured by. */
 void tls_core_now(struct tls_core *core, uint64_t now_us);
 
 /* One call a turn: run the inline engine for at most `max_inline` messages, of which a long one is the last; take
@@ -322,11 +323,13 @@ void tls_fetch_key(const struct tls_core *core, tls_id id);
 bool tls_established(const struct tls_core *core, tls_id id);
 
 /* Seal at most `max_bytes` off `plain` into records appended to `wire`: small ones get a record as they are, bulk is
- * cut at TLS_RECORD_MAX. Returns plaintext bytes taken, WEIR_ENOMEM (none taken), or WEIR_ESTATE before the handshake
+ * cut at what the peer takes, at most TLS_RECORD_MAX, and at the start of a burst so that a record fills a TCP segment
+ * of `segment_bytes` payload (0: not known). Returns plaintext bytes taken, WEIR_ENOMEM (none taken), or WEIR_ESTATE before the handshake
  * or after close_notify, which is sent by itself when a TLS 1.2 key is used up. `wire` may have grown in any case (by a
  * KeyUpdate, say). Ciphertext is always in mbufs of its own (never shared with other flows). Where libssl carries the
  * records on another core, ciphertext comes with a later tls_input; 0 then says: again when tls_poll names it. */
-int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes);
+int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes,
+             uint32_t segment_bytes);
 
 /* Append close_notify (once). Returns 0, WEIR_ENOMEM, WEIR_ESTATE, or WEIR_MORE: libssl, which carries the records on
  * another core, is still at work; what it writes comes with a later tls_input, and nothing may end the stream before.

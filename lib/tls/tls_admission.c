@@ -43,7 +43,7 @@ static void queue_leave(struct tls_core *core, struct tls_conn *c) {
 }
 
 static uint64_t waited_us(const struct tls_core *core, tls_id id) {
-    return core->admission.now_us - tls_conn_get(core, id)->hs.since_us;
+    return core->now_us - tls_conn_get(core, id)->hs.since_us;
 }
 
 static uint32_t waiting(const struct tls_admission *a) {
@@ -185,7 +185,7 @@ int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, stru
         return TLS_STEP_STOP;
     if (!source_enter(core, c))
         return -TLS_DROP_HS_SOURCE_LIMIT;
-    c->hs.since_us = core->admission.now_us;
+    c->hs.since_us = core->now_us;
     if (waiting(&core->admission) == 0 && place_give(core, c)) {
         gauges(core);
         return TLS_STEP_AGAIN;
@@ -215,7 +215,7 @@ void tls_admission_leave(struct tls_core *core, struct tls_conn *c) {
 void tls_admission_answered(struct tls_core *core, struct tls_conn *c, tls_id id) {
     if (c->is_client)
         return;
-    c->hs.since_us = core->admission.now_us;
+    c->hs.since_us = core->now_us;
     queue_join(core, c, id, TLS_CLASS_ANSWERED);
     gauges(core);
 }
@@ -293,7 +293,7 @@ static tls_id pick(struct tls_core *core) {
         return 0;
     queue_leave(core, c);
     a->resumed_run = c->hs.queue == TLS_CLASS_RESUMED ? a->resumed_run + 1 : 0;
-    uint64_t us = a->now_us - c->hs.since_us;
+    uint64_t us = core->now_us - c->hs.since_us;
     core->stats.handshakes_wait_us += us;
     if (us > core->stats.handshake_longest_wait_us)
         core->stats.handshake_longest_wait_us = us;
@@ -324,7 +324,7 @@ uint32_t tls_admission_run(struct tls_core *core, uint32_t *news, uint32_t max) 
 }
 
 void tls_core_now(struct tls_core *core, uint64_t now_us) {
-    core->admission.now_us = now_us;
+    core->now_us = now_us;
 }
 
 void tls_conn_source(struct tls_core *core, tls_id id, uint32_t addr_be) {

@@ -53,7 +53,7 @@ struct tls_admission {
     uint32_t max_large, large;   /* waiting with a hello that stays in its buffers */
     uint32_t max_starts, starts; /* hellos with the engine, or about to be */
     uint32_t resumed_run;        /* hellos that hope to resume, begun in a row while full ones waited */
-    uint64_t now_us, patience_us, max_wait_us;
+    uint64_t patience_us, max_wait_us;
     uint32_t max_per_source; /* 0: no limit */
     struct tls_sources *sources;
 };

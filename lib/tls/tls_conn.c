@@ -190,7 +190,7 @@ static int content_in(struct tls_turn *t, uint8_t type, struct rope *content) {
     uint8_t alert[3]; /* one byte more than there may be */
     uint32_t n = content->len_bytes;
 
-    if (n > tls_conn_record_max(t->c))
+    if (n > tls_conn_read_max(t->c))
         return -TLS_DROP_RECORD_OVERFLOW;
     if (WEIR_UNLIKELY(t->c->lingers) && type != TLS_CT_HANDSHAKE)
         tls_linger_end(t->core, t->c);
@@ -272,7 +272,7 @@ static int record_take(struct tls_turn *t, const struct tls_suite *s, const stru
         uint8_t type = f->type;
         if (inner && m->data_len > 0)
             type = *rte_pktmbuf_mtod_offset(m, uint8_t *, n);
-        if (WEIR_LIKELY(type == TLS_CT_DATA && n - 1 < tls_conn_record_max(c) && !c->lingers && !c->ticket))
+        if (WEIR_LIKELY(type == TLS_CT_DATA && n - 1 < tls_conn_read_max(c) && !c->lingers && !c->ticket))
             return data_mbuf_in(t, m, n);
         content = (struct rope){.head = m, .tail = m, .len_bytes = m->data_len, .mbufs = 1};
     } else {

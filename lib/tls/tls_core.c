@@ -159,6 +159,7 @@ int tls_conn_open(struct tls_core *core, struct tls_conn *c, uint8_t row, const 
     c->phase = TLS_PHASE_OPEN;
     c->suite = row;
     c->ext = ext;
+    c->record_max = TLS_RECORD_MAX;
     tls_conn_keys_store(core, c, TLS_READ, &keys[TLS_READ]);
     tls_conn_keys_store(core, c, TLS_WRITE, &keys[TLS_WRITE]);
     core->stats.taken_over++;

@@ -35,7 +35,7 @@ struct tls_core {
     void *gone_ctx;
     tls_id lingering_first; /* clients whose SSL objects wait for tickets, the oldest first */
     tls_id lingering_last;
-    uint64_t swept_us;                /* the time as tls_client_sweep was told last */
+    uint64_t now_us;                  /* as the owner told last */
     uint64_t gcm_record_limit;        /* records under one GCM key (RFC 8446 section 5.5) */
     struct tls_identity **identities; /* by id; most have none, and their pages are never touched */
     uint64_t *alive;                  /* a bit a connection: which ids are in use */

@@ -150,6 +150,10 @@ bool tls_ctx_set_policy(SSL_CTX *ssl, uint16_t min_version, const char *ciphers,
                  DEFAULT_CIPHERSUITES);
         return false;
     }
+    if (!tls_record_size_offer(ssl)) {
+        snprintf(error, error_bytes, "out of memory");
+        return false;
+    }
     SSL_CTX_set_min_proto_version(ssl, min_version);
     SSL_CTX_set_max_proto_version(ssl, TLS_V13);
     SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);

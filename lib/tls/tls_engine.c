@@ -320,10 +320,15 @@ static void record_in(struct tls_engine *engine, struct tls_msg *msg) {
 
 static void plain_out(struct tls_engine *engine, struct tls_msg *msg) {
     uint32_t n = rope_copy(&msg->in, 0, engine->scratch, TLS_RECORD_MAX);
+    uint32_t most = tls_record_limit_bytes(msg->record_limit, msg->version == TLS_V13), part;
+    bool ok = true;
 
     rope_clear(&msg->in);
     ERR_clear_error();
-    bool ok = SSL_write(msg->ssl, engine->scratch, (int)n) == (int)n;
+    for (uint32_t at = 0; ok && at < n; at += part) { /* libssl itself can keep to 512 bytes and more */
+        part = weir_min_u32(n - at, most);
+        ok = SSL_write(msg->ssl, engine->scratch + at, (int)part) == (int)part;
+    }
     explicit_bzero(engine->scratch, n);
     msg->result = TLS_RES_LIBSSL;
     if (!ok || !output_take(msg))

@@ -143,7 +143,7 @@ static void output_take(struct tls_turn *t, struct tls_msg *msg) {
 static int keys_take(struct tls_turn *t, struct tls_msg *msg) {
     if (tls_conn_open(t->core, t->c, msg->suite, msg->keys) < 0)
         return -TLS_DROP_NO_MEMORY;
-    t->c->fragment_code = msg->fragment_code & 7;
+    tls_record_size_set(t->c, msg->fragment_code, msg->record_limit);
     if (msg->ssl)
         tls_linger_begin(t->core, t->c, t->id, msg);
     else

@@ -195,7 +195,8 @@ struct tls_conn {
         uint32_t place; /* HANDSHAKE, LIBSSL: index in core->places, 0: none */
         uint32_t ext;   /* OPEN: index in core->exts, 0: none */
     };
-    uint16_t epoch[2]; /* of the keys; by enum tls_dir, as everything that follows */
+    uint8_t epoch[2];    /* of the keys, modulo 256; by enum tls_dir, as everything that follows */
+    uint16_t record_max; /* OPEN: plaintext bytes of a record of ours, at most (tls_record_size.c) */
     uint8_t phase;
     uint8_t suite; /* row + 1 of tls_suites; 0: none of them */
     uint8_t flags;
@@ -203,11 +204,13 @@ struct tls_conn {
         uint8_t drop;   /* DEAD: why */
         uint8_t ticket; /* OPEN: index in core->tickets of a NewSessionTicket that came in part, 0: none */
     };
-    uint8_t empty_run, warning_run, update_run;
-    uint8_t fragment_code : 3; /* max_fragment_length as negotiated (RFC 6066 section 4); 0: TLS_RECORD_MAX */
-    uint8_t is_client : 1;     /* our side's role */
-    uint8_t identified : 1;    /* core->identities says who it is */
-    uint8_t lingers : 1;       /* OPEN: its SSL object waits for tickets (tls_linger.c) */
+    uint32_t empty_run : 6, warning_run : 3, update_run : 6; /* records of these kinds in a row */
+    uint32_t fragment_code : 3; /* max_fragment_length as negotiated (RFC 6066 section 4); 0: TLS_RECORD_MAX */
+    uint32_t is_client : 1;     /* our side's role */
+    uint32_t identified : 1;    /* core->identities says who it is */
+    uint32_t lingers : 1;       /* OPEN: its SSL object waits for tickets (tls_linger.c) */
+    uint32_t burst : 5;         /* records of one segment since the last pause (tls_record_size.c) */
+    uint32_t burst_tick : 6;    /* when the last one of a burst was sent */
     uint64_t seq[2];
     uint8_t iv[2][TLS_NONCE_BYTES];
     uint8_t key[TLS_KEY_MAX]; /* 128-bit keys: both; else the read key, and the write key in the ext */
@@ -239,8 +242,8 @@ static inline const struct tls_suite *tls_conn_suite(const struct tls_conn *c) {
     return &tls_suites[c->suite - 1];
 }
 
-/* Plaintext bytes a record of this connection may hold. */
-static inline uint32_t tls_conn_record_max(const struct tls_conn *c) {
+/* Plaintext bytes a record of the peer's may hold. */
+static inline uint32_t tls_conn_read_max(const struct tls_conn *c) {
     return c->fragment_code ? 256u << c->fragment_code : TLS_RECORD_MAX;
 }
 
@@ -315,7 +318,7 @@ void tls_conn_keys_wipe(struct tls_core *core, struct tls_conn *c, tls_id id);
 
 /* --- tls_keycache.c --- */
 /* `name` tells whose key it is: connection, direction and epoch. */
-static inline uint64_t tls_keycache_name(tls_id id, enum tls_dir dir, uint16_t epoch) {
+static inline uint64_t tls_keycache_name(tls_id id, enum tls_dir dir, uint8_t epoch) {
     return (uint64_t)id << 32 | (uint64_t)epoch << 1 | dir;
 }
 #define TLS_KEYCACHE_HASH  0x9e3779b97f4a7c15ull
@@ -452,6 +455,14 @@ static inline int tls_record_open_mbuf(struct tls_core *core, struct tls_conn *c
 }
 /* Cut the rope to its first n bytes. */
 void tls_rope_truncate(struct rope *r, uint32_t n);
+
+/* --- tls_record_size.c --- */
+#define TLS_SMALL_BYTES 4096u /* so much goes out as one record, whatever came before */
+/* What a handshake agreed on: max_fragment_length (RFC 6066 section 4, 0: none) and what the peer said it takes
+ * (record_size_limit, RFC 8449; 0: nothing). */
+void tls_record_size_set(struct tls_conn *c, uint8_t fragment_code, uint16_t record_limit);
+/* Plaintext bytes of the next record of a burst; of which tls_seal says what a segment is. */
+uint32_t tls_record_size_next(const struct tls_core *core, struct tls_conn *c, uint32_t segment_bytes);
 
 /* --- tls_seal.c --- */
 /* Seal the first n bytes of `plain` as one record of type `type` behind `wire`. Returns 0 or WEIR_ENOMEM (nothing

@@ -40,7 +40,7 @@ void tls_linger_begin(struct tls_core *core, struct tls_conn *c, tls_id id, stru
 
     explicit_bzero(msg->keys, sizeof(msg->keys));
     cl->place = pool_index(&core->places, msg);
-    cl->since_us = core->swept_us;
+    cl->since_us = core->now_us;
     c->lingers = 1;
     list_join(core, cl, id);
     if (tls_admission_wants_place(core)) /* now: a handshake is worth more than a session */
@@ -120,7 +120,7 @@ void tls_linger_yield(struct tls_core *core) {
 }
 
 void tls_client_sweep(struct tls_core *core, uint64_t now_us, uint32_t max) {
-    core->swept_us = now_us;
+    core->now_us = now_us;
     for (; max > 0 && core->lingering_first; max--) {
         struct tls_conn *c = tls_conn_get(core, core->lingering_first);
         if (now_us - tls_client_of(core, c)->since_us < LINGER_US)

@@ -56,7 +56,8 @@ struct tls_msg {
     struct rope wire;  /* to be sent */
     struct rope plain; /* LIBSSL: opened */
     uint8_t suite;     /* OPEN: row + 1 of tls_suites */
-    uint8_t fragment_code;
+    uint8_t fragment_code; /* max_fragment_length, or 0 */
+    uint16_t record_limit; /* the peer's record_size_limit, or 0: it has none */
     bool resumed;
     uint16_t version;
     const char *suite_name; /* static */
@@ -74,6 +75,7 @@ struct tls_msg {
     char psk[TLS_PSK_NAME_MAX + 1]; /* identity of the pre-shared key, or SRP user, in use; "" none */
     bool psk_new;                   /* found by name, not in a ticket */
     bool named;                     /* the client's server name picked the certificate */
+    bool limit_agreed;              /* record_size_limit: the client is to be told ours */
     uint8_t ccs_sent;               /* 1.2: what we send is encrypted */
     uint8_t finished[64];           /* 1.2: our Finished as sent, to prove the keys */
     uint8_t finished_bytes;
@@ -130,6 +132,12 @@ bool tls_ctx_set_policy(SSL_CTX *ssl, uint16_t min_version, const char *ciphers,
                         size_t error_bytes);
 struct tls_ctx *tls_ctx_wrap(SSL_CTX *ssl); /* NULL: out of memory */
 const char *tls_ctx_reason(void);           /* why libssl's last call failed */
+
+/* --- tls_record_size.c --- */
+/* Agree on record_size_limit in the handshakes of a context. Returns false: out of memory. */
+bool tls_record_size_offer(SSL_CTX *ssl);
+/* Plaintext bytes of a record within a record_size_limit (0: none). */
+uint32_t tls_record_limit_bytes(uint16_t record_limit, bool v13);
 
 /* --- tls_client_ctx.c --- */
 /* Whom to meet and what to resume. Returns false: out of memory. */

@@ -227,12 +227,12 @@ static inline int before_seal(struct tls_core *core, struct tls_conn *c, const s
 
 /* More than a record. Returns bytes taken or why none were. */
 static int seal_bulk(struct tls_core *core, struct tls_conn *c, tls_id id, struct rope *plain, struct rope *wire,
-                     uint32_t total) {
+                     uint32_t total, uint32_t segment_bytes) {
     uint32_t taken = 0;
     int rc = 0;
 
     while (taken < total) {
-        uint32_t n = weir_min_u32(total - taken, tls_conn_record_max(c));
+        uint32_t n = weir_min_u32(total - taken, tls_record_size_next(core, c, segment_bytes));
         rc = before_seal(core, c, tls_conn_suite(c), id, wire);
         if (rc == 0)
             rc = tls_record_seal(core, c, id, TLS_CT_DATA, plain, n, wire);
@@ -244,7 +244,8 @@ static int seal_bulk(struct tls_core *core, struct tls_conn *c, tls_id id, struc
     return taken > 0 ? (int)taken : rc;
 }
 
-int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes) {
+int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes,
+             uint32_t segment_bytes) {
     struct tls_conn *c = tls_conn_get(core, id);
     uint32_t total = plain->len_bytes < max_bytes ? plain->len_bytes : max_bytes;
 
@@ -253,8 +254,8 @@ int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *
             return WEIR_ESTATE;
         return tls_libssl_seal(core, c, plain, wire, max_bytes);
     }
-    if (WEIR_UNLIKELY(total - 1 >= tls_conn_record_max(c)))
-        return seal_bulk(core, c, id, plain, wire, total);
+    if (WEIR_UNLIKELY(total - 1 >= weir_min_u32(c->record_max, TLS_SMALL_BYTES)))
+        return seal_bulk(core, c, id, plain, wire, total, segment_bytes);
     const struct tls_suite *s = tls_conn_suite(c);
     int rc = before_seal(core, c, s, id, wire);
     if (rc == 0)

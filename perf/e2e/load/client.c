@@ -123,7 +123,7 @@ void client_send(struct load *l, struct client *c, struct rope *wire) {
 int client_seal(struct load *l, struct client *c, struct rope *plain, struct rope *wire) {
     int rc = 0;
     while (rc >= 0 && plain->len_bytes != 0)
-        rc = tls_seal(&l->tls, c->tls, plain, wire, plain->len_bytes);
+        rc = tls_seal(&l->tls, c->tls, plain, wire, plain->len_bytes, 0);
     rope_clear(plain);
     return rc < 0 ? rc : 0;
 }

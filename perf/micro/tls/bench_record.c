@@ -15,7 +15,6 @@
 #define CONNS   4096u
 
 static struct tls_core core;
-static struct tls_ctx context;
 static struct rte_mempool *mbufs;
 
 struct bench {
@@ -31,16 +30,11 @@ struct bench {
 };
 
 static tls_id conn_open(uint8_t row, const struct tls_dir_keys *in, const struct tls_dir_keys *out) {
-    tls_id id = tls_conn_new(&core, &context, 0);
-    struct tls_conn *c = tls_conn_get(&core, id);
+    const struct tls_dir_keys keys[2] = {[TLS_READ] = *in, [TLS_WRITE] = *out};
+    tls_id id = tls_conn_alloc(&core, 0);
 
-    tls_handshake_leave(&core, c, id);
-    c->phase = TLS_PHASE_OPEN;
-    c->suite = row;
-    if (tls_suite_needs_ext(&tls_suites[row - 1]))
-        c->ext = pool_alloc(&core.exts);
-    tls_conn_keys_store(&core, c, TLS_READ, in);
-    tls_conn_keys_store(&core, c, TLS_WRITE, out);
+    if (id == 0 || tls_conn_open(&core, tls_conn_get(&core, id), row, keys) < 0)
+        exit(1);
     return id;
 }
 
@@ -136,7 +130,7 @@ static void seal_records(void *arg, uint32_t rounds) {
     struct bench *b = arg;
 
     for (uint32_t i = 0; i < rounds; i++) {
-        if (tls_seal(&core, b->server[conn_of(b, i)], &b->rope[i], &b->done, UINT32_MAX) != (int)b->n)
+        if (tls_seal(&core, b->server[conn_of(b, i)], &b->rope[i], &b->done, UINT32_MAX, 0) != (int)b->n)
             exit(1);
     }
 }
@@ -155,7 +149,7 @@ static void seal_alone(void *arg, uint32_t rounds) {
     struct bench *b = arg;
 
     for (uint32_t i = 0; i < rounds; i++) {
-        if (tls_seal(&core, b->server[conn_of(b, i)], &b->rope[i], &b->alone[i], UINT32_MAX) != (int)b->n)
+        if (tls_seal(&core, b->server[conn_of(b, i)], &b->rope[i], &b->alone[i], UINT32_MAX, 0) != (int)b->n)
             exit(1);
     }
 }
@@ -236,7 +230,6 @@ int main(void) {
 
     bench_eal("64");
     mbufs = bench_mbufs(8191);
-    atomic_init(&context.references, 1);
     if (tls_core_init(&core, &(struct tls_config){.max_conns = 2 * CONNS, .pool = mbufs}) < 0)
         return 1;
     b.expanded = aligned_alloc(64, (sizeof(*b.expanded) + 63) / 64 * 64);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define CLIENT 7u
+#define MSS    1448u
 
 static struct {
     uint32_t room;        /* of the client's send rope */
@@ -21,9 +22,11 @@ uint32_t tcp_conn_room_for(struct tcp_core *core, tcp_id id, uint32_t want, uint
     return weir_min_u32(told.room, want);
 }
 
-int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes) {
+int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes,
+             uint32_t segment_bytes) {
     (void)core, (void)id, (void)wire;
     told.asked = max_bytes;
+    cr_assert_eq(segment_bytes, MSS);
     if (told.sealed > 0)
         plain->len_bytes -= (uint32_t)told.sealed;
     return told.sealed;
@@ -33,6 +36,12 @@ void tcp_conn_again(struct tcp_core *core, tcp_id id, uint8_t events) {
     (void)core;
     cr_assert_eq(id, CLIENT);
     told.again |= events;
+}
+
+uint16_t tcp_conn_mss(const struct tcp_core *core, tcp_id id) {
+    (void)core;
+    cr_assert_eq(id, CLIENT);
+    return MSS;
 }
 
 /* --- not about these --- */

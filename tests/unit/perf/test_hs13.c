@@ -43,7 +43,7 @@ static void exchange(struct client *c) {
 
     rope_clear(&plain);
     rope_append(&plain, pool, ping, sizeof(ping));
-    cr_assert_eq(tls_seal(&records, id, &plain, &out, 16384), sizeof(ping));
+    cr_assert_eq(tls_seal(&records, id, &plain, &out, 16384, 0), sizeof(ping));
     tls_server_feed(&server, &out);
     cr_assert_eq(SSL_read(server.ssl, text, sizeof(text)), sizeof(ping));
     cr_assert_str_eq((char *)text, ping);

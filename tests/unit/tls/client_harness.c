@@ -143,7 +143,7 @@ void client_says(struct client *c, uint32_t n) {
     cr_assert_eq(rope_append(&plain, harness_pool(), all, n), 0);
     for (int i = 0; i < 1000 && have < n; i++) {
         if (plain.len_bytes > 0)
-            cr_assert_geq(tls_seal(&c->core, c->id, &plain, &c->out, UINT32_MAX), 0);
+            cr_assert_geq(tls_seal(&c->core, c->id, &plain, &c->out, UINT32_MAX, 0), 0);
         client_turn(c);
         int rc;
         while (have < n && (rc = SSL_read(c->server, got + have, (int)(n - have))) > 0)

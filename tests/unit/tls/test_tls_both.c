@@ -68,10 +68,10 @@ static void both_echo(struct both *b) {
     struct rope word = {0};
 
     rope_append(&word, harness_pool(), "ping", 4);
-    cr_assert_eq(tls_seal(&b->core, b->client, &word, &b->up, 100), 4);
+    cr_assert_eq(tls_seal(&b->core, b->client, &word, &b->up, 100, 0), 4);
     turn(b, b->server);
     cr_assert_eq(b->at_server.len_bytes, 4);
-    cr_assert_eq(tls_seal(&b->core, b->server, &b->at_server, &b->down, 100), 4);
+    cr_assert_eq(tls_seal(&b->core, b->server, &b->at_server, &b->down, 100, 0), 4);
     turn(b, b->client);
     cr_assert_eq(b->at_client.len_bytes, 4);
     rope_clear(&b->at_client);

@@ -180,7 +180,7 @@ Test(tls_conn, key_update_answered_with_the_old_key) {
     cr_assert_arr_eq(out, key_update, 5, "the answer asks for nothing");
     tls_conn_rekey(&p.core, client, p.client, TLS_READ);
     rope_append(&plain, harness_pool(), "new key", 7);
-    cr_assert_eq(tls_seal(&p.core, p.server, &plain, &wire, 100), 7);
+    cr_assert_eq(tls_seal(&p.core, p.server, &plain, &wire, 100, 0), 7);
     cr_assert_eq(pair_open(&p, &wire, out, sizeof(out), &n), TLS_CT_DATA);
     pair_fini(&p);
 }
@@ -196,10 +196,10 @@ Test(tls_conn, key_update_owed_is_paid_later) {
     harness_push(&plain, "x", 1, false);
     harness_starve(0);
     cr_assert_eq(pair_input(&p, &wire, &answer, NULL), 0);
-    cr_assert_eq(tls_seal(&p.core, p.server, &plain, &answer, 1), WEIR_ENOMEM, "not with the old key");
+    cr_assert_eq(tls_seal(&p.core, p.server, &plain, &answer, 1, 0), WEIR_ENOMEM, "not with the old key");
     cr_assert_eq(answer.len_bytes, 0);
     harness_unstarve();
-    cr_assert_eq(tls_seal(&p.core, p.server, &plain, &answer, 1), 1);
+    cr_assert_eq(tls_seal(&p.core, p.server, &plain, &answer, 1, 0), 1);
     cr_assert_eq(pair_open(&p, &answer, out, sizeof(out), &n), TLS_CT_HANDSHAKE);
     tls_conn_rekey(&p.core, tls_conn_get(&p.core, p.client), p.client, TLS_READ);
     cr_assert_eq(pair_open(&p, &answer, out, sizeof(out), &n), TLS_CT_DATA);
@@ -253,7 +253,7 @@ Test(tls_conn, close_notify_ends_reading_only) {
     cr_assert_eq(wire.len_bytes, 0);
     cr_assert_eq(pair_input(&p, &wire, &answer, &bytes), 0, "raised once");
     rope_append(&plain, harness_pool(), "still here", 10);
-    cr_assert_eq(tls_seal(&p.core, p.server, &plain, &answer, 100), 10);
+    cr_assert_eq(tls_seal(&p.core, p.server, &plain, &answer, 100, 0), 10);
     cr_assert_eq(pair_open(&p, &answer, out, sizeof(out), &n), TLS_CT_DATA);
     pair_fini(&p);
 }

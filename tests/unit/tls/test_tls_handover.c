@@ -261,7 +261,7 @@ Test(tls_handover, max_fragment_length) {
             &h, &(struct harness_options){.kind = cases[i].kind, .version = cases[i].version, .suite = cases[i].suite});
         SSL_set_tlsext_max_fragment_length(h.client, TLSEXT_max_fragment_length_1024);
         cr_assert(harness_handshake(&h));
-        cr_assert_eq(tls_conn_record_max(tls_conn_get(&h.core, h.id)), 1024);
+        cr_assert_eq(tls_conn_get(&h.core, h.id)->record_max, 1024);
         harness_receive(&h, 10000);
         harness_send(&h, 10000, 1024);
         harness_fini(&h);

@@ -167,7 +167,7 @@ static void libssl_carries(uint16_t version, const char *suite, const char *name
     cr_assert_eq(h.core.stats.records_opened, 0);
     cr_assert_eq(tls_close(&h.core, h.id, &h.wire_out), other_thread ? WEIR_MORE : 0);
     harness_push(&h.out, "x", 1, false);
-    cr_assert_eq(tls_seal(&h.core, h.id, &h.out, &h.wire_out, 1), WEIR_ESTATE);
+    cr_assert_eq(tls_seal(&h.core, h.id, &h.out, &h.wire_out, 1, 0), WEIR_ESTATE);
     for (int i = 0; i < 3; i++) {
         harness_turn(&h);
         tls_engine_run(h.engine, other_thread ? 8 : 0);
@@ -315,7 +315,7 @@ Test(tls_handshake, established_only_when_complete) {
     harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = V13_SUITE});
     harness_push(&h.out, "x", 1, false);
     cr_assert_not(tls_established(&h.core, h.id));
-    cr_assert_eq(tls_seal(&h.core, h.id, &h.out, &wire, 1), WEIR_ESTATE);
+    cr_assert_eq(tls_seal(&h.core, h.id, &h.out, &wire, 1, 0), WEIR_ESTATE);
     cr_assert_eq(tls_close(&h.core, h.id, &wire), WEIR_ESTATE);
     rope_clear(&h.out);
     cr_assert(harness_handshake(&h));

@@ -200,7 +200,7 @@ static void we_seal(struct conn *c) {
         bool starve = draw(5) == 0;
         if (starve)
             harness_starve(draw(3));
-        int rc = tls_seal(&cores[c->core], c->id, &plain, &wire, draw(4) ? UINT32_MAX : 1 + draw(5000));
+        int rc = tls_seal(&cores[c->core], c->id, &plain, &wire, draw(4) ? UINT32_MAX : 1 + draw(5000), 0);
         harness_unstarve();
         if (rc > 0)
             sealed += (uint32_t)rc;
