@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -167,6 +168,18 @@ static int workers_make(struct program *p) {
     return 0;
 }
 
+static void keys_warn(const struct weir *weir) {
+    struct rlimit allowed;
+    bool locked = true;
+    for (uint16_t i = 0; i < weir->n_workers && weir->config->n_tls != 0; i++)
+        locked = locked && tls_core_locked(&weir->workers[i]->tls);
+    if (!locked && getrlimit(RLIMIT_MEMLOCK, &allowed) == 0)
+        log_line(LOG_LVL_WARNING, "secrets",
+                 "keys of TLS are not locked in memory and may be swapped out: %llu KB may be locked (RLIMIT_MEMLOCK); "
+                 "give the service LimitMEMLOCK=infinity or CAP_IPC_LOCK, or turn swap off",
+                 (unsigned long long)allowed.rlim_cur / 1024);
+}
+
 static int program_up(struct program *p, const char *argv0) {
     struct weir *weir = &p->weir;
     uint8_t key[STEER_KEY_BYTES];
@@ -189,6 +202,7 @@ static int program_up(struct program *p, const char *argv0) {
         return fail("not enough memory for rings between cores; lower memory.max_connections or the number of workers");
     if (workers_make(p) != 0)
         return EXIT_FAILURE;
+    keys_warn(weir);
     p->control = control_new(weir, &p->plan, p->cert_watch, p->error, sizeof(p->error));
     return p->control != NULL ? 0 : fail(p->error);
 }
@@ -248,6 +262,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     control_block_signals();
+    (void)tls_libssl_wipes(); /* nothing has used it yet */
     int rc = program_load(&p);
     if (rc == 0 && p.options.action == OPTIONS_CHECK) {
         rc = program_check(&p);

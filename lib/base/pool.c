@@ -32,11 +32,8 @@ int pool_init(struct pool *p, const char *name, uint32_t object_bytes, uint32_t 
     void *base = region_map(bytes); /* objects are touched in order, so little of a huge page is wasted */
     if (base == NULL)
         return WEIR_ENOMEM;
-    if (flags & POOL_SECRET) {
-        /* On fault: locking at once would touch every page. Both are best effort, RLIMIT_MEMLOCK may be small. */
-        (void)mlock2(base, bytes, MLOCK_ONFAULT);
-        (void)madvise(base, bytes, MADV_DONTDUMP);
-    }
+    if (flags & POOL_SECRET && !region_guard(base, bytes))
+        flags |= POOL_UNLOCKED;
     uint32_t stride = stride_of(object_bytes), shift = (uint32_t)__builtin_ctz(stride);
     *p = (struct pool){.base = base,
                        .stride_inverse = inverse_of(stride >> shift),

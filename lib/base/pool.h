@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fixed-size objects in one mmap'ed region, named by a 4-byte index from 1; 0 is "none". Pages are touched on first use
  * only, so a large pool costs what is in use. Freed objects are poisoned for ASan and, with POOL_SECRET, zeroed at
- * once; such pools are locked in memory and left out of core dumps. One thread owns a pool. */
+ * once; such pools are locked in memory and left out of core dumps (region_guard). One thread owns a pool. */
 #ifndef WEIR_POOL_H
 #define WEIR_POOL_H
 
 #include "base.h"
 
-#define POOL_NONE   0u
-#define POOL_SECRET 1u /* mlock (best effort), MADV_DONTDUMP, zero on free */
+#define POOL_NONE     0u
+#define POOL_SECRET   1u /* locked where RLIMIT_MEMLOCK allows it, MADV_DONTDUMP, zero on free */
+#define POOL_UNLOCKED 2u /* set by pool_init: it did not */
 
 struct pool {
     uint8_t *base;           /* object i lies at base + (i - 1) * stride */
@@ -54,8 +55,8 @@ static inline void *pool_get(const struct pool *p, uint32_t index) {
     return pool_get_sized(p, index, p->stride_bytes);
 }
 
-/* Index of an object of this pool: its offset is a multiple of the stride, so multiplication with the inverse divides it,
- * in a tenth of the time. */
+/* Index of an object of this pool: its offset is a multiple of the stride, so multiplication with the inverse divides
+ * it, in a tenth of the time. */
 static inline uint32_t pool_index(const struct pool *p, const void *object) {
     uint64_t offset = (uint64_t)((const uint8_t *)object - p->base);
     uint32_t index = (uint32_t)((offset >> p->stride_shift) * p->stride_inverse) + 1;

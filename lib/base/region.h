@@ -20,6 +20,13 @@ static inline void *region_map(size_t bytes) {
     return at;
 }
 
+/* Keep what lies there out of swap, each page from its first use on, and out of core dumps. Returns false where it is
+ * not locked: RLIMIT_MEMLOCK allows less. */
+static inline bool region_guard(void *at, size_t bytes) {
+    (void)madvise(at, bytes, MADV_DONTDUMP);
+    return mlock2(at, bytes, MLOCK_ONFAULT) == 0; /* locking at once would touch every page */
+}
+
 /* As many bytes as were mapped; NULL is allowed. */
 static inline void region_unmap(void *at, size_t bytes) {
     if (at)

@@ -33,8 +33,9 @@
  * place (header and tag trimmed off), the others into fresh mbufs. No plaintext of a record is released before its tag
  * is verified.
  *
- * Memory: state objects from POOL_SECRET pools; no SSL object of a server before the first full record has arrived;
- * about 370 bytes more of a client until its session is taken or given up; ropes only while data waits.
+ * Memory: state objects from POOL_SECRET pools, what else holds keys in pages like theirs (tls_secret.c); no SSL object
+ * of a server before the first full record has arrived; about 370 bytes more of a client until its session is taken or
+ * given up; ropes only while data waits.
  *
  * Limits: record of at most 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32
  * KeyUpdates or tickets in a row; a KeyUpdate must fill a record of its own or follow tickets; a ticket of at most
@@ -226,6 +227,10 @@ struct tls_config {
     void *ticket_ctx;
 };
 
+/* Have libssl and libcrypto zero whatever they free, key or not. Process-wide, and before their first use: false where
+ * that has passed. */
+bool tls_libssl_wipes(void);
+
 struct tls_core;   /* tls_core.h lays it out; struct worker holds it by value */
 struct tls_engine; /* handshake engine: SSL objects live and die here */
 
@@ -244,6 +249,9 @@ void tls_engine_free(struct tls_engine *engine); /* after all cores detached */
 int tls_core_attach(struct tls_core *core, struct tls_engine *engine, bool run_inline);
 /* Serve at most `max` messages of all attached cores. Returns how many it served. The engine's owner only. */
 uint32_t tls_engine_run(struct tls_engine *engine, uint32_t max);
+/* Are all keys, with the engine attached, locked in memory? False: RLIMIT_MEMLOCK is too small, they may be swapped
+ * out. */
+bool tls_core_locked(const struct tls_core *core);
 
 /* The time, once a turn before anything else: what waiting handshakes and bursts are measured by. */
 void tls_core_now(struct tls_core *core, uint64_t now_us);

@@ -5,9 +5,8 @@
 
 #include <intel-ipsec-mb.h>
 
-static_assert(sizeof(struct gcm_context_data) <= sizeof(((struct tls_core *)0)->aead_ctx), "GCM state fits");
-static_assert(sizeof(struct chacha20_poly1305_context_data) <= sizeof(((struct tls_core *)0)->aead_ctx),
-              "ChaCha20-Poly1305 state fits");
+static_assert(sizeof(struct gcm_context_data) <= TLS_AEAD_CTX_BYTES, "GCM state fits");
+static_assert(sizeof(struct chacha20_poly1305_context_data) <= TLS_AEAD_CTX_BYTES, "ChaCha20-Poly1305 state fits");
 
 /* --- AES-GCM: X(bits) --- */
 #define GCM(bits)                                                                                                      \

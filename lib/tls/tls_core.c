@@ -35,6 +35,7 @@ static size_t identities_bytes(const struct tls_core *core) {
 
 int tls_core_init(struct tls_core *core, const struct tls_config *config) {
     uint32_t max_handshakes = config->max_handshakes;
+    bool locked = true;
 
     if (config->max_conns == 0 || config->pool == NULL)
         return WEIR_EINVAL;
@@ -57,13 +58,16 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
     core->mgr = alloc_mb_mgr(0);
     core->cache = tls_keycache_new(config->key_cache ? config->key_cache : 512);
     core->kdf = tls_kdf_new();
+    core->aead_ctx = tls_secret_alloc(TLS_AEAD_CTX_BYTES, &locked);
     core->identities = region_map(identities_bytes(core));
     core->alive = calloc(alive_words(core), sizeof(*core->alive));
     if (admission_init(core, config, max_handshakes) < 0)
         goto fail;
     if (core->mgr == NULL || core->cache == NULL || core->kdf == NULL || core->alive == NULL ||
-        core->identities == NULL)
+        core->identities == NULL || core->aead_ctx == NULL)
         goto fail;
+    core->unlocked =
+        !locked || !core->cache->locked || (core->conns.flags | core->exts.flags | core->places.flags) & POOL_UNLOCKED;
     init_mb_mgr_auto(core->mgr, NULL);
     return 0;
 
@@ -99,6 +103,7 @@ void tls_core_fini(struct tls_core *core) {
     tls_sources_free(core->admission.sources);
     tls_kdf_free(core->kdf);
     tls_keycache_free(core->cache);
+    tls_secret_free(core->aead_ctx, TLS_AEAD_CTX_BYTES);
     if (core->mgr)
         free_mb_mgr(core->mgr);
     pool_fini(&core->admission.hellos);
@@ -108,6 +113,10 @@ void tls_core_fini(struct tls_core *core) {
     pool_fini(&core->exts);
     pool_fini(&core->conns);
     explicit_bzero(core, sizeof(*core));
+}
+
+bool tls_core_locked(const struct tls_core *core) {
+    return !core->unlocked && core->engine->locked;
 }
 
 const struct tls_stats *tls_core_stats(const struct tls_core *core) {

@@ -12,6 +12,8 @@
 #define TLS_CONN_BYTES 160u
 #define TLS_EXT_BYTES  64u
 
+#define TLS_AEAD_CTX_BYTES 320u
+
 struct IMB_MGR;
 struct rte_ring;
 struct tls_keycache;
@@ -44,9 +46,10 @@ struct tls_core {
     struct rte_ring *requests, *completions;
     bool run_inline;
     struct tls_stats stats;
-    /* The AEAD's working state. Here and not on the stack, so that what it leaves behind is overwritten by the next
-     * record and wiped with the core. */
-    uint8_t aead_ctx[320] __attribute__((aligned(WEIR_CACHE_LINE)));
+    /* The AEAD's working state, TLS_AEAD_CTX_BYTES. Not on the stack, so that what it leaves behind is overwritten by
+     * the next record, and guarded as keys are. */
+    uint8_t *aead_ctx;
+    bool unlocked; /* not all that holds keys is locked in memory */
 };
 
 #endif

@@ -21,14 +21,16 @@
 #define STARTS_CORE   4u   /* ... or as it takes for a handshake core to be busy while the worker turns once */
 
 struct tls_engine *tls_engine_new(uint32_t max_handshakes) {
-    struct tls_engine *engine = aligned_alloc(WEIR_CACHE_LINE, sizeof(*engine));
+    bool locked = true;
+    struct tls_engine *engine = tls_secret_alloc(sizeof(*engine), &locked);
 
     if (engine == NULL)
         return NULL;
-    *engine = (struct tls_engine){.max_handshakes = max_handshakes};
+    engine->max_handshakes = max_handshakes;
     engine->mgr = alloc_mb_mgr(0);
     engine->kdf = tls_kdf_new();
-    engine->key = aligned_alloc(WEIR_CACHE_LINE, RTE_ALIGN_CEIL(sizeof(*engine->key), WEIR_CACHE_LINE));
+    engine->key = tls_secret_alloc(sizeof(*engine->key), &locked);
+    engine->locked = locked;
     if (engine->mgr == NULL || engine->kdf == NULL || engine->key == NULL) {
         tls_engine_free(engine);
         return NULL;
@@ -45,11 +47,8 @@ void tls_engine_free(struct tls_engine *engine) {
     tls_kdf_free(engine->kdf);
     if (engine->mgr)
         free_mb_mgr(engine->mgr);
-    if (engine->key)
-        explicit_bzero(engine->key, sizeof(*engine->key));
-    free(engine->key);
-    explicit_bzero(engine, sizeof(*engine));
-    free(engine);
+    tls_secret_free(engine->key, sizeof(*engine->key));
+    tls_secret_free(engine, sizeof(*engine));
 }
 
 static struct rte_ring *ring_new(const char *name, uint32_t objects) {

@@ -316,6 +316,12 @@ int tls_conn_rekey(struct tls_core *core, struct tls_conn *c, tls_id id, enum tl
 /* Zero all keys of an OPEN connection, here and in the cache, and give back its ext. */
 void tls_conn_keys_wipe(struct tls_core *core, struct tls_conn *c, tls_id id);
 
+/* --- tls_secret.c --- */
+/* Zeroed pages that are left out of core dumps, and locked; *locked becomes false where RLIMIT_MEMLOCK forbids it.
+ * NULL: out of memory. */
+void *tls_secret_alloc(size_t bytes, bool *locked);
+void tls_secret_free(void *p, size_t bytes); /* zeroes them; NULL is allowed */
+
 /* --- tls_keycache.c --- */
 /* `name` tells whose key it is: connection, direction and epoch. */
 static inline uint64_t tls_keycache_name(tls_id id, enum tls_dir dir, uint8_t epoch) {
@@ -335,6 +341,7 @@ struct tls_keycache {
     struct tls_keycache_set *set;
     uint8_t *key; /* TLS_KEYCACHE_WAYS a set, of TLS_EXPANDED_BYTES each */
     size_t mapped_bytes;
+    bool locked;
 };
 struct tls_keycache *tls_keycache_new(uint32_t keys);
 void tls_keycache_free(struct tls_keycache *cache);

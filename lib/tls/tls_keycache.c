@@ -8,7 +8,6 @@
 #include <intel-ipsec-mb.h>
 #include <rte_prefetch.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #define WAYS TLS_KEYCACHE_WAYS
 
@@ -26,13 +25,12 @@ struct tls_keycache *tls_keycache_new(uint32_t keys) {
 
     size_t set_bytes = cache->sets * sizeof(struct tls_keycache_set);
     cache->mapped_bytes = set_bytes + (size_t)cache->sets * WAYS * TLS_EXPANDED_BYTES;
-    uint8_t *p = mmap(NULL, cache->mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) {
+    cache->locked = true;
+    uint8_t *p = tls_secret_alloc(cache->mapped_bytes, &cache->locked);
+    if (p == NULL) {
         free(cache);
         return NULL;
     }
-    (void)mlock(p, cache->mapped_bytes); /* best effort, as for the raw keys */
-    (void)madvise(p, cache->mapped_bytes, MADV_DONTDUMP);
     cache->set = (struct tls_keycache_set *)(void *)p;
     cache->key = p + set_bytes;
     return cache;
@@ -41,8 +39,7 @@ struct tls_keycache *tls_keycache_new(uint32_t keys) {
 void tls_keycache_free(struct tls_keycache *cache) {
     if (cache == NULL)
         return;
-    explicit_bzero(cache->set, cache->mapped_bytes);
-    munmap(cache->set, cache->mapped_bytes);
+    tls_secret_free(cache->set, cache->mapped_bytes);
     free(cache);
 }
 

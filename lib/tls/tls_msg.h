@@ -91,8 +91,9 @@ struct tls_engine {
     struct tls_core *core[64];
     uint64_t long_step_tsc; /* a step that took longer is the last one of an inline run */
     uint8_t scratch[TLS_RECORD_WIRE_MAX + TLS_HEADER_BYTES];
-    uint8_t aead_ctx[320] __attribute__((aligned(WEIR_CACHE_LINE)));
+    uint8_t aead_ctx[TLS_AEAD_CTX_BYTES] __attribute__((aligned(WEIR_CACHE_LINE)));
     struct gcm_key_data *key; /* room for one expanded key */
+    bool locked;              /* in memory, as all that holds keys */
 };
 /* The same as tls_engine_run, inline: a long step ends the turn's share. */
 uint32_t tls_engine_run_inline(struct tls_engine *engine, uint32_t max);

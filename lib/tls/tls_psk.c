@@ -2,8 +2,6 @@
 #include "tls_psk.h"
 #include "tls_certs.h"
 
-#include "../base/region.h"
-
 #include <ctype.h>
 #include <errno.h>
 #include <openssl/evp.h>
@@ -98,12 +96,11 @@ static uint32_t lines_count(FILE *f) {
 
 static struct tls_psk *room_for(uint32_t entries) {
     size_t bytes = bytes_of(entries);
-    struct tls_psk *psk = region_map(bytes);
+    bool locked; /* or not: as with the keys of connections, of which the owner is told */
+    struct tls_psk *psk = tls_secret_alloc(bytes, &locked);
 
     if (psk == NULL)
         return NULL;
-    (void)mlock(psk, bytes); /* best effort, as for pools */
-    (void)madvise(psk, bytes, MADV_DONTDUMP);
     psk->capacity = entries;
     if (RAND_bytes(psk->salt[0], HASH_BYTES) == 1 && RAND_priv_bytes(psk->salt[1], HASH_BYTES) == 1)
         return psk;
@@ -171,8 +168,7 @@ void tls_psk_free(struct tls_psk *psk) {
     if (psk == NULL)
         return;
     size_t bytes = bytes_of(psk->capacity);
-    explicit_bzero(psk, bytes);
-    region_unmap(psk, bytes);
+    tls_secret_free(psk, bytes);
 }
 
 /* --- in a handshake --- */

@@ -77,7 +77,7 @@ struct hs13_core {
     uint64_t expanded_for; /* whose key `expanded` is: serial * 2 + direction */
     bool crypto_failed;    /* libcrypto refused something since the last call from outside: out of memory */
     struct gcm_key_data *expanded;
-    uint8_t aead_ctx[sizeof(((struct tls_core *)0)->aead_ctx)] __attribute__((aligned(WEIR_CACHE_LINE)));
+    uint8_t aead_ctx[TLS_AEAD_CTX_BYTES] __attribute__((aligned(WEIR_CACHE_LINE)));
     uint8_t cipher[TLS_RECORD_WIRE_MAX13], plain[TLS_RECORD_WIRE_MAX13]; /* one record in one piece */
 };
 
