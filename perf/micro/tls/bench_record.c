@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Opening and sealing records through tls_input and tls_seal, beside what IPsec-MB alone takes for the same bytes in
- * the same run: in one call over one piece of memory that stays in cache ("IPsec-MB"), and where they lie in mbufs,
+ * the same run: in one call over one piece of memory that stays in cache ("IPsec-MB", and OpenSSL's "EVP" with the key
+ * set beforehand), and where they lie in mbufs,
  * part by part ("IPsec-MB in mbufs": the floor of the record layer). Records of up to 1,400 bytes lie in one mbuf,
  * larger ones in mbufs of 1,400 bytes, as segments carry them; "N conns" goes round as many, of which the key cache
  * holds 512. */
@@ -9,6 +10,7 @@
 #include "bench.h"
 
 #include <intel-ipsec-mb.h>
+#include <openssl/evp.h>
 
 #define BATCH   64u
 #define SEGMENT 1400u
@@ -25,6 +27,7 @@ struct bench {
     struct rope done;
     struct rope alone[BATCH]; /* where each goes to a rope of its own */
     struct tls_op op;         /* IPsec-MB alone */
+    EVP_CIPHER_CTX *evp;
     struct gcm_key_data *expanded;
     uint8_t *from, *to;
 };
@@ -170,6 +173,31 @@ static void raw_seal(void *arg, uint32_t rounds) {
         b->suite->aead->seal(&b->op, b->to, b->from, b->n + 1, tag);
 }
 
+static void evp_crypt(void *arg, uint32_t rounds, bool seal) {
+    struct bench *b = arg;
+    uint8_t tag[TLS_TAG_BYTES] = {0};
+    int n;
+
+    for (uint32_t i = 0; i < rounds; i++) {
+        EVP_CipherInit_ex(b->evp, NULL, NULL, NULL, b->op.nonce, seal);
+        EVP_CipherUpdate(b->evp, NULL, &n, b->op.aad, (int)b->op.aad_bytes);
+        EVP_CipherUpdate(b->evp, b->to, &n, b->from, (int)b->n + 1);
+        if (!seal)
+            EVP_CIPHER_CTX_ctrl(b->evp, EVP_CTRL_AEAD_SET_TAG, sizeof(tag), tag);
+        (void)EVP_CipherFinal_ex(b->evp, b->to + n, &n); /* the tag does not fit, which takes as long */
+        if (seal)
+            EVP_CIPHER_CTX_ctrl(b->evp, EVP_CTRL_AEAD_GET_TAG, sizeof(tag), tag);
+    }
+}
+
+static void evp_open(void *arg, uint32_t rounds) {
+    evp_crypt(arg, rounds, false);
+}
+
+static void evp_seal(void *arg, uint32_t rounds) {
+    evp_crypt(arg, rounds, true);
+}
+
 typedef void (*crypt_whole)(const struct tls_op *, uint8_t *, const uint8_t *, uint32_t, uint8_t *);
 typedef void (*crypt_part)(const struct tls_op *, uint8_t *, const uint8_t *, uint32_t);
 
@@ -212,20 +240,30 @@ static void raw_set(struct bench *b) {
         b->op.key = b->expanded;
     }
     tls_op_set(&b->op, b->suite, iv, 1, TLS_CT_DATA, 64, NULL);
+    const EVP_CIPHER *cipher = b->suite->aead->expand == NULL    ? EVP_chacha20_poly1305()
+                               : b->suite->aead->key_bytes == 16 ? EVP_aes_128_gcm()
+                                                                 : EVP_aes_256_gcm();
+    EVP_CIPHER_CTX_free(b->evp);
+    b->evp = EVP_CIPHER_CTX_new();
+    EVP_CipherInit_ex(b->evp, cipher, NULL, key, iv, 1);
 }
 
 /* `more`: what else the name is to say. */
 static void run(struct bench *b, const char *what, const char *more, bench_step once, bench_step reset) {
     char name[64];
-    const char *suite = b->suite->name + strlen("TLS_");
-    const char *hash = strstr(suite, "_SHA");
+    bool v12 = b->suite->version == TLS_V12;
+    const char *cipher = v12 ? strstr(b->suite->name, "WITH_") + strlen("WITH_") : b->suite->name + strlen("TLS_");
+    const char *hash = strstr(cipher, "_SHA");
 
-    snprintf(name, sizeof(name), "%s %u B%s, %.*s", what, b->n, more, (int)(hash - suite), suite);
+    snprintf(name, sizeof(name), "%s %u B%s, %.*s%s", what, b->n, more, (int)(hash - cipher), cipher,
+             v12 ? " 1.2" : "");
     bench_run(name, 1, BATCH, once, reset, b);
 }
 
 int main(void) {
-    static const uint32_t sizes[] = {64, 256, 1400, 16384};
+    static const uint32_t sizes[] = {16, 64, 256, 1400, 16384};
+    const uint8_t rows[] = {
+        1, 2, 3, tls_suite_find(TLS_V12, 0xc02b), tls_suite_find(TLS_V12, 0xc02c), tls_suite_find(TLS_V12, 0xcca9)};
     static struct bench b;
 
     bench_eal("64");
@@ -235,16 +273,18 @@ int main(void) {
     b.expanded = aligned_alloc(64, (sizeof(*b.expanded) + 63) / 64 * 64);
     b.from = calloc(1, TLS_RECORD_MAX + 64);
     b.to = calloc(1, TLS_RECORD_MAX + 64);
-    for (uint8_t row = 1; row <= 3; row++) {
-        open_conns(&b, row, 1);
+    for (size_t r = 0; r < WEIR_ARRAY_LEN(rows); r++) {
+        open_conns(&b, rows[r], 1);
         raw_set(&b);
         for (size_t s = 0; s < WEIR_ARRAY_LEN(sizes); s++) {
             b.n = sizes[s];
             run(&b, "IPsec-MB open", "", raw_open, NULL);
+            run(&b, "EVP open", "", evp_open, NULL);
             run(&b, "IPsec-MB open in mbufs", "", raw_open_in_mbufs, plain_reset);
             run(&b, "tls_input", "", open_records, records_reset);
             run(&b, "tls_input alone", "", open_alone, records_reset);
             run(&b, "IPsec-MB seal", "", raw_seal, NULL);
+            run(&b, "EVP seal", "", evp_seal, NULL);
             run(&b, "IPsec-MB seal in mbufs", "", raw_seal_in_mbufs, plain_reset);
             run(&b, "tls_seal", "", seal_records, plain_reset);
             run(&b, "tls_seal alone", "", seal_alone, plain_reset);
@@ -265,6 +305,7 @@ int main(void) {
         rope_clear(&b.alone[i]);
     rope_clear(&b.done);
     tls_core_fini(&core);
+    EVP_CIPHER_CTX_free(b.evp);
     free(b.expanded);
     free(b.from);
     free(b.to);
