@@ -64,7 +64,7 @@ void tls_alert_for_drop(struct tls_core *core, struct tls_conn *c, tls_id id, en
         rc = tls_record_seal_bytes(core, c, id, TLS_CT_ALERT, record + TLS_HEADER_BYTES, 2, wire);
     else if (c->phase == TLS_PHASE_NEW)
         rc = rope_append(wire, core->pool, record, sizeof(record));
-    /* else libssl has the keys, and it may be working right now: the connection ends without */
+    /* else libssl has the keys, and has written its own */
     if (rc == 0)
         core->stats.alerts_out++;
 }

@@ -317,6 +317,24 @@ static void record_in(struct tls_engine *engine, struct tls_msg *msg) {
     ERR_clear_error();
 }
 
+/* The header of a record that may not be; libssl finds so too, and writes the alert. */
+static void refuse(struct tls_engine *engine, struct tls_msg *msg) {
+    uint8_t record[TLS_HEADER_BYTES + 1] = {0};
+
+    rope_copy(&msg->in, 0, record, TLS_HEADER_BYTES);
+    rope_clear(&msg->in);
+    if (msg->refused == TLS_DROP_BAD_TYPE) { /* it looks at the type of whole records: let it be one */
+        record[3] = 0;
+        record[4] = 1;
+    }
+    if (msg->ssl && BIO_write(SSL_get_rbio(msg->ssl), record, sizeof(record)) == sizeof(record)) {
+        (void)(SSL_in_init(msg->ssl) ? SSL_do_handshake(msg->ssl) : SSL_read(msg->ssl, engine->scratch, 1));
+        (void)output_take(msg);
+    }
+    msg_drop(msg, msg->refused);
+    ERR_clear_error();
+}
+
 static void plain_out(struct tls_engine *engine, struct tls_msg *msg) {
     uint32_t n = rope_copy(&msg->in, 0, engine->scratch, TLS_RECORD_MAX);
     uint32_t most = tls_record_limit_bytes(msg->record_limit, msg->version == TLS_V13), part;
@@ -369,6 +387,8 @@ void tls_engine_serve(struct tls_engine *engine, struct tls_msg *msg) {
         plain_out(engine, msg);
     else if (msg->request == TLS_REQ_CLOSE)
         close_out(msg);
+    else if (msg->request == TLS_REQ_REFUSE)
+        refuse(engine, msg);
     else if (msg->request == TLS_REQ_TICKET)
         tickets_in(engine, msg);
     else if (msg->result == TLS_RES_LIBSSL || msg->result == TLS_RES_CLOSED)

@@ -103,13 +103,24 @@ static bool request(struct tls_core *core, struct tls_conn *c, enum tls_request 
     return false;
 }
 
+/* A record whose header is wrong: libssl has the keys that the alert goes out with. */
+static int record_refuse(struct tls_turn *t, enum tls_drop drop) {
+    struct tls_msg *msg = msg_of(t->core, t->c);
+
+    if (rope_move(&msg->in, t->wire_in, TLS_HEADER_BYTES, t->core->pool) < 0)
+        return -(int)drop; /* then without */
+    msg->refused = drop;
+    request(t->core, t->c, TLS_REQ_REFUSE);
+    return TLS_STEP_AGAIN;
+}
+
 /* Take the next whole record for the engine. TLS_STEP_AGAIN: it went, or its answer is there. */
 static int record_request(struct tls_turn *t) {
     struct tls_frame f;
     int rc = tls_frame_peek(t->wire_in, TLS_RECORD_WIRE_MAX, &f);
 
     if (rc <= 0)
-        return rc < 0 ? rc : TLS_STEP_STOP;
+        return rc < 0 ? record_refuse(t, (enum tls_drop) - rc) : TLS_STEP_STOP;
     if (t->spent_bytes > 0 && t->spent_bytes + f.body_bytes > t->budget_bytes) {
         t->verdict |= TLS_MORE_WORK;
         return TLS_STEP_STOP;

@@ -24,6 +24,7 @@ typedef struct ssl_ctx_st SSL_CTX;
 enum tls_request {
     TLS_REQ_HELLO,  /* a client begins; there is no `in` */
     TLS_REQ_RECORD, /* `in` is one whole record for libssl */
+    TLS_REQ_REFUSE, /* `in` is the header of a record that may not be: tell the peer, and drop for `refused` */
     TLS_REQ_TICKET, /* `in` is records with NewSessionTickets for libssl */
     TLS_REQ_SEAL,   /* `in` is plaintext for libssl to send */
     TLS_REQ_CLOSE,  /* send close_notify */
@@ -71,7 +72,7 @@ struct tls_msg {
     SSL *ssl;
     uint8_t secret[2][TLS_SECRET_MAX]; /* 1.3: application traffic secrets, by enum tls_dir */
     uint8_t secret_bytes[2];
-    enum tls_drop refused;          /* by a callback of ours: libssl only knows that one said no */
+    enum tls_drop refused;          /* by us: libssl only knows that somebody said no */
     char psk[TLS_PSK_NAME_MAX + 1]; /* identity of the pre-shared key, or SRP user, in use; "" none */
     bool psk_new;                   /* found by name, not in a ticket */
     bool named;                     /* the client's server name picked the certificate */

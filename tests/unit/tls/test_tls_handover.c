@@ -311,3 +311,29 @@ Test(tls_handover, bytes_behind_finished_in_its_record) {
     cr_assert_eq(h.core.places.used, 0);
     harness_fini(&h);
 }
+
+/* 64 MiB each way with libssl, while both sides change their keys again and again, on their own and on request. */
+Test(tls_handover, bulk_across_key_updates) {
+    static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                                         "TLS_CHACHA20_POLY1305_SHA256"};
+    enum { MIB = 1 << 20, ROUNDS = 64 };
+
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(suites); i++) {
+        struct harness h;
+        harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = suites[i]});
+        h.core.gcm_record_limit = 500; /* not a matter of ChaCha20, whose keys do not wear out */
+        cr_assert(harness_handshake(&h));
+        for (uint32_t round = 0; round < ROUNDS; round++) {
+            cr_assert_eq(SSL_key_update(h.client, round % 2 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED),
+                         1);
+            harness_send(&h, MIB, TLS_RECORD_MAX / (1 + round % 3));
+            harness_receive(&h, MIB);
+        }
+        const struct tls_stats *stats = tls_core_stats(&h.core);
+        cr_assert_geq(stats->key_updates_in, ROUNDS);
+        cr_assert_geq(stats->key_updates_out, ROUNDS / 2);
+        cr_assert_eq(stats->bytes_opened, (uint64_t)ROUNDS * MIB);
+        cr_assert_eq(stats->bytes_sealed, (uint64_t)ROUNDS * MIB);
+        harness_fini(&h);
+    }
+}
