@@ -29,10 +29,14 @@ static uint64_t net_drops(const struct sim *sim, enum net_drop d) {
     return n;
 }
 
-/* Every connection that a client began was accepted and ended in order, by the client. */
-static void all_in_order(struct sim *sim) {
+static void expect_all_accepted(struct sim *sim) {
     if (sim_accepted(sim) != sim->begun)
         sim_fail(sim, "%lu accepted of %lu", (unsigned long)sim_accepted(sim), (unsigned long)sim->begun);
+}
+
+/* Every connection that a client began was accepted and ended in order, by the client. */
+static void all_in_order(struct sim *sim) {
+    expect_all_accepted(sim);
     expect_ends(sim, SESSION_END_CLIENT_CLOSED, sim->begun);
 }
 
@@ -227,6 +231,13 @@ static void libssl_elsewhere(struct sim_setup *s) {
     s->n_clients = 60;
 }
 
+/* A broker closes when it has a DISCONNECT, and may be ahead of the close_notify behind that, which libssl elsewhere has
+ * yet to open. */
+static void libssl_elsewhere_check(struct sim *sim) {
+    expect_all_accepted(sim);
+    expect_ends(sim, SESSION_END_CLIENT_CLOSED, sim->begun - sim_ends(sim, SESSION_END_SERVER_CLOSED));
+}
+
 static void proxy_v1(struct sim_setup *s) {
     s->proxy_protocol = 1;
 }
@@ -332,7 +343,7 @@ const struct sim_case sim_cases[] = {
     {"bulk", bulk, all_in_order},
     {"datagrams", datagrams, datagrams_check},
     {"behind-handshake", behind_handshake, all_in_order},
-    {"libssl-elsewhere", libssl_elsewhere, all_in_order},
+    {"libssl-elsewhere", libssl_elsewhere, libssl_elsewhere_check},
     {"proxy-v1", proxy_v1, all_in_order},
     {"proxy-v2", proxy_v2, all_in_order},
     {"famine", famine, NULL},
