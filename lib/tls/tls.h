@@ -132,6 +132,7 @@ struct tls_client_ctx_config {
     const char *ciphers;
     const char *ciphersuites;
 };
+/* As tls_ctx_new. */
 struct tls_ctx *tls_client_ctx_new(const struct tls_client_ctx_config *config, char *error, size_t error_bytes);
 /* Seconds until the first of its certificates expires; negative: it has; INT64_MAX: it has none. */
 int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx);

@@ -4,11 +4,12 @@
 #include "tls_msg.h"
 #include "tls_source.h"
 
-#define FULL_SHARE  3u  /* so many that hope to resume begin while a full one waits; then it is its turn */
-#define STALL_LOOK  8u  /* of those that were answered first, so many are looked at for one that may go */
-#define CROWD_SHARE 8u  /* an address that holds such a part of all places, */
-#define CROWD_LEAST 16u /* and so many, has many handshakes: */
-#define CROWD_HASTE 4u  /* they get such a part of the time that others may take */
+#define FULL_SHARE      3u  /* so many that hope to resume begin while a full one waits; then it is its turn */
+#define STALL_LOOK      8u  /* of those that were answered first, so many are looked at for one that may go */
+#define CROWD_SHARE     8u  /* an address that holds such a part of all places, */
+#define CROWD_LEAST     16u /* and so many, has many handshakes: */
+#define CROWD_HASTE     4u  /* they get such a part of the time that others may take */
+#define LISTENERS_SHARE 4u  /* of the SSL objects one in so many is never a client's */
 
 /* --- queues --- */
 
@@ -116,19 +117,23 @@ static void refuse(struct tls_core *core, tls_id id, enum tls_drop why) {
     queue_join(core, c, id, TLS_CLASS_REFUSED);
 }
 
-/* The queue is full: somebody goes, so that the newcomer can stay, or the newcomer itself. */
+/* The queue is full: somebody goes, so that the newcomer can stay, or the newcomer itself. Classes are in the order of
+ * what they are worth. */
 static bool make_room(struct tls_core *core, enum tls_class newcomer) {
-    struct tls_queue *full = &core->admission.queue[TLS_CLASS_FULL];
     struct tls_queue *same = &core->admission.queue[newcomer];
 
     if (waiting(&core->admission) < core->admission.max_waiting)
         return true;
-    if (newcomer == TLS_CLASS_RESUMED && full->n > 0) /* worth more than a full one, and the cheaper */
-        refuse(core, overloaded(core, full) ? full->first : full->last, TLS_DROP_HS_QUEUE_FULL);
-    else if (overloaded(core, same))
-        refuse(core, same->first, TLS_DROP_HS_QUEUE_FULL);
-    else
+    for (int which = TLS_CLASS_FULL; which > (int)newcomer; which--) {
+        struct tls_queue *q = &core->admission.queue[which];
+        if (q->n == 0)
+            continue;
+        refuse(core, overloaded(core, q) ? q->first : q->last, TLS_DROP_HS_QUEUE_FULL);
+        return true;
+    }
+    if (!overloaded(core, same))
         return false;
+    refuse(core, same->first, TLS_DROP_HS_QUEUE_FULL);
     return true;
 }
 
@@ -149,26 +154,34 @@ void tls_admission_done(struct tls_core *core, struct tls_conn *c) {
 
 /* --- in --- */
 
-static bool place_free(const struct tls_core *core) {
-    return core->engine && core->places.used < core->max_places;
+static bool place_free(const struct tls_core *core, bool is_client) {
+    if (core->engine == NULL || core->places.used >= core->max_places)
+        return false;
+    return !is_client || core->admission.client_places < core->max_places - core->max_places / LISTENERS_SHARE;
 }
 
 bool tls_admission_wants_place(const struct tls_core *core) {
-    return waiting(&core->admission) > 0 && !place_free(core);
+    const struct tls_admission *a = &core->admission;
+    bool clients = a->queue[TLS_CLASS_CLIENT].n > 0,
+         others = a->queue[TLS_CLASS_RESUMED].n + a->queue[TLS_CLASS_FULL].n;
+
+    return (clients && !place_free(core, true)) || (others && !place_free(core, false));
 }
 
 /* Give it a place. Returns false where there is none, or enough hellos are with the engine. */
 static bool place_give(struct tls_core *core, struct tls_conn *c) {
     bool start = !c->is_client;
 
-    if (!place_free(core) || (start && core->admission.starts >= core->admission.max_starts))
+    if (!place_free(core, c->is_client) || (start && core->admission.starts >= core->admission.max_starts))
         return false;
     c->place = pool_alloc(&core->places);
     if (c->place == POOL_NONE)
         return false;
     struct tls_msg *msg = pool_get(&core->places, c->place);
     msg->start = start;
+    msg->is_client = c->is_client;
     core->admission.starts += start;
+    core->admission.client_places += c->is_client;
     core->stats.ssl_objects = core->places.used;
     return true;
 }
@@ -264,11 +277,12 @@ static void expire(struct tls_core *core, uint32_t max) {
     }
 }
 
-static struct tls_queue *next_queue(struct tls_admission *a) {
+static struct tls_queue *next_queue(struct tls_core *core) {
+    struct tls_admission *a = &core->admission;
     struct tls_queue *clients = &a->queue[TLS_CLASS_CLIENT], *resumed = &a->queue[TLS_CLASS_RESUMED],
                      *full = &a->queue[TLS_CLASS_FULL];
 
-    if (clients->n > 0)
+    if (clients->n > 0 && place_free(core, true))
         return clients;
     if (resumed->n > 0 && (full->n == 0 || a->resumed_run < FULL_SHARE))
         return resumed;
@@ -278,7 +292,7 @@ static struct tls_queue *next_queue(struct tls_admission *a) {
 /* Begin the next one, or find that its client has gone. Returns whose turn it was, 0: nobody's. */
 static tls_id pick(struct tls_core *core) {
     struct tls_admission *a = &core->admission;
-    struct tls_queue *q = next_queue(a);
+    struct tls_queue *q = next_queue(core);
     tls_id id = overloaded(core, q) && q != &a->queue[TLS_CLASS_CLIENT] ? q->last : q->first;
 
     if (id == 0)
@@ -310,7 +324,7 @@ uint32_t tls_admission_run(struct tls_core *core, uint32_t *news, uint32_t max) 
         return 0;
     }
     expire(core, max);
-    if (tls_admission_wants_place(core))
+    if (tls_admission_wants_place(core) && !place_free(core, false))
         stalled_refuse(core);
     for (; n < max && refused->first; n++) {
         struct tls_conn *c = tls_conn_get(core, refused->first);

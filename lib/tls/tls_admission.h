@@ -7,11 +7,15 @@
  *   bounds    so many wait (max_waiting), so many have an SSL object (max_places), so many hellos are with the engine
  *             (max_starts: few, so that order and second thoughts stay here), so many are from one address
  *             (tls_source.h)
- *   order     clients of ours first, then hellos that hope to resume (tls_hello.c), then full ones, which get every
- *             fourth turn all the same; the oldest first, but the newest first once the oldest has waited longer than
- *             patience_us: those behind it can still be served in time, while it may well have gone
- *   refusals  the address has its share; the queue is full; or max_wait_us have passed. No SSL object, no key is
- *             touched
+ *   order     handshakes towards servers first, as somebody who is through with his own waits for them; then hellos
+ *             that hope to resume (tls_hello.c), then full ones, which get every fourth turn all the same; the oldest
+ *             first, but the newest first once the oldest has waited longer than patience_us: those behind it can
+ *             still be served in time, while it may well have gone
+ *   shares    servers that never answer hold their SSL objects as long as the owner lets them: a quarter of max_places
+ *             is kept for listeners
+ *   refusals  the address has its share; the queue is full; or max_wait_us have passed (but the owner judges how long
+ *             a server may take). No SSL object, no key is touched. Where the queue is full of listeners' handshakes,
+ *             one of those makes room for one towards a server
  *   gone      the owner is asked before the expensive step whether its client is still there (struct tls_config)
  *   stalled   who was answered and says nothing keeps its SSL object only while nobody else needs it: then the one that
  *             has been silent for longest goes, after patience_us; a client whose address holds an eighth of all
@@ -52,6 +56,7 @@ struct tls_admission {
     uint32_t max_waiting;
     uint32_t max_large, large;   /* waiting with a hello that stays in its buffers */
     uint32_t max_starts, starts; /* hellos with the engine, or about to be */
+    uint32_t client_places;      /* SSL objects of handshakes towards servers, and of clients that linger */
     uint32_t resumed_run;        /* hellos that hope to resume, begun in a row while full ones waited */
     uint64_t patience_us, max_wait_us;
     uint32_t max_per_source; /* 0: no limit */

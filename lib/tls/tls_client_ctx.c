@@ -27,11 +27,11 @@ static bool set_trust(SSL_CTX *ssl, const struct tls_client_ctx_config *config, 
     }
     SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, NULL);
     if (config->ca_file == NULL && SSL_CTX_set_default_verify_paths(ssl) != 1) {
-        snprintf(error, error_bytes, "the system's list of CAs: %s; name a ca_file", tls_ctx_reason());
+        snprintf(error, error_bytes, "ca: the system's list of CAs: %s; name a file", tls_ctx_reason());
         return false;
     }
     if (config->ca_file && SSL_CTX_load_verify_file(ssl, config->ca_file) != 1) {
-        snprintf(error, error_bytes, "ca_file %s: %s; it must be a readable PEM file of CA certificates",
+        snprintf(error, error_bytes, "ca %s: %s; it must be a readable PEM file of CA certificates",
                  config->ca_file, tls_ctx_reason());
         return false;
     }

@@ -22,6 +22,7 @@ static void place_recycle(struct tls_core *core, struct tls_msg *msg) {
     tls_session_unref(msg->offer);
     tls_session_unref(msg->session);
     tls_identity_free(msg->identity);
+    core->admission.client_places -= msg->is_client;
     pool_free(&core->places, pool_index(&core->places, msg));
     core->stats.ssl_objects = core->places.used;
 }

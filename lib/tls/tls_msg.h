@@ -49,7 +49,8 @@ struct tls_msg {
     enum tls_request request;
     bool cancelled; /* atomic */
     bool unread;    /* worker: a result waits to be taken */
-    bool start;     /* it counts as one of tls_admission's starts */
+    bool start;     /* it counts as one of tls_admission's starts, */
+    bool is_client; /* as one of its client_places */
 
     /* the answer */
     enum tls_result result;
