@@ -25,12 +25,28 @@ static void certificate_tell(const struct cert_expiry *e, const char *where, con
     e->warn(e->arg, text);
 }
 
+/* weir's own certificate towards servers. */
+static void pool_tell(const struct cert_expiry *e, const struct config_pool_tls *t, int64_t left_s) {
+    char text[512];
+    if (left_s >= (int64_t)CERT_EXPIRY_DAYS * DAY_S)
+        return;
+    if (left_s < 0)
+        snprintf(text, sizeof(text), "%s: certificate %s has expired: servers refuse it", t->where, t->certificate);
+    else
+        snprintf(text, sizeof(text), "%s: certificate %s expires in less than %d days", t->where, t->certificate,
+                 (int)(left_s / DAY_S) + 1);
+    e->warn(e->arg, text);
+}
+
 void cert_expiry_tell(struct cert_expiry *e, const struct snapshot *s, uint64_t now_us, int64_t wall_s) {
     const struct tls_cert_info *info;
     e->told_us = now_us;
     for (uint16_t i = 0; i < e->config->n_tls; i++)
         for (uint32_t c = 0; (info = tls_ctx_cert(s->tls[i], c)) != NULL; c++)
             certificate_tell(e, e->config->tls[i].certificates[c].where, info, wall_s);
+    for (uint16_t i = 0; i < e->config->n_pools; i++)
+        if (s->pools[i] != NULL && e->config->pools[i].tls.certificate != NULL)
+            pool_tell(e, &e->config->pools[i].tls, tls_ctx_expires_in_s(s->pools[i]));
 }
 
 bool cert_expiry_tick(struct cert_expiry *e, const struct snapshot *s, uint64_t now_us, int64_t wall_s) {

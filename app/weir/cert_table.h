@@ -11,16 +11,16 @@
 
 struct cert_table {
     pthread_mutex_t lock;
-    struct tls_ctx *tls[WEIR_MAX_TLS]; /* one reference each */
-    uint64_t reloads[WEIR_MAX_TLS];    /* atomic: times an entry was read again */
-    uint64_t refusals[WEIR_MAX_TLS];   /* atomic: of a certificate, while that was done */
+    struct tls_ctx *entries[SNAPSHOT_ENTRIES]; /* one reference each */
+    /* By entry (snapshot.h), atomic: times it was read again, and of a certificate refused while that was done. */
+    uint64_t reloads[SNAPSHOT_ENTRIES], refusals[SNAPSHOT_ENTRIES];
 };
 
 void cert_table_init(struct cert_table *t);
 void cert_table_fini(struct cert_table *t);
 /* Control: these are served now. */
 void cert_table_publish(struct cert_table *t, const struct snapshot *s);
-/* The context of entry `i` with a reference for the caller, or NULL: there is none. */
+/* The context of entry `i` (snapshot.h) with a reference for the caller, or NULL: there is none. */
 struct tls_ctx *cert_table_get(struct cert_table *t, uint16_t i);
 
 #endif

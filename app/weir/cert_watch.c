@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cert_watch.h"
 
+#include "snapshot.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,7 +18,7 @@
 
 struct watched {
     const char *path; /* of the configuration */
-    uint16_t tls;     /* index of its entry */
+    uint64_t entry;   /* its bit */
     struct stat seen; /* zero: not there */
 };
 
@@ -92,23 +94,23 @@ static bool same(const struct stat *a, const struct stat *b) {
 }
 
 /* Entries with a file that is not what it was. */
-static uint32_t files_look(struct cert_watch *w) {
-    uint32_t changed = 0;
+static uint64_t files_look(struct cert_watch *w) {
+    uint64_t changed = 0;
     for (uint32_t i = 0; i < w->n; i++) {
         struct watched *f = &w->files[i];
         struct stat now = {0};
         if (stat(f->path, &now) != 0)
             now = (struct stat){0};
         if (!same(&now, &f->seen))
-            changed |= 1u << f->tls;
+            changed |= f->entry;
         f->seen = now;
     }
     return changed;
 }
 
-static void file_add(struct cert_watch *w, const char *path, uint16_t tls) {
+static void file_add(struct cert_watch *w, const char *path, uint64_t entry) {
     if (path != NULL)
-        w->files[w->n++] = (struct watched){.path = path, .tls = tls};
+        w->files[w->n++] = (struct watched){.path = path, .entry = entry};
 }
 
 struct cert_watch *cert_watch_new(const struct config *config) {
@@ -116,6 +118,7 @@ struct cert_watch *cert_watch_new(const struct config *config) {
     size_t n = 1;
     for (uint16_t i = 0; i < config->n_tls; i++)
         n += 3u * config->tls[i].n_certificates + 4u;
+    n += 3u * config->n_pools;
     if (w == NULL || (w->files = calloc(n, sizeof(*w->files))) == NULL) {
         free(w);
         return NULL;
@@ -123,17 +126,23 @@ struct cert_watch *cert_watch_new(const struct config *config) {
     for (uint16_t i = 0; i < config->n_tls; i++) {
         const struct config_tls *t = &config->tls[i];
         for (uint16_t c = 0; c < t->n_certificates && t->watch; c++) {
-            file_add(w, t->certificates[c].certificate, i);
-            file_add(w, t->certificates[c].key, i);
-            file_add(w, t->certificates[c].ocsp, i);
+            file_add(w, t->certificates[c].certificate, SNAPSHOT_TLS(i));
+            file_add(w, t->certificates[c].key, SNAPSHOT_TLS(i));
+            file_add(w, t->certificates[c].ocsp, SNAPSHOT_TLS(i));
         }
         if (t->watch) {
-            file_add(w, t->client_ca, i);
-            file_add(w, t->client_crl, i);
-            file_add(w, t->ticket_keys, i);
-            file_add(w, t->psk_file, i);
-            file_add(w, t->srp_file, i);
+            file_add(w, t->client_ca, SNAPSHOT_TLS(i));
+            file_add(w, t->client_crl, SNAPSHOT_TLS(i));
+            file_add(w, t->ticket_keys, SNAPSHOT_TLS(i));
+            file_add(w, t->psk_file, SNAPSHOT_TLS(i));
+            file_add(w, t->srp_file, SNAPSHOT_TLS(i));
         }
+    }
+    for (uint16_t i = 0; i < config->n_pools; i++) {
+        const struct config_pool_tls *t = &config->pools[i].tls;
+        file_add(w, t->ca, SNAPSHOT_POOL(i));
+        file_add(w, t->certificate, SNAPSHOT_POOL(i));
+        file_add(w, t->key, SNAPSHOT_POOL(i));
     }
     w->fd = -1;
     watches_make(w);
@@ -166,7 +175,7 @@ void cert_watch_read(struct cert_watch *w, uint64_t now_us) {
     w->last_us = now_us;
 }
 
-uint32_t cert_watch_due(struct cert_watch *w, uint64_t now_us) {
+uint64_t cert_watch_due(struct cert_watch *w, uint64_t now_us) {
     bool event = w->first_us != 0 &&
                  (now_us - w->last_us >= CERT_WATCH_QUIET_US || now_us - w->first_us >= CERT_WATCH_PATIENCE_US);
     if (w->n == 0 || (!event && now_us - w->looked_us < CERT_WATCH_LOOK_US))

@@ -17,7 +17,7 @@
 
 struct cert_watch;
 
-/* Remember the files of every entry with `watch`, as they are now: before they are loaded, so that no change is missed.
+/* Remember the files of every entry with `watch`, and of every pool, as they are now: before they are loaded, so that no change is missed.
  * NULL: out of memory. */
 struct cert_watch *cert_watch_new(const struct config *config);
 void cert_watch_free(struct cert_watch *w); /* NULL is allowed */
@@ -25,8 +25,8 @@ void cert_watch_free(struct cert_watch *w); /* NULL is allowed */
 int cert_watch_fd(const struct cert_watch *w);
 /* The fd is readable. */
 void cert_watch_read(struct cert_watch *w, uint64_t now_us);
-/* Entries of `tls`, as bits, with a file that has changed and whose time has come. Cheap where nothing happened: call
+/* Entries, as bits (snapshot.h), with a file that has changed and whose time has come. Cheap where nothing happened: call
  * it every tick. */
-uint32_t cert_watch_due(struct cert_watch *w, uint64_t now_us);
+uint64_t cert_watch_due(struct cert_watch *w, uint64_t now_us);
 
 #endif

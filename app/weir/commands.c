@@ -3,6 +3,7 @@
  * {"ok": false, "error": "..."}. */
 #include "capture.h"
 #include "control_int.h"
+#include "server_tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -183,6 +184,17 @@ static json_t *command_flows(struct control *c, char **words, int n) {
 
 /* --- servers --- */
 
+static json_t *server_tls_json(const struct weir *weir, const struct config_server *cs) {
+    enum server_tls last = server_tls_last(weir, cs->id);
+    json_int_t handshakes = 0, resumed = 0;
+    for (uint16_t w = 0; w < weir->n_workers; w++) {
+        handshakes += (json_int_t)weir->workers[w]->servers[cs->id].tls_handshakes;
+        resumed += (json_int_t)weir->workers[w]->servers[cs->id].tls_resumed;
+    }
+    return json_pack("{s:s, s:I, s:I, s:s, s:s*}", "name", cs->tls_name, "handshakes", handshakes, "resumed", resumed,
+                     "failure", server_tls_name(last), "text", last != SERVER_TLS_OK ? server_tls_text(last) : NULL);
+}
+
 static json_t *command_servers(struct control *c, char **words, int n) {
     const struct config *config = c->weir->config;
     json_t *list = json_array();
@@ -202,10 +214,11 @@ static json_t *command_servers(struct control *c, char **words, int n) {
                                       json_string(lb_state_name(c->weir->workers[w]->pools[p].servers[s].state)));
             }
             json_array_append_new(
-                list, json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:I, s:I, s:I}", "pool", config->pools[p].name,
+                list, json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:I, s:I, s:I, s:o*}", "pool", config->pools[p].name,
                                 "server", cs->name, "policy", lb_policy_name(config->pools[p].policy), "address",
                                 endpoint_json(cs->addr_be, cs->port_be), "weight", cs->weight, "states", states, "open",
-                                open, "connections", total, "failures", failed));
+                                open, "connections", total, "failures", failed, "tls",
+                                config->pools[p].tls.on ? server_tls_json(c->weir, cs) : NULL));
         }
     }
     return json_pack("{s:b, s:o}", "ok", 1, "servers", list);

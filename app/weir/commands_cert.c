@@ -58,7 +58,7 @@ static json_t *cert_show(struct control *c, int only) {
     return json_pack("{s:b, s:o}", "ok", 1, "certificates", list);
 }
 
-json_t *command_reload(struct control *c, uint32_t entries) {
+json_t *command_reload(struct control *c, uint64_t entries) {
     json_t *refusals = json_array();
     int bad = control_reload(c, entries, refusals);
     return json_pack("{s:b, s:s*, s:o}", "ok", bad == 0, "error",
@@ -72,6 +72,6 @@ json_t *command_cert(struct control *c, char **words, int n) {
     if (strcmp(words[1], "show") == 0)
         return cert_show(c, entry);
     if (strcmp(words[1], "reload") == 0)
-        return command_reload(c, entry >= 0 ? 1u << entry : SNAPSHOT_ALL);
+        return command_reload(c, entry >= 0 ? SNAPSHOT_TLS(entry) : SNAPSHOT_ALL);
     return commands_error("usage: weirctl cert show|reload [TLS]");
 }

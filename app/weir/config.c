@@ -129,6 +129,8 @@ void config_free(struct config *c) {
         free(c->ports[i].device);
     for (unsigned i = 0; i < WEIR_MAX_TLS; i++)
         config_tls_free(&c->tls[i]);
+    for (unsigned i = 0; i < WEIR_MAX_POOLS; i++)
+        config_pool_tls_free(&c->pools[i]);
     for (unsigned i = 0; i < c->n_warnings; i++)
         free(c->warnings[i]);
     free(c);

@@ -5,7 +5,7 @@
  *   config.c          load: read the file, run the passes below, free
  *   config_schema.c   the keys and their types (libcyaml), into raw structs that mirror the file
  *   config_check.c    ranges, names, files, CPUs: what can be judged key by key; fills struct config
- *   config_tls.c      the same of `tls`
+ *   config_tls.c      the same of `tls`; config_pool_tls.c: of a pool's `tls`
  *   config_resolve.c  what needs the whole: references, subnets, the port towards each pool, clashes between listeners
  *   config_text.c     one value: from text to its type; errors and warnings with their place
  *   config_lines.c    from a key's path (`listeners[1].pool`) to its line and column, by libyaml's marks
@@ -52,7 +52,7 @@ struct config_memory {
 };
 
 struct config_timeouts {      /* seconds */
-    uint32_t connect_s;       /* TCP handshake with a server */
+    uint32_t connect_s;       /* TCP handshake with a server, and TLS handshake behind it */
     uint32_t handshake_s;     /* TLS handshake of a client */
     uint32_t mqtt_connect_s;  /* until a complete CONNECT is here */
     uint32_t drain_s;         /* SIGTERM: how long open connections may go on */
@@ -127,8 +127,21 @@ struct config_tls {
     char *where_ciphers, *where_ciphersuites, *where_groups; /* the same of these keys; NULL: not given */
 };
 
+struct config_pool_tls { /* towards the servers of a pool */
+    bool on;             /* else the rest means nothing */
+    bool verify;
+    uint16_t min_version;           /* 0x0303 (TLS 1.2) or 0x0304 (TLS 1.3) */
+    char *ca;                       /* absolute path; NULL: the system's CAs */
+    char *certificate, *key;        /* weir's own, absolute paths; NULL: none */
+    char *ciphers, *ciphersuites;   /* OpenSSL's notation; NULL: the library's choice */
+    char *where;                    /* `weir.yaml:60:7: pools[0].tls`, for what only loading it finds */
+    char *where_ca, *where_ciphers; /* the same of these keys; NULL: not given */
+    char *where_ciphersuites;
+};
+
 struct config_server {
     char name[CONFIG_NAME_LEN];
+    char *tls_name; /* what its certificate is for, a DNS name or an address as text; NULL: its pool speaks no TLS */
     uint32_t addr_be;
     uint16_t port_be;
     uint16_t weight; /* 1..256 */
@@ -138,9 +151,10 @@ struct config_server {
 struct config_pool {
     char name[CONFIG_NAME_LEN];
     enum lb_policy policy;
-    uint8_t proxy_protocol;                       /* 0: off, 1, 2 */
-    uint8_t port;                                 /* index of the port that reaches every server of this pool */
-    struct tcp_options tcp;                       /* of connections towards its servers */
+    uint8_t proxy_protocol; /* 0: off, 1, 2 */
+    uint8_t port;           /* index of the port that reaches every server of this pool */
+    struct tcp_options tcp; /* of connections towards its servers */
+    struct config_pool_tls tls;
     uint16_t n_sources;                           /* >= 1 */
     uint16_t n_servers;                           /* >= 1 */
     uint32_t source_addresses_be[LB_MAX_SOURCES]; /* owned by that port */

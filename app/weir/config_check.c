@@ -360,9 +360,12 @@ static int check_pool(struct config_pass *p, unsigned index, const struct raw_po
         rc = check_server(p, &r->servers[i], &pool->servers[i]);
         pool->servers[i].id = p->config->n_servers++;
     }
+    pool->n_servers = (uint16_t)r->n_servers;
+    config_at(p, "pools[%u]", index);
+    if (rc == 0)
+        rc = config_pool_tls_check(p, index, r, pool);
     pool->policy = (enum lb_policy)policy;
     pool->proxy_protocol = (uint8_t)proxy_protocol;
-    pool->n_servers = (uint16_t)r->n_servers;
     return rc;
 }
 

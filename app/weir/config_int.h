@@ -54,11 +54,15 @@ struct raw_tls {
     unsigned n_certificates;
 };
 struct raw_server {
-    char *name, *address, *weight;
+    char *name, *address, *weight, *server_name;
+};
+struct raw_pool_tls {
+    char *ca, *verify, *server_name, *certificate, *key, *min_version, *ciphers, *ciphersuites;
 };
 struct raw_pool {
     char *name, *policy, *port, *proxy_protocol, *congestion, *ecn;
     struct raw_list source_addresses;
+    struct raw_pool_tls *tls;
     struct raw_server *servers;
     unsigned n_servers;
 };
@@ -118,6 +122,12 @@ int config_check(struct config_pass *p);
 /* config_tls.c: the part of it that is about one entry of `tls`. */
 int config_tls_check(struct config_pass *p, unsigned index, const struct raw_tls *r, struct config_tls *t);
 void config_tls_free(struct config_tls *t);
+/* A regular file that can be read now; it is opened again when TLS loads it. `secret`: warned of where everybody may
+ * read it. */
+int config_tls_file(struct config_pass *p, const char *key, const char *text, char **out, bool secret);
+/* config_pool_tls.c: a pool's `tls`, and the names of its servers; behind its servers' own keys. */
+int config_pool_tls_check(struct config_pass *p, unsigned index, const struct raw_pool *r, struct config_pool *pool);
+void config_pool_tls_free(struct config_pool *pool);
 int config_resolve(struct config_pass *p);
 
 /* --- config.c --- config_parse_buffer with the machine's CPUs as an argument, for tests. */

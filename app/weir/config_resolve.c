@@ -405,6 +405,9 @@ static int resolve_listener(struct config_pass *p, unsigned index) {
         return rc;
     if (l->mode == CONFIG_MODE_UDP && l->tls != CONFIG_NONE)
         return config_fail(p, "tls", "leave it out; TLS runs over TCP", "mode udp has no TLS");
+    if (l->mode == CONFIG_MODE_UDP && l->pool != CONFIG_NONE && c->pools[l->pool].tls.on)
+        return config_fail(p, "pool", "name one without tls; TLS runs over TCP",
+                           "mode udp cannot use \"%s\", which speaks TLS", c->pools[l->pool].name);
     if (l->mode == CONFIG_MODE_UDP && (rc = refuse_tcp_keys(p, r)) < 0)
         return rc;
     if (l->mode == CONFIG_MODE_ECHO && l->pool != CONFIG_NONE)

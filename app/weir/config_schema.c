@@ -72,7 +72,8 @@ static const cyaml_schema_field_t tls_fields[] = {
     TEXT(raw_tls, ticket_rotate_s),
     CYAML_FIELD_END};
 static const cyaml_schema_field_t server_fields[] = {TEXT(raw_server, name), TEXT(raw_server, address),
-                                                     TEXT(raw_server, weight), CYAML_FIELD_END};
+                                                     TEXT(raw_server, weight), TEXT(raw_server, server_name),
+                                                     CYAML_FIELD_END};
 static const cyaml_schema_field_t listener_fields[] = {
     TEXT(raw_listener, name), TEXT(raw_listener, address),     TEXT(raw_listener, mode),
     TEXT(raw_listener, tls),  TEXT(raw_listener, pool),        TEXT(raw_listener, congestion),
@@ -86,15 +87,21 @@ static const cyaml_schema_value_t server_value = {
 static const cyaml_schema_value_t listener_value = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_listener, listener_fields)};
 
-static const cyaml_schema_field_t pool_fields[] = {TEXT(raw_pool, name),
-                                                   TEXT(raw_pool, policy),
-                                                   LIST(raw_pool, source_addresses),
-                                                   TEXT(raw_pool, port),
-                                                   TEXT(raw_pool, proxy_protocol),
-                                                   TABLE(raw_pool, servers, &server_value, LB_MAX_SERVERS),
-                                                   TEXT(raw_pool, congestion),
-                                                   TEXT(raw_pool, ecn),
-                                                   CYAML_FIELD_END};
+static const cyaml_schema_field_t pool_tls_fields[] = {
+    TEXT(raw_pool_tls, ca),          TEXT(raw_pool_tls, verify),       TEXT(raw_pool_tls, server_name),
+    TEXT(raw_pool_tls, certificate), TEXT(raw_pool_tls, key),          TEXT(raw_pool_tls, min_version),
+    TEXT(raw_pool_tls, ciphers),     TEXT(raw_pool_tls, ciphersuites), CYAML_FIELD_END};
+static const cyaml_schema_field_t pool_fields[] = {
+    TEXT(raw_pool, name),
+    TEXT(raw_pool, policy),
+    LIST(raw_pool, source_addresses),
+    TEXT(raw_pool, port),
+    TEXT(raw_pool, proxy_protocol),
+    CYAML_FIELD_MAPPING_PTR("tls", OPT, struct raw_pool, tls, pool_tls_fields),
+    TABLE(raw_pool, servers, &server_value, LB_MAX_SERVERS),
+    TEXT(raw_pool, congestion),
+    TEXT(raw_pool, ecn),
+    CYAML_FIELD_END};
 static const cyaml_schema_value_t pool_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_pool, pool_fields)};
 
 static const cyaml_schema_field_t config_fields[] = {SECTION(cores, cores_fields),

@@ -23,8 +23,7 @@
 
 static const struct config_word switches[] = {{"on", 1}, {"off", 0}, {NULL, 0}};
 
-/* A regular file that can be read now; it is opened again when TLS loads it. */
-static int check_file(struct config_pass *p, const char *key, const char *text, char **out, bool secret) {
+int config_tls_file(struct config_pass *p, const char *key, const char *text, char **out, bool secret) {
     struct stat st;
     if (!text)
         return config_missing(p, key, "a PEM file; relative paths start at the configuration's folder");
@@ -46,9 +45,9 @@ static int check_file(struct config_pass *p, const char *key, const char *text, 
 /* Adds one to the entry. A response may come later than weir: its file need not be there. */
 static int check_certificate(struct config_pass *p, const struct raw_certificate *r, struct config_tls *t) {
     struct config_certificate *c = &t->certificates[t->n_certificates++];
-    int rc = check_file(p, "certificate", r->certificate, &c->certificate, false);
+    int rc = config_tls_file(p, "certificate", r->certificate, &c->certificate, false);
     if (rc == 0)
-        rc = check_file(p, "key", r->key, &c->key, true);
+        rc = config_tls_file(p, "key", r->key, &c->key, true);
     if (rc == 0)
         rc = config_text_path(p, "ocsp", r->ocsp, &c->ocsp);
     if (rc == 0)
@@ -138,8 +137,8 @@ static int check_clients(struct config_pass *p, const struct raw_tls *r, struct 
                                      "client_certificates is off")
                        : 0;
     }
-    rc = check_file(p, "client_ca", r->client_ca, &t->client_ca, false);
-    return rc == 0 && r->client_crl ? check_file(p, "client_crl", r->client_crl, &t->client_crl, false) : rc;
+    rc = config_tls_file(p, "client_ca", r->client_ca, &t->client_ca, false);
+    return rc == 0 && r->client_crl ? config_tls_file(p, "client_crl", r->client_crl, &t->client_crl, false) : rc;
 }
 
 /* Session tickets. */
@@ -151,7 +150,7 @@ static int check_tickets(struct config_pass *p, const struct raw_tls *r, struct 
         rc = config_text_u32(p, "ticket_rotate_s", r->ticket_rotate_s, TICKET_ROTATE_MIN_S, TICKET_ROTATE_MAX_S,
                              &t->ticket_rotate_s);
     if (rc == 0 && r->ticket_keys)
-        rc = check_file(p, "ticket_keys", r->ticket_keys, &t->ticket_keys, true);
+        rc = config_tls_file(p, "ticket_keys", r->ticket_keys, &t->ticket_keys, true);
     return rc;
 }
 
@@ -168,9 +167,9 @@ int config_tls_check(struct config_pass *p, unsigned index, const struct raw_tls
     if (rc == 0)
         rc = check_tickets(p, r, t);
     if (rc == 0 && r->psk_file)
-        rc = check_file(p, "psk_file", r->psk_file, &t->psk_file, true);
+        rc = config_tls_file(p, "psk_file", r->psk_file, &t->psk_file, true);
     if (rc == 0 && r->srp_file)
-        rc = check_file(p, "srp_file", r->srp_file, &t->srp_file, true);
+        rc = config_tls_file(p, "srp_file", r->srp_file, &t->srp_file, true);
     if (rc == 0)
         rc = config_text_path(p, "key_log", r->key_log, &t->key_log);
     return rc == 0 ? config_text_where(p, NULL, &t->where) : rc;

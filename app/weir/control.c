@@ -76,10 +76,10 @@ struct refusal {
     int n;
 };
 
-static void refused(void *arg, uint16_t tls, const char *text) {
+static void refused(void *arg, uint16_t entry, const char *text) {
     struct refusal *r = arg;
     r->n++;
-    __atomic_fetch_add(&r->control->certs.refusals[tls], 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&r->control->certs.refusals[entry], 1, __ATOMIC_RELAXED);
     log_line(LOG_LVL_ERROR, "reload", "%s; the old certificate serves on", text);
     if (r->list != NULL)
         json_array_append_new(r->list, json_string(text));
@@ -90,7 +90,21 @@ static void warned(void *arg, const char *text) {
     log_line(LOG_LVL_WARNING, "reload", "%s", text);
 }
 
-int control_reload(struct control *c, uint32_t entries, json_t *refusals) {
+/* Those of `n` contexts, whose bits begin with `first`, that are among `entries` are counted as read again. Returns how
+ * many. */
+static unsigned reloads_count(struct control *c, uint64_t entries, unsigned first, struct tls_ctx *const *ctx,
+                              unsigned n) {
+    unsigned read = 0;
+    for (unsigned i = 0; i < n; i++) {
+        if (ctx[i] == NULL || !(entries >> (first + i) & 1))
+            continue;
+        __atomic_fetch_add(&c->certs.reloads[first + i], 1, __ATOMIC_RELAXED);
+        read++;
+    }
+    return read;
+}
+
+int control_reload(struct control *c, uint64_t entries, json_t *refusals) {
     struct weir *weir = c->weir;
     struct refusal r = {c, refusals, 0};
     struct snapshot_told told = {refused, warned, &r};
@@ -104,22 +118,20 @@ int control_reload(struct control *c, uint32_t entries, json_t *refusals) {
     __atomic_store_n(&weir->snapshot, fresh, __ATOMIC_RELEASE);
     __atomic_store_n(&c->source.generation, fresh->generation, __ATOMIC_RELAXED);
     cert_table_publish(&c->certs, fresh);
-    unsigned n = 0;
-    for (uint16_t i = 0; i < weir->config->n_tls; i++)
-        if (entries >> i & 1 && ++n > 0)
-            __atomic_fetch_add(&c->certs.reloads[i], 1, __ATOMIC_RELAXED);
+    unsigned n = reloads_count(c, entries, 0, fresh->tls, weir->config->n_tls);
+    unsigned pools = reloads_count(c, entries, WEIR_MAX_TLS, fresh->pools, weir->config->n_pools);
     rte_rcu_qsbr_synchronize(weir->rcu, RTE_QSBR_THRID_INVALID);
     snapshot_free(old);
     cert_expiry_tell(&c->expiry, weir->snapshot, clock_now_us(&weir->clock), time(NULL));
-    log_line(LOG_LVL_INFO, "reload", "certificates of %u of %u tls entries read again, %d refused", n,
-             weir->config->n_tls, r.n);
+    log_line(LOG_LVL_INFO, "reload", "certificates of %u of %u tls entries read again, and of %u pools, %d refused", n,
+             weir->config->n_tls, pools, r.n);
     return r.n;
 }
 
 static void certs_tick(struct control *c, uint64_t now_us) {
     for (uint16_t i = 0; i < c->weir->config->n_tls; i++)
         tls_ctx_tick(c->weir->snapshot->tls[i], now_us);
-    uint32_t changed = cert_watch_due(c->cert_watch, now_us);
+    uint64_t changed = cert_watch_due(c->cert_watch, now_us);
     if (changed != 0)
         control_reload(c, changed, NULL);
     (void)cert_expiry_tick(&c->expiry, c->weir->snapshot, now_us, time(NULL));

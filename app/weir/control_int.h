@@ -40,9 +40,9 @@ int control_ask(struct control *c, uint16_t worker, struct mail *m);
 /* The same to every worker; the first failure is returned. */
 int control_ask_all(struct control *c, struct mail *m);
 
-/* Load the certificates of these entries of `tls` (bits; SNAPSHOT_ALL) again and publish a snapshot. Returns how many
+/* Load the certificates of these entries (bits of snapshot.h) again and publish a snapshot. Returns how many
  * were refused (the old ones serve on); each refusal is logged and, where `refusals` is not NULL, appended to it. */
-int control_reload(struct control *c, uint32_t entries, json_t *refusals);
+int control_reload(struct control *c, uint64_t entries, json_t *refusals);
 
 /* --- commands.c --- */
 /* Serve one connection of weirctl: read a line, answer in JSON. Takes fd; closes it, or keeps it while a capture runs.
@@ -57,7 +57,7 @@ void commands_capture_end(struct control *c, const char *failure);
 
 /* --- commands_cert.c --- */
 json_t *command_cert(struct control *c, char **words, int n);
-json_t *command_reload(struct control *c, uint32_t entries);
+json_t *command_reload(struct control *c, uint64_t entries);
 
 /* --- socket.c --- Bind the CLI socket (0660), taking over a stale one. fd, or -1 with `error` filled. */
 int socket_open(const char *path, char *error, size_t error_bytes);

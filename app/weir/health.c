@@ -1,27 +1,44 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "health.h"
 
+#include "server_tls.h"
 #include "session.h"
 
 #include <stdio.h>
 
 #define LOOK_EVERY_US 50000u
-#define PROBE_MS      2000u /* connection and CONNACK together */
+#define PROBE_MS      2000u /* connection, TLS and CONNACK together */
+#define PROBE_BYTES   1024u /* a server may say so much before its answer is judged */
+
+static struct lb_server *server_of(struct worker *w, const struct probe *p) {
+    return &w->pools[p->pool].servers[p->server];
+}
 
 static void probe_free(struct worker *w, uint32_t index, bool alive) {
     struct probe *p = pool_get(&w->probes, index);
-    struct lb_pool *pool = &w->pools[p->pool];
-    struct lb_server *server = &pool->servers[p->server];
     if (alive)
         w->stats.probes_ok++;
-    lb_server_event(server, alive ? LB_EV_PROBE_OK : LB_EV_PROBE_FAILED, w->now_us);
-    lb_ports_give(pool->ports, p->server, p->source_addr_be, p->source_port_be);
+    if (p->tls != 0)
+        tls_conn_free(&w->tls, p->tls);
+    rope_clear(&p->plain);
+    lb_server_event(server_of(w, p), alive ? LB_EV_PROBE_OK : LB_EV_PROBE_FAILED, w->now_us);
+    lb_ports_give(w->pools[p->pool].ports, p->server, p->source_addr_be, p->source_port_be);
     w->probe_deadline_ms[index - 1] = 0;
     pool_free(&w->probes, index);
 }
 
+static bool probe_send(struct worker *w, const struct probe *p, struct rope *wire) {
+    if (wire->len_bytes == 0 || tcp_conn_send(&w->tcp, p->flow, wire) == 0)
+        return true;
+    rope_clear(wire);
+    return false;
+}
+
 static void probe_end(struct worker *w, uint32_t index, bool alive) {
     struct probe *p = pool_get(&w->probes, index);
+    struct rope wire = {0};
+    if (alive && p->tls != 0 && tls_close(&w->tls, p->tls, &wire) == 0)
+        (void)probe_send(w, p, &wire);
     if (alive)
         tcp_conn_release(&w->tcp, p->flow);
     else
@@ -52,53 +69,114 @@ static void probe_start(struct worker *w, uint16_t pool_index_, uint16_t server_
         tcp_conn_options(&w->tcp, p->flow, &w->weir->config->pools[pool_index_].tcp);
 }
 
-/* Connected: a TCP pool needs no more; an MQTT broker has to accept a CONNECT. */
-static void probe_connected(struct worker *w, uint32_t index) {
-    struct probe *p = pool_get(&w->probes, index);
-    if (!w->pool_mqtt[p->pool]) {
-        probe_end(w, index, true);
-        return;
-    }
-    char id[24];
-    uint8_t buf[128];
+/* In the clear, whatever follows. */
+static bool probe_send_proxy_header(struct worker *w, const struct probe *p) {
+    const struct lb_server *server = server_of(w, p);
     struct rope out = {0};
-    struct lb_pool *pool = &w->pools[p->pool];
-    struct rte_mempool *mbufs = w->ports[tcp_conn_port(&w->tcp, p->flow)].pool;
-    uint32_t head = 0;
-    if (pool->proxy_protocol != 0)
-        head = lb_proxy_header(pool->proxy_protocol, p->source_addr_be, p->source_port_be,
-                               pool->servers[p->server].addr_be, pool->servers[p->server].port_be, NULL, buf);
-    snprintf(id, sizeof(id), "weir-probe-%u", w->index);
-    uint8_t connect[64];
-    uint32_t n = mqtt_probe_connect(id, connect, sizeof(connect));
-    if (rope_append(&out, mbufs, buf, head) != 0 || rope_append(&out, mbufs, connect, n) != 0 ||
-        tcp_conn_send(&w->tcp, p->flow, &out) != 0) {
-        rope_clear(&out);
-        probe_end(w, index, false);
-    }
+    uint8_t header[LB_PROXY_MAX];
+    uint32_t n = lb_proxy_header(w->pools[p->pool].proxy_protocol, p->source_addr_be, p->source_port_be,
+                                 server->addr_be, server->port_be, NULL, header);
+    return rope_append(&out, w->ports[tcp_conn_port(&w->tcp, p->flow)].pool, header, n) == 0 && probe_send(w, p, &out);
 }
 
-static void probe_readable(struct worker *w, uint32_t index) {
+/* A CONNECT of weir's own, sealed where TLS is up. */
+static bool probe_send_connect(struct worker *w, const struct probe *p) {
+    char id[24];
+    uint8_t connect[64];
+    struct rope plain = {0}, wire = {0};
+    snprintf(id, sizeof(id), "weir-probe-%u", w->index);
+    uint32_t n = mqtt_probe_connect(id, connect, sizeof(connect));
+    bool ok = rope_append(&plain, w->ports[tcp_conn_port(&w->tcp, p->flow)].pool, connect, n) == 0;
+    if (p->tls == 0)
+        rope_splice(&wire, &plain);
+    else if (ok)
+        ok = tls_seal(&w->tls, p->tls, &plain, &wire, n, 0) == (int)n;
+    rope_clear(&plain);
+    return probe_send(w, p, &wire) && ok;
+}
+
+/* The server can be talked to: a TCP pool needs no more; an MQTT broker has to accept a CONNECT. */
+static void probe_reached(struct worker *w, uint32_t index) {
     struct probe *p = pool_get(&w->probes, index);
+    if (!w->pool_mqtt[p->pool])
+        probe_end(w, index, true);
+    else if (!probe_send_connect(w, p))
+        probe_end(w, index, false);
+}
+
+static void probe_connected(struct worker *w, uint32_t index) {
+    struct probe *p = pool_get(&w->probes, index);
+    if (!probe_send_proxy_header(w, p)) {
+        probe_end(w, index, false);
+        return;
+    }
+    if (!w->weir->config->pools[p->pool].tls.on) {
+        probe_reached(w, index);
+        return;
+    }
+    p->tls = server_tls_connect(w, p->pool, p->server, NULL, session_user(index, SIDE_PROBE));
+    if (p->tls == 0)
+        probe_end(w, index, false);
+    else
+        health_tls(w, index);
+}
+
+static void probe_answer(struct worker *w, uint32_t index, const struct rope *answer) {
     uint8_t buf[64];
-    uint32_t n = rope_copy(tcp_conn_rx(&w->tcp, p->flow), 0, buf, sizeof(buf));
+    uint32_t n = rope_copy(answer, 0, buf, sizeof(buf));
     int rc = mqtt_probe_connack(buf, n);
     if (rc != WEIR_MORE)
         probe_end(w, index, rc == 0);
 }
 
+static void probe_tls_failed(struct worker *w, uint32_t index, enum server_tls why) {
+    server_tls_failed(w, server_of(w, pool_get(&w->probes, index)), why);
+    probe_end(w, index, false);
+}
+
+void health_tls(struct worker *w, uint32_t index) {
+    struct probe *p = pool_get(&w->probes, index);
+    bool shaking = !tls_established(&w->tls, p->tls);
+    struct rope wire = {0};
+    int verdict = tls_input(&w->tls, p->tls, tcp_conn_rx(&w->tcp, p->flow), &p->plain, &wire, PROBE_BYTES);
+    (void)probe_send(w, p, &wire);
+    if (verdict < 0) {
+        probe_tls_failed(w, index, server_tls_of((enum tls_drop) - verdict));
+        return;
+    }
+    tcp_conn_consumed(&w->tcp, p->flow);
+    bool over = tcp_conn_peer_fin(&w->tcp, p->flow) || tcp_conn_state(&w->tcp, p->flow) == TCP_CLOSED;
+    if (verdict & TLS_DONE) {
+        server_tls_done(w, server_of(w, p), false);
+        probe_reached(w, index);
+    } else if (p->plain.len_bytes != 0) {
+        probe_answer(w, index, &p->plain);
+    } else if (over && !(verdict & (TLS_BUSY | TLS_MORE_WORK))) {
+        probe_tls_failed(w, index, shaking ? SERVER_TLS_CLOSED : SERVER_TLS_OK);
+    }
+}
+
 void health_event(struct worker *w, uint32_t index, uint8_t events) {
-    if (events & TCP_EV_CLOSED) {
-        struct probe *p = pool_get(&w->probes, index);
+    struct probe *p = pool_get(&w->probes, index);
+    if (p->tls != 0) { /* what it said before it went tells why */
+        health_tls(w, index);
+    } else if (events & TCP_EV_CLOSED) {
         tcp_conn_release(&w->tcp, p->flow);
         probe_free(w, index, false);
     } else if (events & TCP_EV_CONNECTED) {
         probe_connected(w, index);
     } else if (events & TCP_EV_READABLE) {
-        probe_readable(w, index);
+        probe_answer(w, index, tcp_conn_rx(&w->tcp, p->flow));
     } else if (events & TCP_EV_PEER_FIN) {
         probe_end(w, index, false);
     }
+}
+
+/* It had its time; TLS that never came about is worth telling. */
+static void probe_expired(struct worker *w, uint32_t index) {
+    const struct probe *p = pool_get(&w->probes, index);
+    bool shaking = p->tls != 0 && !tls_established(&w->tls, p->tls);
+    probe_tls_failed(w, index, shaking ? SERVER_TLS_TIMEOUT : SERVER_TLS_OK);
 }
 
 /* Few enough to look at each. */
@@ -110,7 +188,7 @@ static void probes_expire(struct worker *w) {
         if (w->probe_deadline_ms[i] == 0)
             continue;
         if ((int32_t)(now_ms - w->probe_deadline_ms[i]) >= 0)
-            probe_end(w, i + 1, false);
+            probe_expired(w, i + 1);
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "mailbox.h"
 
-#include "session.h"
+#include "session_server.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,10 +41,14 @@ static void row_place(const struct worker *w, const struct tcp_info *info, struc
         row->pool = s->pool;
         row->server = s->server_index;
     }
-    if ((info->user & 3) == SIDE_CLIENT && s->tls != 0) {
+    bool is_client = (info->user & 3) == SIDE_CLIENT;
+    tls_id id = is_client ? s->tls : s->server_tls != 0 ? session_server_of(w, s)->tls : 0;
+    if (id != 0) {
         struct tls_info tls;
-        tls_conn_info(&w->tls, s->tls, &tls);
+        tls_conn_info(&w->tls, id, &tls);
         snprintf(row->suite, sizeof(row->suite), "%s", tls.suite);
+    }
+    if (is_client && s->tls != 0) {
         const struct tls_identity *who = tls_conn_identity(&w->tls, s->tls);
         if (who == NULL)
             return;

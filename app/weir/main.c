@@ -6,7 +6,7 @@
 #include "control.h"
 #include "memory_plan.h"
 #include "options.h"
-#include "session.h"
+#include "session_server.h"
 #include "tcp/tcp_core.h"
 #include "worker.h"
 
@@ -75,6 +75,7 @@ static void plan_make(const struct config *c, struct memory_plan *plan) {
     sizes.flight_bytes = (uint32_t)sizeof(struct tcp_flight);
     sizes.hello_bytes = sizeof(struct tls_hello);
     sizes.session_bytes = (uint32_t)RTE_ALIGN_CEIL(sizeof(struct session), 8);
+    sizes.server_tls_bytes = (uint32_t)RTE_ALIGN_CEIL(sizeof(struct session_server), 8);
     sizes.udp_flow_bytes = sizeof(struct udp_flow);
     sizes.timer_bytes = sizeof(struct timer_node);
     sizes.table_entry_bytes =
@@ -146,7 +147,7 @@ static int rcu_make(struct weir *weir) {
 
 static int engines_make(struct program *p) {
     struct weir *weir = &p->weir;
-    if (p->config->n_tls == 0)
+    if (p->plan.tls_per_worker == 0)
         return 0;
     for (uint16_t i = 0; i < p->config->cores.n_handshake; i++) {
         weir->engines[i] = tls_engine_new(p->plan.handshakes_per_worker * p->plan.n_workers);

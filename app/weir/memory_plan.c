@@ -27,6 +27,7 @@ const struct memory_sizes memory_sizes_default = {
     .tls_small_bytes = 160,
     .tls_large_bytes = 224,
     .session_bytes = 128,
+    .server_tls_bytes = 32,
     .udp_flow_bytes = 64,
     .timer_bytes = 16,
     .table_entry_bytes = 11,
@@ -50,6 +51,7 @@ static uint32_t power_of_two(uint32_t value) {
 /* What this configuration makes workers do. */
 struct memory_needs {
     bool tls, tcp, udp;
+    bool server_tls; /* towards servers */
 };
 
 static struct memory_needs needs_of(const struct config *c) {
@@ -57,6 +59,7 @@ static struct memory_needs needs_of(const struct config *c) {
     for (unsigned i = 0; i < c->n_listeners; i++) {
         const struct config_listener *l = &c->listeners[i];
         n.tls |= l->tls != CONFIG_NONE;
+        n.server_tls |= l->pool != CONFIG_NONE && c->pools[l->pool].tls.on;
         n.tcp |= l->mode != CONFIG_MODE_UDP;
         n.udp |= l->mode == CONFIG_MODE_UDP;
     }
@@ -71,14 +74,16 @@ static void plan_counts(const struct config *c, const struct memory_needs *needs
     plan->flows_per_worker = 2 * plan->pairs_per_worker;
     plan->udp_flows_per_worker = needs->udp ? weir_max_u32(plan->pairs_per_worker, MEMORY_UDP_FLOWS_MIN) : 0;
     plan->sessions_per_worker = plan->pairs_per_worker;
-    if (needs->tls) {
+    plan->tls_per_worker = (needs->tls + needs->server_tls) * plan->pairs_per_worker;
+    plan->server_tls_per_worker = needs->server_tls ? plan->pairs_per_worker : 0;
+    if (plan->tls_per_worker) {
         plan->handshakes_per_worker =
             c->limits.handshakes ? c->limits.handshakes
                                  : clamp(plan->pairs_per_worker / 8, MEMORY_HANDSHAKES_MIN, MEMORY_HANDSHAKES_MAX);
         plan->key_cache_entries = MEMORY_KEY_CACHE_ENTRIES;
     }
     plan->rope_mbufs = clamp(plan->pairs_per_worker / 16, MEMORY_ROPE_MIN, MEMORY_ROPE_MAX);
-    if (needs->tls) {
+    if (plan->tls_per_worker) {
         plan->waiting_per_worker = weir_min_u32(plan->pairs_per_worker, MEMORY_WAITING_MAX);
         plan->waiting_large_per_worker = plan->rope_mbufs / 8; /* a quarter of what receive ropes may hold */
     }
@@ -90,7 +95,7 @@ static void plan_counts(const struct config *c, const struct memory_needs *needs
 }
 
 /* Objects one worker has of each pool. */
-static void plan_objects(const struct config *c, const struct memory_needs *needs, struct memory_plan *plan) {
+static void plan_objects(const struct config *c, struct memory_plan *plan) {
     struct memory_row *r = plan->rows;
     r[MEMORY_FLOW].per_worker = r[MEMORY_FLOW_TIMER].per_worker = plan->flows_per_worker;
     r[MEMORY_FLOW_TABLE].per_worker = plan->flows_per_worker + 2 * plan->udp_flows_per_worker;
@@ -98,7 +103,8 @@ static void plan_objects(const struct config *c, const struct memory_needs *need
     r[MEMORY_FLIGHT].per_worker = plan->flows_per_worker;
     r[MEMORY_SESSION].per_worker = plan->sessions_per_worker;
     r[MEMORY_SESSION_TIMER].per_worker = plan->sessions_per_worker + plan->udp_flows_per_worker;
-    r[MEMORY_TLS_SMALL].per_worker = r[MEMORY_TLS_LARGE].per_worker = needs->tls ? plan->pairs_per_worker : 0;
+    r[MEMORY_TLS_SMALL].per_worker = r[MEMORY_TLS_LARGE].per_worker = plan->tls_per_worker;
+    r[MEMORY_SERVER_TLS].per_worker = plan->server_tls_per_worker;
     r[MEMORY_KEY_CACHE].per_worker = plan->key_cache_entries;
     r[MEMORY_HELLO].per_worker = plan->waiting_per_worker;
     r[MEMORY_HANDSHAKE].per_worker = plan->handshakes_per_worker;
@@ -128,6 +134,7 @@ static void plan_sizes(const struct memory_sizes *s, struct memory_plan *plan) {
         [MEMORY_SESSION_TIMER] = s->timer_bytes,
         [MEMORY_TLS_SMALL] = s->tls_small_bytes,
         [MEMORY_TLS_LARGE] = s->tls_large_bytes,
+        [MEMORY_SERVER_TLS] = s->server_tls_bytes,
         [MEMORY_KEY_CACHE] = s->key_cache_entry_bytes,
         [MEMORY_HANDSHAKE] = s->handshake_bytes,
         [MEMORY_HELLO] = s->hello_bytes,
@@ -172,7 +179,7 @@ void memory_plan_make(const struct config *c, const struct memory_sizes *sizes, 
     const struct memory_needs needs = needs_of(c);
     *plan = (struct memory_plan){0};
     plan_counts(c, &needs, plan);
-    plan_objects(c, &needs, plan);
+    plan_objects(c, plan);
     plan_sizes(sizes ? sizes : &memory_sizes_default, plan);
     plan_sums(plan);
 }

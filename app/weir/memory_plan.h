@@ -41,6 +41,7 @@ struct memory_sizes {         /* bytes */
     uint32_t tls_small_bytes; /* state of an AES-128-GCM flow */
     uint32_t tls_large_bytes; /* state of the other suites */
     uint32_t session_bytes;
+    uint32_t server_tls_bytes; /* what a session with TLS towards its server has beside */
     uint32_t udp_flow_bytes;
     uint32_t timer_bytes;           /* one wheel node */
     uint32_t table_entry_bytes;     /* flow table, per entry */
@@ -64,6 +65,7 @@ extern const struct memory_sizes memory_sizes_default;
     X(SESSION_TIMER, "session timers", false, 1)                                                                       \
     X(TLS_SMALL, "tls small", false, 1)                                                                                \
     X(TLS_LARGE, "tls large", false, 0)                                                                                \
+    X(SERVER_TLS, "tls to servers", false, 0)                                                                          \
     X(KEY_CACHE, "tls key cache", false, 0)                                                                            \
     X(HANDSHAKE, "tls handshakes", false, 0)                                                                           \
     X(HELLO, "tls hellos that wait", false, 0)                                                                         \
@@ -93,6 +95,8 @@ struct memory_plan {
     uint32_t flows_per_worker;         /* TCP flows: 2 a pair */
     uint32_t udp_flows_per_worker;     /* 0 without udp listeners */
     uint32_t sessions_per_worker;      /* one a pair */
+    uint32_t tls_per_worker;           /* TLS connections: one a pair towards clients, one towards servers */
+    uint32_t server_tls_per_worker;    /* of these, towards servers */
     uint32_t handshakes_per_worker;    /* 0 without TLS */
     uint32_t waiting_per_worker;       /* handshakes that may wait for their turn, */
     uint32_t waiting_large_per_worker; /* and those of them whose hellos stay in receive ropes */

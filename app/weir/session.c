@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "session.h"
+#include "session_server.h"
 
 #include "health.h"
 
@@ -38,7 +38,7 @@ static void session_start_reading(struct worker *w, struct session *s) {
 }
 
 static bool session_start_tls(struct worker *w, struct session *s, const struct config_listener *l) {
-    s->tls = tls_conn_new(&w->tls, w->snapshot->tls[l->tls], session_index(w, s));
+    s->tls = tls_conn_new(&w->tls, w->snapshot->tls[l->tls], session_user(session_index(w, s), SIDE_CLIENT));
     if (s->tls == 0)
         return false;
     tls_conn_source(&w->tls, s->tls, tcp_conn_key(&w->tcp, s->client)->remote_addr_be);
@@ -98,7 +98,7 @@ static int session_handshake_done(struct worker *w, struct session *s) {
 
 /* What the server sent before it reset the connection was acknowledged: all of it goes to the client first. */
 static void pump_after_reset(struct worker *w, struct session *s) {
-    if (session_push_client(w, s) == 0 && tcp_conn_rx(&w->tcp, s->server)->len_bytes == 0)
+    if (session_push_client(w, s) == 0 && session_from_server(w, s)->len_bytes == 0 && !session_server_has_more(w, s))
         session_reset_later(w, s, s->end);
 }
 
@@ -143,11 +143,17 @@ void session_pump(struct worker *w, struct session *s) {
         return;
     if (s->phase == PHASE_CONNECT && pump_connect(w, s) != 0)
         return;
+    if (s->phase == PHASE_SERVER_HANDSHAKE && session_server_pull(w, s) != 0)
+        return;
     if (s->phase == PHASE_FLOWING) {
         if (session_push_server(w, s) != 0)
             return;
         if (session_push_client(w, s) != 0)
             return;
+        if (s->flags & SESSION_SERVER_RESET) { /* just now, by TLS */
+            pump_after_reset(w, s);
+            return;
+        }
     }
     (void)session_closes(w, s);
 }
@@ -206,10 +212,16 @@ static void session_client_news(struct worker *w, struct session *s, uint8_t eve
 static void session_server_over(struct worker *w, struct session *s) {
     enum tcp_end end = tcp_conn_end(&w->tcp, s->server);
     if (s->phase == PHASE_DIALING) {
-        if (session_dial_failed(w, s, end) == 0)
+        if (session_dial_failed(w, s, SESSION_END_NO_SERVER) == 0)
             session_pump(w, s);
         return;
     }
+    if (s->phase == PHASE_SERVER_HANDSHAKE) { /* what it said before, an alert perhaps, tells why */
+        session_pump(w, s);
+        return;
+    }
+    if (s->server_tls != 0 && session_server_pull(w, s) != 0) /* an alert says more than the reset behind it */
+        return;
     s->flags |= SESSION_SERVER_GONE;
     if (end != TCP_END_FIN) {
         session_reason(s, end == TCP_END_PEER_RESET ? SESSION_END_SERVER_RESET : SESSION_END_SERVER_TIMEOUT);
@@ -227,8 +239,8 @@ static void session_server_news(struct worker *w, struct session *s, uint8_t eve
             session_kill(w, s, s->end);
         return;
     }
-    if (events & TCP_EV_CONNECTED && s->phase == PHASE_DIALING)
-        session_connected(w, s);
+    if (events & TCP_EV_CONNECTED && s->phase == PHASE_DIALING && session_connected(w, s) != 0)
+        return;
     if (events & TCP_EV_CLOSED && s->server != 0) /* gone already where there was no memory for the PROXY header */
         session_server_over(w, s);
     else
@@ -283,6 +295,8 @@ static void session_fetch(const struct worker *w) {
             tcp_conn_fetch(&w->tcp, other);
         if (s[i]->tls != 0)
             tls_fetch(&w->tls, s[i]->tls);
+        if (s[i]->server_tls != 0)
+            tls_fetch(&w->tls, session_server_of(w, s[i])->tls);
     }
     for (uint32_t i = 0; i < n; i++)
         if (s[i] != NULL && s[i]->tls != 0 && s[i]->client == ids[i])
@@ -291,8 +305,18 @@ static void session_fetch(const struct worker *w) {
 
 bool session_client_gone(void *worker, uint32_t user) {
     const struct worker *w = worker;
-    const struct session *s = pool_get(&w->sessions, user);
+    const struct session *s = pool_get(&w->sessions, user >> 2);
     return s->client == 0 || tcp_conn_peer_fin(&w->tcp, s->client) || tcp_conn_state(&w->tcp, s->client) == TCP_CLOSED;
+}
+
+/* Has the owner of news[i] been visited for an earlier one? Both sides of a session may have news, and the first visit
+ * serves both; it may have ended it, too. */
+static bool visited(const uint32_t *news, uint32_t i) {
+    bool probe = (news[i] & 3) == SIDE_PROBE;
+    for (uint32_t j = 0; j < i; j++)
+        if (news[j] >> 2 == news[i] >> 2 && ((news[j] & 3) == SIDE_PROBE) == probe)
+            return true;
+    return false;
 }
 
 uint32_t session_run(struct worker *w) {
@@ -326,8 +350,14 @@ uint32_t session_handshakes(struct worker *w, uint32_t steps) {
     enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_HANDSHAKE);
     uint32_t n = tls_poll(&w->tls, steps, news, TLS_BATCH);
     cycles_stage(&w->cycles, before);
-    for (uint32_t i = 0; i < n; i++)
-        session_pump(w, pool_get(&w->sessions, news[i]));
+    for (uint32_t i = 0; i < n; i++) {
+        if (visited(news, i))
+            continue;
+        if ((news[i] & 3) == SIDE_PROBE)
+            health_tls(w, news[i] >> 2);
+        else
+            session_pump(w, pool_get(&w->sessions, news[i] >> 2));
+    }
     return n;
 }
 
@@ -338,6 +368,9 @@ static void session_expired(struct worker *w, struct session *s) {
         break;
     case PHASE_CONNECT:
         session_refuse(w, s, SESSION_END_CONNECT_TIMEOUT, NULL, 0);
+        break;
+    case PHASE_SERVER_HANDSHAKE:
+        session_server_expired(w, s);
         break;
     case PHASE_ENDING:
         session_ending_expired(w, s);

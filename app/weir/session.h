@@ -4,22 +4,31 @@
  *   HANDSHAKE   TLS with the client (listeners with `tls`)                session.c, session_up.c
  *   CONNECT     mqtt listeners wait for a whole CONNECT                   session_mqtt.c
  *   DIALING     a server is picked and its TCP connection opened          session_dial.c
+ *   SERVER_     TLS with the server (pools with `tls`)                    session_server.c
+ *     HANDSHAKE
  *   FLOWING     bytes both ways; back-pressure crosses: what one side's
  *               send rope does not take stays on the other's receive rope session_up.c, session_down.c
  *   ENDING      the answer that refuses is on its way; input is discarded session_close.c
  *
- * Close mapping: close_notify <-> FIN; a bare FIN under TLS resets the server side (unless MQTT said DISCONNECT
+ * Close mapping: close_notify <-> FIN; a bare FIN under TLS resets the other side (unless MQTT said DISCONNECT
  * before); RST <-> RST; a plain half-close is passed on as half-close.
  *
- * A session costs 128 bytes plus a timer node; its rope is empty while idle. Its two flows and its TLS state live in
- * their modules' pools and are named by index. A flow's `user` is (index << 2 | side). */
+ * A session costs 104 bytes plus a timer node; its rope is empty while idle. Its two flows and its TLS states live in
+ * their modules' pools and are named by index. The `user` of its flows and TLS states is (index << 2 | side). */
 #ifndef WEIR_SESSION_H
 #define WEIR_SESSION_H
 
 #include "worker.h"
 
 enum session_side { SIDE_CLIENT, SIDE_SERVER, SIDE_PROBE };
-enum session_phase { PHASE_HANDSHAKE = 1, PHASE_CONNECT, PHASE_DIALING, PHASE_FLOWING, PHASE_ENDING };
+enum session_phase {
+    PHASE_HANDSHAKE = 1,
+    PHASE_CONNECT,
+    PHASE_DIALING,
+    PHASE_SERVER_HANDSHAKE,
+    PHASE_FLOWING,
+    PHASE_ENDING
+};
 
 #define SESSION_CLIENT_EOF   0x0001 /* client's last byte is in c2s or gone on (FIN, close_notify) */
 #define SESSION_CLIENT_SHUT  0x0002 /* we closed our direction towards the client */
@@ -40,22 +49,26 @@ enum session_phase { PHASE_HANDSHAKE = 1, PHASE_CONNECT, PHASE_DIALING, PHASE_FL
 
 struct session {
     tcp_id client, server; /* 0: none */
-    tls_id tls;
+    tls_id tls;            /* with the client */
     uint16_t flags;
     uint8_t phase, end; /* enum session_phase, enum session_end */
     struct rope c2s;    /* plaintext of the client on its way to the server */
     struct mqtt_stream up, down;
-    uint32_t up_fed, down_fed; /* bytes at the head of c2s and of the server's receive rope that MQTT has seen */
-    uint32_t deadline_ms;      /* of the phase; 0: none */
-    uint32_t ending_ms;        /* PHASE_ENDING ends at the latest */
+    uint32_t up_fed; /* bytes at the head of c2s that MQTT has seen */
+    union {
+        uint32_t down_fed;  /* the same of those that session_from_server gives */
+        uint32_t ending_ms; /* PHASE_ENDING, where nothing is read any more: it ends at the latest */
+    };
+    uint32_t deadline_ms; /* of the phase; 0: none */
+    uint32_t server_tls;  /* struct session_server; 0: no TLS with the server */
     uint16_t listener, pool;
     uint16_t server_index, source_port_be;
     uint32_t source_addr_be;
-    uint32_t c2s_charged; /* mbufs of c2s as last told to TCP's budget */
+    uint32_t charged; /* mbufs of c2s, and of what is opened of the server's, as last told to TCP's budget */
     lb_tried tried;
     uint64_t key_hash;
 };
-static_assert(sizeof(struct session) <= 128, "memory budget of a session");
+static_assert(sizeof(struct session) <= 104, "memory budget of a session");
 
 static inline uint32_t session_user(uint32_t index, enum session_side side) {
     return index << 2 | side;
@@ -86,7 +99,7 @@ bool session_close_some(struct worker *w, tcp_id *after, uint32_t max);
 /* Move what can be moved, both ways, and carry closes across. May end and free the session: do not touch it afterwards.
  */
 void session_pump(struct worker *w, struct session *s);
-/* c2s has changed: its mbufs count towards TCP's budget. */
+/* c2s has changed, or s2c: their mbufs count towards TCP's budget. */
 void session_charge(struct worker *w, struct session *s);
 /* Client's bytes up to c2s (session_up.c). Returns 0, or 1 where the session was ended. */
 int session_pull_client(struct worker *w, struct session *s);
@@ -94,8 +107,10 @@ int session_pull_client(struct worker *w, struct session *s);
 int session_push_server(struct worker *w, struct session *s);
 /* Server's bytes to the client (session_down.c). 0 or 1 as above. */
 int session_push_client(struct worker *w, struct session *s);
-/* Send `plain` (all of it, sealed where TLS) to the client as far as it has room; the rest stays. Returns bytes taken,
- * or WEIR_ESTATE: TLS takes no more, for libssl had no memory for a record or a TLS 1.2 key is used up. */
+/* Send `plain` (all of it, sealed where tls is not 0) to a flow as far as it has room; the rest stays. Returns bytes
+ * taken, or WEIR_ESTATE: TLS takes no more, for libssl had no memory for a record or a TLS 1.2 key is used up. */
+int session_send(struct worker *w, tcp_id to, tls_id tls, struct rope *plain);
+/* The same to the client. */
 int session_to_client(struct worker *w, struct session *s, struct rope *plain);
 /* A CONNECT at the head of c2s: decode, key, dial (session_mqtt.c). 0 or 1 as above. */
 int session_mqtt_connect(struct worker *w, struct session *s);
@@ -104,9 +119,12 @@ int session_mqtt_connect(struct worker *w, struct session *s);
 uint64_t session_key(const struct worker *w, const struct session *s);
 /* Pick a server and open the connection (session_dial.c). 0, or 1 where the session was ended or refused. */
 int session_dial(struct worker *w, struct session *s);
-void session_connected(struct worker *w, struct session *s);
-/* The dialled connection failed: next server. 0 or 1 as above. */
-int session_dial_failed(struct worker *w, struct session *s, enum tcp_end why);
+/* TCP is up: 0 or 1 as above. */
+int session_connected(struct worker *w, struct session *s);
+/* The dialled connection failed, or TLS on it: next server. `end`: why, where there is none left. 0 or 1 as above. */
+int session_dial_failed(struct worker *w, struct session *s, enum session_end end);
+/* No server, for that reason: the client is told. Returns 1. */
+int session_dial_refused(struct worker *w, struct session *s, enum session_end end);
 void session_give_port(struct worker *w, struct session *s);
 
 /* Closing (session_close.c). */

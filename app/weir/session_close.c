@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The ends of a connection. Every session ends here, with one reason. */
-#include "session.h"
+#include "session_server.h"
 
 #define ENDING_MS      2000u  /* a refused client may read its answer so long */
 #define CUT_MS         30000u /* a server may take so long to read what came before its client's stream was cut */
@@ -22,6 +22,7 @@ static void session_free(struct worker *w, struct session *s) {
     session_give_port(w, s);
     if (s->tls != 0)
         tls_conn_free(&w->tls, s->tls);
+    session_server_free(w, s);
     rope_clear(&s->c2s);
     session_charge(w, s);
     timer_wheel_cancel(&w->session_wheel, index);
@@ -37,25 +38,35 @@ void session_kill(struct worker *w, struct session *s, enum session_end end) {
     session_free(w, s);
 }
 
+/* close_notify on a flow whose TLS is up. False: not yet, for want of an mbuf or because libssl is at work elsewhere;
+ * the session is visited again. A FIN without it would look like a cut stream. */
+static bool notify(struct worker *w, tcp_id flow, tls_id tls) {
+    struct rope wire = {0};
+    int rc = tls != 0 && tls_established(&w->tls, tls) ? tls_close(&w->tls, tls, &wire) : WEIR_ESTATE;
+    if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, flow, &wire) != 0)
+        rope_clear(&wire);
+    if (rc == WEIR_ENOMEM)
+        tcp_conn_again(&w->tcp, flow, TCP_EV_WRITABLE);
+    return rc != WEIR_ENOMEM && rc != WEIR_MORE;
+}
+
+static bool notify_client(struct worker *w, struct session *s) {
+    return notify(w, s->client, s->tls);
+}
+
+static bool notify_server(struct worker *w, struct session *s) {
+    return notify(w, s->server, s->server_tls != 0 ? session_server_of(w, s)->tls : 0);
+}
+
 void session_finish(struct worker *w, struct session *s, enum session_end end) {
     session_reason(s, end);
     if (s->client != 0)
         tcp_conn_release(&w->tcp, s->client);
+    if (s->server != 0 && !(s->flags & SESSION_SERVER_SHUT))
+        (void)notify_server(w, s);
     if (s->server != 0)
         tcp_conn_release(&w->tcp, s->server);
     session_free(w, s);
-}
-
-/* close_notify where TLS is up. False: not yet, for want of an mbuf or because libssl is at work elsewhere; the session
- * is visited again. A FIN without it would look like a cut stream. */
-static bool notify_client(struct worker *w, struct session *s) {
-    struct rope wire = {0};
-    int rc = s->tls != 0 && tls_established(&w->tls, s->tls) ? tls_close(&w->tls, s->tls, &wire) : WEIR_ESTATE;
-    if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, &wire) != 0)
-        rope_clear(&wire);
-    if (rc == WEIR_ENOMEM)
-        tcp_conn_again(&w->tcp, s->client, TCP_EV_WRITABLE);
-    return rc != WEIR_ENOMEM && rc != WEIR_MORE;
 }
 
 /* FIN behind what is queued. */
@@ -73,15 +84,20 @@ static void send_answer(struct worker *w, struct session *s, const uint8_t *answ
     rope_clear(&plain);
 }
 
-void session_refuse(struct worker *w, struct session *s, enum session_end end, const uint8_t *answer, uint32_t n) {
-    session_reason(s, end);
-    if (s->server != 0) {
+/* Nothing more is for the server, nor of it. */
+static void server_drop(struct worker *w, struct session *s) {
+    if (s->server != 0)
         tcp_conn_abort(&w->tcp, s->server);
-        s->server = 0;
-    }
+    s->server = 0;
+    session_server_free(w, s);
     session_give_port(w, s);
     rope_clear(&s->c2s);
     session_charge(w, s);
+}
+
+void session_refuse(struct worker *w, struct session *s, enum session_end end, const uint8_t *answer, uint32_t n) {
+    session_reason(s, end);
+    server_drop(w, s);
     send_answer(w, s, answer, n);
     (void)notify_client(w, s); /* refused it is either way */
     shut_client(w, s);
@@ -107,12 +123,7 @@ void session_reset_later(struct worker *w, struct session *s, enum session_end e
         return;
     }
     session_reason(s, end);
-    if (s->server != 0)
-        tcp_conn_abort(&w->tcp, s->server);
-    s->server = 0;
-    session_give_port(w, s);
-    rope_clear(&s->c2s);
-    session_charge(w, s);
+    server_drop(w, s);
     s->flags |= SESSION_RESET_LATER;
     s->phase = PHASE_ENDING;
     session_deadline(w, s, ENDING_MS);
@@ -148,6 +159,8 @@ static void close_upwards(struct worker *w, struct session *s) {
     if (!(s->flags & SESSION_CLIENT_EOF) || s->c2s.len_bytes != 0 || s->flags & SESSION_SERVER_SHUT)
         return;
     session_reason(s, SESSION_END_CLIENT_CLOSED);
+    if (!(s->flags & SESSION_ECHO) && !notify_server(w, s))
+        return;
     s->flags |= SESSION_SERVER_SHUT;
     if (s->flags & SESSION_ECHO)
         s->flags |= SESSION_SERVER_EOF | SESSION_SERVER_GONE;
@@ -173,7 +186,8 @@ int session_closes(struct worker *w, struct session *s) {
         return 0;
     if (s->phase != PHASE_FLOWING) {
         /* A client that leaves before its session is up: nobody to tell. */
-        if (s->flags & (SESSION_CLIENT_EOF | SESSION_CLIENT_GONE) && s->phase != PHASE_DIALING) {
+        if (s->flags & (SESSION_CLIENT_EOF | SESSION_CLIENT_GONE) && s->phase != PHASE_DIALING &&
+            s->phase != PHASE_SERVER_HANDSHAKE) {
             session_finish(w, s, SESSION_END_CLIENT_CLOSED);
             return 1;
         }

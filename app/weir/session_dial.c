@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From a session to a server: pick, source port, TCP connection, PROXY header. */
-#include "session.h"
+#include "session_server.h"
 
 #include <string.h>
 
@@ -21,7 +21,7 @@ void session_give_port(struct worker *w, struct session *s) {
 }
 
 /* The client gets the standard's answer for "no server" (3.1.1: 3, 5.0: 0x88), or just a close. */
-static int dial_refused(struct worker *w, struct session *s, enum session_end end) {
+int session_dial_refused(struct worker *w, struct session *s, enum session_end end) {
     uint8_t answer[8];
     uint32_t n = s->flags & SESSION_MQTT ? mqtt_refuse_connect(s->up.level, MQTT_DROP_NO_SERVER, answer) : 0;
     session_refuse(w, s, end, answer, n);
@@ -66,38 +66,45 @@ uint64_t session_key(const struct worker *w, const struct session *s) {
     return lb_hash(&tcp_conn_key(&w->tcp, s->client)->remote_addr_be, 4);
 }
 
-static int dial(struct worker *w, struct session *s) {
+/* `end`: what happened to the last one tried, or that there is none. */
+static int dial(struct worker *w, struct session *s, enum session_end end) {
     s->server_index = lb_pick(&w->pools[s->pool], s->key_hash, s->tried);
     if (s->server_index == LB_NONE)
-        return dial_refused(w, s, SESSION_END_NO_SERVER);
+        return session_dial_refused(w, s, end);
     s->server = 0;
     int rc = dial_connect(w, s);
     if (rc == 0)
         return 0;
     s->server = 0;
     if (rc != WEIR_EFULL)
-        return dial_refused(w, s, SESSION_END_NO_MEMORY);
+        return session_dial_refused(w, s, SESSION_END_NO_MEMORY);
     w->stats.source_ports_exhausted++;
-    return dial_refused(w, s, SESSION_END_NO_SOURCE_PORT);
+    return session_dial_refused(w, s, SESSION_END_NO_SOURCE_PORT);
 }
 
-int session_dial(struct worker *w, struct session *s) {
+static int dial_timed(struct worker *w, struct session *s, enum session_end end) {
     enum cycles_stage before = cycles_stage(&w->cycles, CYCLES_LB);
-    int rc = dial(w, s);
+    int rc = dial(w, s, end);
     cycles_stage(&w->cycles, before);
     return rc;
 }
 
-int session_dial_failed(struct worker *w, struct session *s, enum tcp_end why) {
+int session_dial(struct worker *w, struct session *s) {
+    return dial_timed(w, s, SESSION_END_NO_SERVER);
+}
+
+int session_dial_failed(struct worker *w, struct session *s, enum session_end end) {
     struct lb_server *server = session_server(w, s);
-    (void)why;
     w->servers[server->server_id].connect_failures++;
     lb_server_event(server, LB_EV_CONNECT_FAILED, w->now_us);
     s->tried |= (lb_tried)1 << s->server_index;
+    session_server_free(w, s);
     tcp_conn_release(&w->tcp, s->server);
     s->server = 0;
     session_give_port(w, s);
-    return session_dial(w, s);
+    s->phase = PHASE_DIALING;
+    s->deadline_ms = 0;
+    return dial_timed(w, s, end);
 }
 
 /* What version 2 says of the client's TLS, or NULL. */
@@ -132,10 +139,14 @@ static int send_proxy_header(struct worker *w, struct session *s) {
     return 0;
 }
 
-void session_connected(struct worker *w, struct session *s) {
-    lb_server_event(session_server(w, s), LB_EV_CONNECT_OK, w->now_us);
-    if (send_proxy_header(w, s) == 0)
-        s->phase = PHASE_FLOWING;
-    else /* nothing may go before it: the next turn tries again */
+int session_connected(struct worker *w, struct session *s) {
+    if (send_proxy_header(w, s) != 0) { /* nothing may go before it: the next turn tries again */
         tcp_conn_again(&w->tcp, s->server, TCP_EV_CONNECTED);
+        return 0;
+    }
+    if (w->weir->config->pools[s->pool].tls.on)
+        return session_server_begin(w, s);
+    lb_server_event(session_server(w, s), LB_EV_CONNECT_OK, w->now_us);
+    s->phase = PHASE_FLOWING;
+    return 0;
 }

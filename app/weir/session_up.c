@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Upwards: the client's bytes to c2s (opened where TLS), and c2s to the server. */
-#include "session.h"
+#include "session_server.h"
 
 #define C2S_MAX (64u * 1024) /* plaintext that may wait for the server; then the client's window closes */
 
@@ -13,8 +13,9 @@ static uint32_t c2s_max(const struct worker *w, const struct session *s) {
 }
 
 void session_charge(struct worker *w, struct session *s) {
-    tcp_rx_kept(&w->tcp, (int32_t)(s->c2s.mbufs - s->c2s_charged));
-    s->c2s_charged = s->c2s.mbufs;
+    uint32_t mbufs = s->c2s.mbufs + (s->server_tls != 0 ? session_server_of(w, s)->s2c.mbufs : 0);
+    tcp_rx_kept(&w->tcp, (int32_t)(mbufs - s->charged));
+    s->charged = mbufs;
 }
 
 /* A client that left before its handshake began has nothing to be told. */
@@ -203,19 +204,12 @@ int session_push_server(struct worker *w, struct session *s) {
     }
     if (s->c2s.len_bytes == 0 || s->flags & (SESSION_SERVER_SHUT | SESSION_SERVER_GONE))
         return 0;
-    struct rope part = {0};
-    uint32_t n = tcp_conn_room_for(&w->tcp, s->server, s->c2s.len_bytes, TLS_RECORD_MAX);
+    int taken = session_send(w, s->server, s->server_tls != 0 ? session_server_of(w, s)->tls : 0, &s->c2s);
+    uint32_t n = taken > 0 ? (uint32_t)taken : 0;
+    if (taken < 0)
+        session_server_cut(w, s, SERVER_TLS_PROTOCOL);
     if (n == 0)
         return 0;
-    if (rope_move(&part, &s->c2s, n, w->ports[tcp_conn_port(&w->tcp, s->server)].pool) != 0) {
-        w->stats.net_drops[NET_DROP_NO_MBUF]++;
-        tcp_conn_again(&w->tcp, s->server, TCP_EV_WRITABLE);
-        return 0;
-    }
-    if (tcp_conn_send(&w->tcp, s->server, &part) != 0) {
-        rope_clear(&part);
-        return 0;
-    }
     session_charge(w, s);
     w->servers[w->pools[s->pool].servers[s->server_index].server_id].bytes_to += n;
     if (s->up_fed >= n)

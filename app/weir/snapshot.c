@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static_assert(WEIR_MAX_TLS <= 32, "entries are bits of a word");
+static_assert(SNAPSHOT_ENTRIES <= 64, "entries are bits of a word");
 
 /* Where in the configuration that lies which tls_ctx_new complains of: its texts begin with the key, or name a file. */
 static const char *place_of(const struct config_tls *t, const char *said) {
@@ -85,38 +85,107 @@ static struct tls_ctx *load(struct loading *l, const struct tls_ctx *old, char *
     return ctx;
 }
 
-struct snapshot *snapshot_new(const struct config *config, const struct snapshot *keep, uint32_t entries,
+/* The same for a pool. */
+static const char *pool_place_of(const struct config_pool_tls *t, const char *said) {
+    if (strncmp(said, "ca", 2) == 0 && t->where_ca)
+        return t->where_ca;
+    if (strncmp(said, "ciphers ", 8) == 0 && t->where_ciphers)
+        return t->where_ciphers;
+    if (strncmp(said, "ciphersuites ", 13) == 0 && t->where_ciphersuites)
+        return t->where_ciphersuites;
+    return t->where;
+}
+
+static struct tls_ctx *pool_load(const struct config_pool *pool, char *said, size_t said_bytes) {
+    const struct config_pool_tls *t = &pool->tls;
+    struct tls_client_ctx_config tc = {.name = pool->name,
+                                       .verify_off = !t->verify,
+                                       .ca_file = t->ca,
+                                       .certificate_file = t->certificate,
+                                       .key_file = t->key,
+                                       .min_version = t->min_version,
+                                       .ciphers = t->ciphers,
+                                       .ciphersuites = t->ciphersuites};
+    return tls_client_ctx_new(&tc, said, said_bytes);
+}
+
+/* A new snapshot under way. */
+struct making {
+    const struct config *config;
+    const struct snapshot *keep;
+    uint64_t entries;
+    const struct snapshot_told *ear;
+    char *error;
+    size_t error_bytes;
+};
+
+/* Fill one context: with what was loaded, or with that of before. `said`: why `loaded` is NULL though it should be
+ * there; `place`: where that lies. Returns false where neither exists. */
+static bool settle(const struct making *m, uint16_t entry, struct tls_ctx **ctx, struct tls_ctx *loaded,
+                   struct tls_ctx *old, const char *place, const char *said) {
+    *ctx = loaded;
+    if (loaded != NULL)
+        return true;
+    if (place != NULL)
+        snprintf(m->error, m->error_bytes, "%s: %s", place, said);
+    if (old == NULL)
+        return false;
+    if (place != NULL && m->ear != NULL)
+        m->ear->refused(m->ear->arg, entry, m->error);
+    *ctx = old;
+    tls_ctx_ref(old);
+    return true;
+}
+
+static bool make_listeners(const struct making *m, struct snapshot *s) {
+    bool ok = true;
+    for (uint16_t i = 0; ok && i < m->config->n_tls; i++) {
+        struct loading l = {m->config, i, m->ear};
+        struct tls_ctx *old = m->keep != NULL ? m->keep->tls[i] : NULL;
+        char said[512];
+        bool fresh = old == NULL || m->entries & SNAPSHOT_TLS(i);
+        struct tls_ctx *loaded = fresh ? load(&l, old, said, sizeof(said)) : NULL;
+        const char *place = fresh && loaded == NULL ? place_of(&m->config->tls[i], said) : NULL;
+        ok = settle(m, i, &s->tls[i], loaded, old, place, said);
+    }
+    return ok;
+}
+
+static bool make_pools(const struct making *m, struct snapshot *s) {
+    bool ok = true;
+    for (uint16_t i = 0; ok && i < m->config->n_pools; i++) {
+        const struct config_pool *pool = &m->config->pools[i];
+        struct tls_ctx *old = m->keep != NULL ? m->keep->pools[i] : NULL;
+        char said[512];
+        if (!pool->tls.on)
+            continue;
+        bool fresh = old == NULL || m->entries & SNAPSHOT_POOL(i);
+        struct tls_ctx *loaded = fresh ? pool_load(pool, said, sizeof(said)) : NULL;
+        const char *place = fresh && loaded == NULL ? pool_place_of(&pool->tls, said) : NULL;
+        ok = settle(m, (uint16_t)(WEIR_MAX_TLS + i), &s->pools[i], loaded, old, place, said);
+    }
+    return ok;
+}
+
+struct snapshot *snapshot_new(const struct config *config, const struct snapshot *keep, uint64_t entries,
                               const struct snapshot_told *ear, char *error, size_t error_bytes) {
+    const struct making m = {config, keep, entries, ear, error, error_bytes};
     struct snapshot *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return NULL;
     s->generation = keep != NULL ? keep->generation + 1 : 1;
-    for (uint16_t i = 0; i < config->n_tls; i++) {
-        struct loading l = {config, i, ear};
-        char said[512];
-        bool fresh = keep == NULL || entries >> i & 1;
-        s->tls[i] = fresh ? load(&l, keep != NULL ? keep->tls[i] : NULL, said, sizeof(said)) : NULL;
-        if (s->tls[i] != NULL)
-            continue;
-        if (fresh)
-            snprintf(error, error_bytes, "%s: %s", place_of(&config->tls[i], said), said);
-        if (keep == NULL) {
-            snapshot_free(s);
-            return NULL;
-        }
-        if (fresh && ear != NULL)
-            ear->refused(ear->arg, i, error);
-        s->tls[i] = keep->tls[i];
-        tls_ctx_ref(s->tls[i]);
-    }
-    return s;
+    if (make_listeners(&m, s) && make_pools(&m, s))
+        return s;
+    snapshot_free(s);
+    return NULL;
 }
 
 void snapshot_free(struct snapshot *s) {
     if (s == NULL)
         return;
     for (unsigned i = 0; i < WEIR_ARRAY_LEN(s->tls); i++)
-        if (s->tls[i] != NULL)
-            tls_ctx_unref(s->tls[i]);
+        tls_ctx_unref(s->tls[i]);
+    for (unsigned i = 0; i < WEIR_ARRAY_LEN(s->pools); i++)
+        tls_ctx_unref(s->pools[i]);
     free(s);
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "stats.h"
 
+#include "server_tls.h"
+
 #include <rte_mempool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* A walk under way. */
 struct walk {
@@ -49,6 +52,15 @@ static void emit2(struct walk *k, const char *l0, const char *v0, const char *l1
     k->s.n_labels = 2;
     k->s.labels[0] = (struct stats_label){l0, v0};
     k->s.labels[1] = (struct stats_label){l1, v1};
+    k->s.value = v;
+    k->emit(k->ctx, &k->s);
+}
+
+static void emit3(struct walk *k, struct stats_label l0, struct stats_label l1, struct stats_label l2, double v) {
+    k->s.n_labels = 3;
+    k->s.labels[0] = l0;
+    k->s.labels[1] = l1;
+    k->s.labels[2] = l2;
     k->s.value = v;
     k->emit(k->ctx, &k->s);
 }
@@ -303,6 +315,31 @@ static void walk_certs(struct walk *k) {
     per_entry(k, k->certs->refusals);
 }
 
+static void per_pool(struct walk *k, const uint64_t *counters) {
+    for (uint16_t p = 0; p < k->weir->config->n_pools; p++)
+        if (k->weir->config->pools[p].tls.on)
+            emit1(k, "pool", k->weir->config->pools[p].name, (double)__atomic_load_n(&counters[p], __ATOMIC_RELAXED));
+}
+
+/* Towards servers: weir's own certificates, if it has any. */
+static void walk_pool_certs(struct walk *k) {
+    const struct config *c = k->weir->config;
+    metric(k, "weir_pool_certificate_expiry_timestamp_seconds",
+           "When weir's certificate towards the servers of the pool expires, in seconds since 1970.", true);
+    for (uint16_t p = 0; p < c->n_pools; p++) {
+        struct tls_ctx *ctx = cert_table_get(k->certs, (uint16_t)(WEIR_MAX_TLS + p));
+        int64_t left_s = ctx != NULL ? tls_ctx_expires_in_s(ctx) : INT64_MAX;
+        if (left_s != INT64_MAX)
+            emit1(k, "pool", c->pools[p].name, (double)(time(NULL) + left_s));
+        tls_ctx_unref(ctx);
+    }
+    metric(k, "weir_pool_certificate_reloads_total", "Times the certificates of the pool were read again.", false);
+    per_pool(k, k->certs->reloads + WEIR_MAX_TLS);
+    metric(k, "weir_pool_certificate_refusals_total", "Times they were refused when read again, the old ones serve on.",
+           false);
+    per_pool(k, k->certs->refusals + WEIR_MAX_TLS);
+}
+
 static void walk_mqtt(struct walk *k) {
     static const char *const types[16] = {"reserved", "connect",  "connack",    "publish", "puback",      "pubrec",
                                           "pubrel",   "pubcomp",  "subscribe",  "suback",  "unsubscribe", "unsuback",
@@ -441,6 +478,37 @@ static void walk_servers(struct walk *k) {
     }
 }
 
+/* A counter of every server that is met with TLS, summed over the workers; it lies at `offset` of struct worker_server.
+ */
+static void per_tls_server(struct walk *k, const char *reason, size_t offset) {
+    const struct config *c = k->weir->config;
+    for (uint16_t p = 0; p < c->n_pools; p++) {
+        for (uint16_t s = 0; s < c->pools[p].n_servers && c->pools[p].tls.on; s++) {
+            const char *pool = c->pools[p].name, *server = c->pools[p].servers[s].name;
+            const struct field counter = {.offset = offset, .wide = true};
+            double sum = 0;
+            for (uint16_t i = 0; i < k->weir->n_workers; i++)
+                sum += field_read(&counter, &k->weir->workers[i]->servers[c->pools[p].servers[s].id]);
+            if (reason == NULL)
+                emit2(k, "pool", pool, "server", server, sum);
+            else
+                emit3(k, (struct stats_label){"pool", pool}, (struct stats_label){"server", server},
+                      (struct stats_label){"reason", reason}, sum);
+        }
+    }
+}
+
+static void walk_server_tls(struct walk *k) {
+    metric(k, "weir_server_tls_handshakes_total", "TLS handshakes with the server completed.", false);
+    per_tls_server(k, NULL, offsetof(struct worker_server, tls_handshakes));
+    metric(k, "weir_server_tls_resumed_total", "TLS handshakes with the server that resumed a session.", false);
+    per_tls_server(k, NULL, offsetof(struct worker_server, tls_resumed));
+    metric(k, "weir_server_tls_failures_total", "Times TLS with the server failed, by reason.", false);
+    for (unsigned why = SERVER_TLS_OK + 1; why < SERVER_TLS_COUNT; why++)
+        per_tls_server(k, server_tls_name((enum server_tls)why),
+                       offsetof(struct worker_server, tls_failures) + why * sizeof(uint64_t));
+}
+
 /* A server is up where every worker thinks so: each judges by its own connections. */
 static void walk_server_states(struct walk *k) {
     const struct config *c = k->weir->config;
@@ -519,6 +587,8 @@ void stats_walk(const struct stats_source *source, stats_emit emit, void *ctx) {
     walk_mqtt(&k);
     walk_listeners(&k);
     walk_servers(&k);
+    walk_server_tls(&k);
+    walk_pool_certs(&k);
     walk_server_states(&k);
     walk_memory(&k);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "control_int.h"
+#include "server_tls.h"
 
 #include <rte_cycles.h>
 #include <stdlib.h>
@@ -59,9 +60,11 @@ static void watch_server(struct control *c, uint16_t pool, uint16_t server) {
     if (c->server_down[cs->id] == (down != 0))
         return;
     c->server_down[cs->id] = down != 0;
+    enum server_tls last = server_tls_last(c->weir, cs->id);
     if (down != 0)
-        log_line(LOG_LVL_WARNING, "server", "%s/%s is down, as %u of %u workers see it", cp->name, cs->name, down,
-                 c->weir->n_workers);
+        log_line(LOG_LVL_WARNING, "server", "%s/%s is down, as %u of %u workers see it%s%s", cp->name, cs->name, down,
+                 c->weir->n_workers, last != SERVER_TLS_OK ? "; TLS: " : "",
+                 last != SERVER_TLS_OK ? server_tls_text(last) : "");
     else
         log_line(LOG_LVL_INFO, "server", "%s/%s is up again", cp->name, cs->name);
 }

@@ -4,7 +4,8 @@
 #include "handoff.h"
 #include "health.h"
 #include "path.h"
-#include "session.h"
+#include "server_tls.h"
+#include "session_server.h"
 
 #include <arpa/inet.h>
 #include <rte_cycles.h>
@@ -19,6 +20,7 @@
 #include <time.h>
 
 #define MAILS_A_TURN      4u
+#define SWEEP_A_TURN      8u    /* SSL objects that have waited for tickets in vain */
 #define ICMP_PER_S        1000u /* echo replies a worker sends */
 #define UNREACHABLE_PER_S 100u
 #define REASS_DATAGRAMS   256u /* with IP4_REASS_HELD_PER_DATAGRAM: 1,024 mbufs that a flood may hold */
@@ -53,6 +55,7 @@ uint32_t worker_turn(struct worker *w, uint64_t now_us) {
     w->now_us = now_us;
     w->snapshot = __atomic_load_n(&w->weir->snapshot, __ATOMIC_ACQUIRE);
     tls_core_now(&w->tls, now_us);
+    tls_client_sweep(&w->tls, now_us, SWEEP_A_TURN);
     if (WEIR_UNLIKELY(!w->announced))
         announce(w);
 
@@ -272,9 +275,9 @@ static int tcp_open(struct worker *w, const struct memory_plan *plan, uint64_t n
 
 static int tls_open_core(struct worker *w, const struct memory_plan *plan) {
     struct weir *weir = w->weir;
-    if (weir->config->n_tls == 0)
+    if (plan->tls_per_worker == 0)
         return 0;
-    struct tls_config tc = {.max_conns = plan->pairs_per_worker,
+    struct tls_config tc = {.max_conns = plan->tls_per_worker + HEALTH_MAX_PROBES,
                             .max_handshakes = plan->handshakes_per_worker,
                             .max_waiting = plan->waiting_per_worker,
                             .max_waiting_large = plan->waiting_large_per_worker,
@@ -300,6 +303,8 @@ static int tables_open(struct worker *w, const struct memory_plan *plan, uint64_
     const struct config *c = w->weir->config;
     char name[16];
     int rc = pool_init(&w->sessions, "sessions", sizeof(struct session), plan->pairs_per_worker, 0);
+    if (rc == 0 && plan->server_tls_per_worker != 0)
+        rc = pool_init(&w->server_tls, "server_tls", sizeof(struct session_server), plan->server_tls_per_worker, 0);
     if (rc == 0)
         rc = timer_wheel_init(&w->session_wheel, plan->pairs_per_worker, clock_ms(now_us));
     if (rc == 0)
@@ -377,6 +382,8 @@ void worker_free(struct worker *w) {
     if (w->sessions.used != 0)
         session_close_some(w, &first, UINT32_MAX);
     tls_core_fini(&w->tls);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(w->server_sessions); i++)
+        tls_session_unref(w->server_sessions[i]);
     tls_engine_free(w->inline_engine);
     tcp_core_fini(&w->tcp);
     for (uint16_t i = 0; i < w->n_pools; i++) {
@@ -388,6 +395,7 @@ void worker_free(struct worker *w) {
     mailbox_fini(&w->mailbox);
     timer_wheel_fini(&w->session_wheel);
     pool_fini(&w->sessions);
+    pool_fini(&w->server_tls);
     pool_fini(&w->probes);
     free(w->scratch);
     free(w);

@@ -41,6 +41,15 @@ enum session_end {
 const char *session_end_name(enum session_end e);
 const char *session_end_text(enum session_end e);
 
+/* Why TLS with a server failed (server_tls.h). X(NAME, end, text) */
+enum server_tls {
+    SERVER_TLS_OK,
+#define X(name, end, text) SERVER_TLS_##name,
+#include "server_tls.def"
+#undef X
+    SERVER_TLS_COUNT
+};
+
 /* A port as one worker uses it. */
 struct worker_port {
     uint16_t eth_port, eth_queue; /* own queue; valid where has_queue */
@@ -67,6 +76,9 @@ struct worker_listener {
 struct worker_server {
     uint64_t connections, connect_failures, bytes_to, bytes_from;
     uint32_t open;
+    uint8_t tls_last; /* enum server_tls: how the last handshake ended, or what followed it */
+    uint64_t tls_handshakes, tls_resumed;
+    uint64_t tls_failures[SERVER_TLS_COUNT];
 };
 
 struct worker_stats {
@@ -120,6 +132,8 @@ struct worker {
     uint32_t handshake_yields;        /* turns in a row without a handshake, for the sake of what they left */
     bool packets_left, flows_left;    /* this turn has left some for the next: received; READY */
     struct pool sessions;             /* struct session */
+    struct pool server_tls;           /* struct session_server, of sessions with TLS towards their server */
+    tls_session *server_sessions[WEIR_MAX_POOLS * LB_MAX_SERVERS]; /* to be resumed, by server id; NULL: none */
     struct timer_wheel session_wheel;
     struct udp_flows udp;
     struct ip4_reass *reass;

@@ -152,6 +152,13 @@ static void print_states(const json_t *states) {
     json_array_foreach(states, i, s) printf("%s%s", i != 0 ? "," : "", json_string_value(s));
 }
 
+/* Nothing where the pool speaks no TLS, or all is well. */
+static void print_server_tls(const json_t *tls) {
+    const char *why = json_string_value(json_object_get(tls, "text"));
+    if (why != NULL)
+        printf("; TLS: %s", why);
+}
+
 static void print_servers(const json_t *answer) {
     size_t i;
     json_t *s;
@@ -161,6 +168,7 @@ static void print_servers(const json_t *answer) {
         printf("%-16s %-16s %-22s %6lld %8lld %12lld %8lld  ", text(s, "pool"), text(s, "server"), text(s, "address"),
                number(s, "weight"), number(s, "open"), number(s, "connections"), number(s, "failures"));
         print_states(json_object_get(s, "states"));
+        print_server_tls(json_object_get(s, "tls"));
         putchar('\n');
     }
 }

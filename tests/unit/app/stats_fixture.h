@@ -81,14 +81,18 @@ static inline void fixture_certificate(void) {
     X509_free(x);
     EVP_PKEY_free(key);
     struct tls_ctx_config tc = {.name = "default", .certificate_file = file, .key_file = file};
-    struct snapshot s = {.tls = {tls_ctx_new(&tc, error, sizeof(error))}};
+    struct tls_client_ctx_config cc = {.name = "pool0", .verify_off = true, .certificate_file = file, .key_file = file};
+    struct snapshot s = {.tls = {tls_ctx_new(&tc, error, sizeof(error))},
+                         .pools = {tls_client_ctx_new(&cc, error, sizeof(error))}};
     unlink(file);
-    cr_assert(s.tls[0] != NULL, "%s", error);
+    cr_assert(s.tls[0] != NULL && s.pools[0] != NULL, "%s", error);
     fx.config.n_tls = 1;
     strcpy(fx.config.tls[0].name, "default");
     cert_table_init(&fx.certs);
     cert_table_publish(&fx.certs, &s);
     tls_ctx_unref(s.tls[0]);
+    tls_ctx_unref(s.pools[0]);
+    fx.config.pools[0].tls.on = true;
 }
 
 static inline void fixture_make(uint16_t n_workers) {

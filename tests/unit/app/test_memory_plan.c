@@ -27,6 +27,25 @@ static void config_make(struct config *c, uint32_t max_connections, uint16_t wor
 
 static struct config config; /* too large for a stack */
 
+/* Towards servers alone, then on both sides: a state each, handshakes in either case. */
+Test(memory_plan, tls_towards_servers) {
+    struct memory_plan p;
+    config_make(&config, 100000, 2, false, false);
+    config.n_pools = 1;
+    config.pools[0].tls.on = true;
+    memory_plan_make(&config, NULL, &p);
+    cr_expect(p.tls_per_worker == 62500 && p.server_tls_per_worker == 62500);
+    cr_expect(p.handshakes_per_worker == 4096 && p.key_cache_entries == 2048 && p.waiting_per_worker != 0);
+    cr_expect(p.rows[MEMORY_TLS_LARGE].per_worker == 62500 && p.rows[MEMORY_SERVER_TLS].per_worker == 62500);
+    config.listeners[0].tls = 0;
+    memory_plan_make(&config, NULL, &p);
+    cr_expect(p.tls_per_worker == 125000 && p.server_tls_per_worker == 62500);
+    cr_expect(p.rows[MEMORY_TLS_LARGE].per_worker == 125000);
+    config.pools[0].tls.on = false;
+    memory_plan_make(&config, NULL, &p);
+    cr_expect(p.tls_per_worker == 62500 && p.rows[MEMORY_SERVER_TLS].per_worker == 0);
+}
+
 Test(memory_plan, counts_and_bytes) {
     struct memory_plan p;
     config_make(&config, 100000, 2, true, false);

@@ -2,6 +2,7 @@
 /* What every sample of the walk has to be, what it sums up, and that docs/metrics.md names all of them and nothing
  * else. */
 #include "stats_fixture.h"
+#include "weir/server_tls.h"
 
 #include <math.h>
 #include <regex.h>
@@ -202,6 +203,27 @@ Test(stats, a_server_is_up_where_all_workers_think_so) {
     cr_expect_eq(value_of("weir_server_up", "pool=pool1,server=b1,"), 0);
     cr_expect_eq(value_of("weir_server_draining", "pool=pool0,server=b2,"), 0);
     cr_expect_eq(value_of("weir_server_draining", "pool=pool1,server=b1,"), 1);
+}
+
+/* Of servers that are met with TLS, over both workers. */
+Test(stats, server_tls) {
+    fixture_make(2);
+    for (unsigned i = 0; i < 2; i++) {
+        struct worker_server *s = &fx.weir.workers[i]->servers[1];
+        s->tls_handshakes = 5 + i;
+        s->tls_resumed = 2;
+        s->tls_failures[SERVER_TLS_EXPIRED] = 1 + i;
+    }
+    fx.certs.reloads[WEIR_MAX_TLS] = 3;
+    fx.certs.refusals[WEIR_MAX_TLS] = 1;
+    walk();
+    cr_expect_eq(value_of("weir_server_tls_handshakes_total", "pool=pool0,server=b2,"), 11);
+    cr_expect_eq(value_of("weir_server_tls_resumed_total", "pool=pool0,server=b2,"), 4);
+    cr_expect_eq(value_of("weir_server_tls_failures_total", "pool=pool0,server=b2,reason=expired,"), 3);
+    cr_expect_eq(value_of("weir_server_tls_failures_total", "pool=pool0,server=b1,reason=expired,"), 0);
+    cr_expect_eq(value_of("weir_pool_certificate_reloads_total", "pool=pool0,"), 3);
+    cr_expect_eq(value_of("weir_pool_certificate_refusals_total", "pool=pool0,"), 1);
+    cr_expect_gt(value_of("weir_pool_certificate_expiry_timestamp_seconds", "pool=pool0,"), (double)time(NULL) + 3500);
 }
 
 Test(stats, drops_by_layer_and_reason) {
