@@ -29,16 +29,23 @@ class Certs:
     def key(self, name):
         return self._path(f"{name}.key")
 
-    def make(self, name, kind, names=(SERVER_NAME,)):
-        """A fresh pair <name>.crt, <name>.key for these DNS names, signed by the authority."""
+    def authority(self, name):
+        """Another authority that nobody trusts unless told: <name>.crt, <name>.key. Returns the path of the former."""
+        run("openssl", "req", "-x509", *self._new_key("ecdsa"), "-nodes", "-days", "2", "-subj", f"/CN={name}",
+            "-keyout", self.key(name), "-out", self.certificate(name))
+        return self.certificate(name)
+
+    def make(self, name, kind, names=(SERVER_NAME,), addresses=("198.18.0.1",), days=2, issuer="ca"):
+        """A fresh pair <name>.crt, <name>.key for these DNS names and addresses, signed by the authority; days below 0:
+        it has expired."""
         run("openssl", "req", *self._new_key(kind), "-nodes", "-subj", f"/CN={names[0]}", "-keyout", self.key(name),
             "-out", self._path(f"{name}.csr"))
-        alternatives = ",".join([*(f"DNS:{name}" for name in names), "IP:198.18.0.1"])
+        alternatives = ",".join([*(f"DNS:{name}" for name in names), *(f"IP:{address}" for address in addresses)])
         extensions = f"subjectAltName={alternatives}\nbasicConstraints=CA:FALSE\n"
         with open(self._path(f"{name}.ext"), "w", encoding="utf-8") as file:
             file.write(extensions)
-        run("openssl", "x509", "-req", "-in", self._path(f"{name}.csr"), "-CA", self.ca, "-CAkey", self._path("ca.key"),
-            "-CAcreateserial", "-days", "2", "-extfile", self._path(f"{name}.ext"), "-out", self.certificate(name))
+        run("openssl", "x509", "-req", "-in", self._path(f"{name}.csr"), "-CA", self.certificate(issuer), "-CAkey",
+            self.key(issuer), "-CAcreateserial", "-days", str(days), "-extfile", self._path(f"{name}.ext"), "-out", self.certificate(name))
         return self.certificate(name), self.key(name)
 
     def fingerprint(self, name):
