@@ -160,6 +160,7 @@ bool tls_drop_is_refusal(enum tls_drop d); /* a handshake refused before it bega
     X(handshakes_done, "Handshakes completed.")                                                                        \
     X(handshakes_failed, "Handshakes that failed.")                                                                    \
     X(handshakes_resumed, "Handshakes completed that resumed a session.")                                              \
+    X(handshakes_tls12, "Handshakes completed in TLS 1.2, where the client has no 1.3.")                               \
     X(handshakes_queued, "Handshakes that had to wait for their turn.")                                                \
     X(handshakes_refused, "Handshakes refused before they began, by limits or because they had waited too long.")     \
     X(handshakes_spared, "Handshakes given up before their expensive step because the client had gone.")               \

@@ -176,7 +176,7 @@ static void identity_take(struct tls_core *core, struct tls_conn *c, tls_id id, 
 }
 
 static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
-    bool resumed = msg->resumed;
+    bool resumed = msg->resumed, tls12 = msg->version == TLS_V12;
 
     tls_admission_done(t->core, t->c);
     tls_client_session_keep(t->core, t->c, msg);
@@ -189,6 +189,7 @@ static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
         t->c->phase = TLS_PHASE_LIBSSL;
     }
     t->core->stats.handshakes_done++;
+    t->core->stats.handshakes_tls12 += tls12;
     t->verdict |= TLS_DONE;
     if (resumed) {
         t->core->stats.handshakes_resumed++;

@@ -77,7 +77,7 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("row", rows, ids=["-".join(str(level) for level in row.values()) for row in rows])
 
 
-COUNTERS = ["handshakes_done", "handshakes_resumed", "handshakes_failed", "taken_over", "libssl_records"]
+COUNTERS = ["handshakes_done", "handshakes_resumed", "handshakes_tls12", "handshakes_failed", "taken_over", "libssl_records"]
 
 
 def counters(lab):
@@ -102,8 +102,9 @@ def test_case(lab, row):
 
     connections = 2 if case.resumed else 1
     assert {name: grown[name] for name in COUNTERS} == {
-        "handshakes_done": connections, "handshakes_resumed": connections - 1, "handshakes_failed": 0,
-        "taken_over": connections, "libssl_records": 0}, (grown, agreed)
+        "handshakes_done": connections, "handshakes_resumed": connections - 1,
+        "handshakes_tls12": connections if case.version == "1.2" else 0, "handshakes_failed": 0, "taken_over": connections,
+        "libssl_records": 0}, (grown, agreed)
     least = case.record if row["peer"] == "mosquitto" else case.record * tls_clients.writes(case)
     assert grown["opened"] >= least and grown["sealed"] >= least, grown
     assert agreed.version in (None, case.version), agreed

@@ -48,6 +48,7 @@ static void exchange(const struct client_options *common, uint32_t bytes, bool s
         cr_assert_eq(c.core.stats.taken_over, 3);
         cr_assert_eq(c.core.stats.handshakes_done, 3);
         cr_assert_eq(c.core.stats.handshakes_resumed, 2);
+        cr_assert_eq(c.core.stats.handshakes_tls12, client_cases[i].version == TLS_V12 ? 3 : 0);
         cr_assert_eq(c.core.stats.libssl_records, 0);
         tls_session_unref(session);
         client_fini(&c);
