@@ -5,6 +5,7 @@
  * secret, but not for the traffic secrets inside an SSL object. */
 #include "tls_msg.h"
 
+#include "../base/poison.h"
 #include "../base/region.h"
 
 #include <malloc.h>
@@ -16,6 +17,8 @@ void *tls_secret_alloc(size_t bytes, bool *locked) {
 
     if (p && !region_guard(p, bytes))
         *locked = false;
+    if (p)
+        owner_region(p, bytes);
     return p;
 }
 
@@ -23,6 +26,7 @@ void tls_secret_free(void *p, size_t bytes) {
     if (p == NULL)
         return;
     explicit_bzero(p, bytes);
+    owner_region_end(p, bytes);
     region_unmap(p, bytes);
 }
 
