@@ -19,7 +19,7 @@ import peers
 import streams
 from lab import wait_for
 
-MATRIX = "ends"
+MATRIX = "one"  # workers keep health and sessions to resume each for itself: the counts here are those of one
 SIZE = 16 << 20
 NAME = "broker.test"
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
