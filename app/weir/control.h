@@ -4,10 +4,11 @@
  *
  *   control.c     the loop: signals (signalfd), timers, socket; drain and reload
  *   cert_watch.c  which certificates' files have changed; cert_table.c  which are served, for the views
- *   watch.c       a worker without a turn for 1 s is logged, for 10 s aborts the process so that a supervisor restarts
- * it commands.c    the runtime commands of `weirctl`, one function each; text or JSON stats.c       sums over workers:
- * one walk that every view below uses metrics.c     Prometheus text of that walk; http.c serves it with /healthz
- * through libmicrohttpd telemetry.c   the same under /weir/... of DPDK telemetry
+ *   watch.c       a worker without a turn for 1 s is logged, for 10 s aborts the process: a supervisor starts it anew
+ *   commands*.c   the runtime commands of `weirctl`, one function each, over socket.c; text or JSON
+ *   stats*.c      sums over workers: one walk that every view uses
+ *   metrics.c     Prometheus text of that walk; http.c serves it with /healthz through libmicrohttpd
+ *   telemetry.c   the same under /weir/... of DPDK telemetry
  *
  * Threading: runs alone on its lcore, beside libmicrohttpd's and telemetry's threads, which only read counters. It
  * talks to workers through their mailboxes and through weir->snapshot. */

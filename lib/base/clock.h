@@ -16,6 +16,11 @@ void clock_init(struct clock_tsc *c);
 /* Microseconds since clock_init, plus 1 (never 0). Monotonic on an invariant TSC. */
 uint64_t clock_now_us(const struct clock_tsc *c);
 
+/* Seconds between two ticks of the TSC. */
+static inline double clock_tick_s(const struct clock_tsc *c) {
+    return (double)c->mult / (double)(1ull << 32) / 1e6;
+}
+
 static inline uint32_t clock_ms(uint64_t now_us) {
     return (uint32_t)(now_us / 1000);
 }

@@ -36,3 +36,9 @@ Test(clock, ms_of_us) {
     cr_expect_eq(clock_ms(1999), 1);
     cr_expect_eq(clock_ms(4294967296ull * 1000), 0, "wraps at 2^32 ms");
 }
+
+Test(clock, seconds_of_ticks) {
+    struct clock_tsc c = {.mult = (1000000ull << 32) / 2500000000ull};
+
+    cr_expect_float_eq(clock_tick_s(&c) * 2.5e9, 1, 1e-6);
+}
