@@ -25,6 +25,14 @@ void path_drop(struct worker *w, struct rte_mbuf *m, enum net_drop reason) {
     rte_pktmbuf_free(m);
 }
 
+void path_refuse(struct worker *w, struct rte_mbuf *m, enum icmp_code code, enum net_drop reason) {
+    w->stats.net_drops[reason]++;
+    if (icmp_unreachable(w->ports[m->port].ifc, m, code, &w->icmp_unreachable, w->now_us) == NET_REPLY)
+        path_send_frame(w, m->port, m);
+    else
+        rte_pktmbuf_free(m);
+}
+
 /* --- in --- */
 
 static const struct wire_ip4 *ip4_header(const struct rte_mbuf *m) {
@@ -146,15 +154,6 @@ static void path_tcp(struct worker *w, struct rte_mbuf *m, struct burst *b, bool
     add_tcp(w, b, m);
 }
 
-/* A protocol we do not speak: unreachable (RFC 1122 3.2.2.1), within the limit. The packet itself counts as dropped. */
-static void path_no_protocol(struct worker *w, struct rte_mbuf *m) {
-    w->stats.net_drops[NET_DROP_IP4_PROTOCOL]++;
-    if (icmp_unreachable(w->ports[m->port].ifc, m, 2, &w->icmp_unreachable, w->now_us) == NET_REPLY)
-        path_send_frame(w, m->port, m);
-    else
-        rte_pktmbuf_free(m);
-}
-
 static void path_ip4(struct worker *w, struct rte_mbuf *m, struct burst *b, bool steered);
 
 static void path_fragment(struct worker *w, struct rte_mbuf *m, struct burst *b) {
@@ -188,7 +187,7 @@ static void path_ip4(struct worker *w, struct rte_mbuf *m, struct burst *b, bool
         path_fragment(w, m, b);
         break;
     case -NET_DROP_IP4_PROTOCOL:
-        path_no_protocol(w, m);
+        path_refuse(w, m, ICMP_NO_PROTOCOL, NET_DROP_IP4_PROTOCOL); /* RFC 1122 3.2.2.1 */
         break;
     default:
         path_drop(w, m, (enum net_drop) - v);

@@ -197,15 +197,6 @@ static void flow_forward(struct worker *w, struct udp_flow *f, bool from_client,
     path_send_ip(w, port, m);
 }
 
-/* Nobody listens: port unreachable (RFC 1122 4.1.3.1), within the limit. The datagram itself counts as dropped. */
-static void udp_refuse(struct worker *w, struct rte_mbuf *m) {
-    w->stats.net_drops[NET_DROP_UDP_NO_LISTENER]++;
-    if (icmp_unreachable(w->ports[m->port].ifc, m, 3, &w->icmp_unreachable, w->now_us) == NET_REPLY)
-        path_send_frame(w, m->port, m);
-    else
-        rte_pktmbuf_free(m);
-}
-
 static struct flow_key key_of(const struct rte_mbuf *m) {
     const struct wire_ip4 *ip = ip4_of(m);
     const struct wire_udp *udp = udp_of(m);
@@ -224,7 +215,7 @@ static void udp_one(struct worker *w, struct rte_mbuf *m, const struct flow_key 
     if (WEIR_UNLIKELY(id == 0)) {
         int listener = listener_map_find(&w->udp.listeners, key->local_addr_be, key->local_port_be);
         if (listener < 0) {
-            udp_refuse(w, m);
+            path_refuse(w, m, ICMP_NO_PORT, NET_DROP_UDP_NO_LISTENER); /* RFC 1122 4.1.3.1 */
             return;
         }
         int rc = flow_new(w, key, listener, (uint8_t)m->port, &id);

@@ -148,7 +148,7 @@ static bool may_answer(const struct rte_mbuf *m) {
     return net_contiguous(m, at) >= 1 && *rte_pktmbuf_mtod_offset(m, const uint8_t *, at) == TYPE_ECHO;
 }
 
-int icmp_unreachable(const struct net_if *ifc, struct rte_mbuf *m, uint8_t code, struct icmp_limit *limit,
+int icmp_unreachable(const struct net_if *ifc, struct rte_mbuf *m, enum icmp_code code, struct icmp_limit *limit,
                      uint64_t now_us) {
     const uint32_t headers_len = sizeof(struct wire_eth) + sizeof(struct wire_ip4) + sizeof(struct wire_icmp);
     const uint32_t added_len = sizeof(struct wire_ip4) + sizeof(struct wire_icmp);
@@ -169,7 +169,7 @@ int icmp_unreachable(const struct net_if *ifc, struct rte_mbuf *m, uint8_t code,
     memmove(frame, old, sizeof(struct wire_eth) + sizeof(struct wire_ip4));
     turn_round(ifc, m);
     struct wire_icmp *icmp = (struct wire_icmp *)(frame + headers_len - sizeof(*icmp));
-    *icmp = (struct wire_icmp){.type = TYPE_UNREACHABLE, .code = code};
+    *icmp = (struct wire_icmp){.type = TYPE_UNREACHABLE, .code = (uint8_t)code};
     icmp->checksum_be =
         (uint16_t)~checksum_chain(m, headers_len - sizeof(*icmp), m->pkt_len - headers_len + sizeof(*icmp));
     return NET_REPLY;

@@ -164,10 +164,13 @@ struct icmp_error {
 int icmp_input(const struct net_if *ifc, struct rte_mbuf *m, struct icmp_limit *echo, uint64_t now_us,
                struct icmp_error *err);
 
-/* Turn a received IP packet (Ethernet header in place) into a destination-unreachable frame (code 2 protocol, 3 port)
- * back to its sender, quoting header + 8 bytes. Returns NET_REPLY, or -NET_DROP_ICMP_LIMIT / -NET_DROP_ICMP_UNFIT (the
- * packet is broadcast or an ICMP error). */
-int icmp_unreachable(const struct net_if *ifc, struct rte_mbuf *m, uint8_t code, struct icmp_limit *limit,
+/* What there is not at the destination (RFC 792). */
+enum icmp_code { ICMP_NO_PROTOCOL = 2, ICMP_NO_PORT = 3 };
+
+/* Turn a received IP packet (Ethernet header in place) into a destination-unreachable frame back to its sender, quoting
+ * header + 8 bytes. Returns NET_REPLY, or -NET_DROP_ICMP_LIMIT / -NET_DROP_ICMP_UNFIT (the packet is broadcast or an
+ * ICMP error). */
+int icmp_unreachable(const struct net_if *ifc, struct rte_mbuf *m, enum icmp_code code, struct icmp_limit *limit,
                      uint64_t now_us);
 
 /* --- udp.c --- Length and checksum (0 means none). Returns NET_TO_UDP; m->l4_len is set. */

@@ -211,7 +211,7 @@ Test(icmp, unreachable_quotes_header_and_8_bytes) {
         struct rte_mbuf *m = frame_ip4(IPPROTO_UDP, NULL, payloads[i]);
         struct wire_ip4 before = *frame_ip(m);
         cr_assert_eq(frame_receive(m), NET_TO_UDP);
-        cr_expect_eq(icmp_unreachable(&interface, m, 3, &limit, 5000000), NET_REPLY);
+        cr_expect_eq(icmp_unreachable(&interface, m, ICMP_NO_PORT, &limit, 5000000), NET_REPLY);
         expect_turned_round(m);
         struct wire_icmp *icmp = frame_l4(m);
         cr_expect_eq(icmp->type, 3);
@@ -232,7 +232,7 @@ Test(icmp, unreachable_quotes_options_and_cuts_chains) {
     frame_fix_ip_checksum(m);
     rte_pktmbuf_chain(m, more);
     cr_assert_eq(frame_receive(m), NET_TO_UDP);
-    cr_expect_eq(icmp_unreachable(&interface, m, 2, &limit, 5000000), NET_REPLY);
+    cr_expect_eq(icmp_unreachable(&interface, m, ICMP_NO_PROTOCOL, &limit, 5000000), NET_REPLY);
     cr_expect_eq(m->pkt_len, 14 + 20 + 8 + 24 + 8);
     cr_expect_eq(m->nb_segs, 1);
     expect_turned_round(m);
@@ -244,19 +244,19 @@ Test(icmp, attack_no_error_about_errors_fragments_and_broadcasts) {
     struct icmp_limit limit = PLENTY;
     struct rte_mbuf *m = received(error(3, 3, IPPROTO_TCP));
 
-    cr_expect_eq(icmp_unreachable(&interface, m, 2, &limit, 5000000), -NET_DROP_ICMP_UNFIT);
+    cr_expect_eq(icmp_unreachable(&interface, m, ICMP_NO_PROTOCOL, &limit, 5000000), -NET_DROP_ICMP_UNFIT);
     rte_pktmbuf_free(m);
     m = frame_ip4(IPPROTO_UDP, NULL, 40);
     cr_assert_eq(frame_receive(m), NET_TO_UDP);
     frame_ip(m)->frag_be = RTE_BE16(10);
-    cr_expect_eq(icmp_unreachable(&interface, m, 3, &limit, 5000000), -NET_DROP_ICMP_UNFIT);
+    cr_expect_eq(icmp_unreachable(&interface, m, ICMP_NO_PORT, &limit, 5000000), -NET_DROP_ICMP_UNFIT);
     frame_ip(m)->frag_be = 0;
     memcpy(frame_eth(m)->dst, all_macs, 6);
-    cr_expect_eq(icmp_unreachable(&interface, m, 3, &limit, 5000000), -NET_DROP_ICMP_UNFIT);
+    cr_expect_eq(icmp_unreachable(&interface, m, ICMP_NO_PORT, &limit, 5000000), -NET_DROP_ICMP_UNFIT);
     memcpy(frame_eth(m)->dst, our_mac, 6);
     limit = (struct icmp_limit){.last_us = 5000000, .per_s = 1};
-    cr_expect_eq(icmp_unreachable(&interface, m, 3, &limit, 5000001), -NET_DROP_ICMP_LIMIT);
+    cr_expect_eq(icmp_unreachable(&interface, m, ICMP_NO_PORT, &limit, 5000001), -NET_DROP_ICMP_LIMIT);
     rte_pktmbuf_prepend(m, rte_pktmbuf_headroom(m) - 26);
-    cr_expect_eq(icmp_unreachable(&interface, m, 3, &limit, 9000000), -NET_DROP_NO_HEADROOM);
+    cr_expect_eq(icmp_unreachable(&interface, m, ICMP_NO_PORT, &limit, 9000000), -NET_DROP_NO_HEADROOM);
     rte_pktmbuf_free(m);
 }
