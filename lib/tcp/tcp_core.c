@@ -205,17 +205,23 @@ void tcp_conn_raise(struct tcp_core *core, struct tcp_conn *c, uint8_t events) {
     tcp_list_push(core, &core->ready, TCP_LIST_READY, c);
 }
 
-void tcp_conn_over(struct tcp_core *core, struct tcp_conn *c, enum tcp_end end) {
-    core->stats.ends[end]++;
-    c->end = (uint8_t)end;
+/* Out of the table. An owner's object stays until that has released it; returns whether it has one. */
+static bool close_conn(struct tcp_core *core, struct tcp_conn *c) {
     if (!(c->flags & TCP_F_OWNED)) {
         tcp_conn_free(core, c);
-        return;
+        return false;
     }
     detach(core, c);
     quiesce(core, c);
     tcp_conn_set_state(core, c, TCP_CLOSED);
-    tcp_conn_raise(core, c, TCP_EV_CLOSED);
+    return true;
+}
+
+void tcp_conn_over(struct tcp_core *core, struct tcp_conn *c, enum tcp_end end) {
+    core->stats.ends[end]++;
+    c->end = (uint8_t)end;
+    if (close_conn(core, c))
+        tcp_conn_raise(core, c, TCP_EV_CLOSED);
 }
 
 void tcp_conn_time_wait(struct tcp_core *core, struct tcp_conn *c) {
@@ -232,14 +238,7 @@ void tcp_conn_time_wait(struct tcp_core *core, struct tcp_conn *c) {
 }
 
 void tcp_conn_time_wait_end(struct tcp_core *core, struct tcp_conn *c) {
-    if (!(c->flags & TCP_F_OWNED)) {
-        tcp_conn_free(core, c);
-        return;
-    }
-    /* The owner has had its TCP_EV_CLOSED and not released yet: the object waits for it outside the table. */
-    detach(core, c);
-    quiesce(core, c);
-    tcp_conn_set_state(core, c, TCP_CLOSED);
+    close_conn(core, c); /* an owner has had its TCP_EV_CLOSED */
 }
 
 void tcp_conn_established(struct tcp_core *core, struct tcp_conn *c) {
