@@ -2,9 +2,10 @@
 /* A weir port: a set of (ethdev, queue) pairs behind one name, MAC and list of addresses. The only place that
  * configures ethdevs and starts EAL.
  *
- *   eal.c    EAL arguments from the configuration: lcores, memory mode (huge pages or not), PCI allow list
- *   port.c   devices: probing vdevs or taking PCI ports, queues, offloads, RSS key and table, start, link, statistics
- *   mbuf_pools.c  one mempool a (port, worker), packed so that AF_XDP can register its memory
+ *   eal.c          EAL arguments from the configuration: lcores, memory mode (huge pages or not), PCI allow list
+ *   port.c         ports from the configuration: start, link, statistics, end
+ *   port_device.c  their devices: probing vdevs or taking PCI ports, queues, offloads, RSS key and table
+ *   mbuf_pools.c   one mempool a (port, worker), packed so that AF_XDP can register its memory
  *
  * Queue i of a port belongs to worker i (i < n_queues). Workers beyond n_queues have no queue: they receive over
  * hand-off rings and send over return rings through worker (i % n_queues).

@@ -8,7 +8,7 @@
  *     HANDSHAKE
  *   FLOWING     bytes both ways; back-pressure crosses: what one side's
  *               send rope does not take stays on the other's receive rope session_up.c, session_down.c
- *   ENDING      the answer that refuses is on its way; input is discarded session_close.c
+ *   ENDING      the refusal is on its way; input is discarded             session_close.c
  *
  * Close mapping: close_notify <-> FIN; a bare FIN under TLS resets the other side (unless MQTT said DISCONNECT
  * before); RST <-> RST; a plain half-close is passed on as half-close.

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Everything one core owns, by value, and its turn.
  *
- *   worker.c   set-up, the loop, the turn
- *   path.c     a packet's life; handoff.c moves what another worker owns
- *   session.c  a connection's life; session_open.c / session_mqtt.c / session_close.c its stages
- *   udp_flow.c datagrams between clients and servers
- *   health.c   probes of servers that are down
- *   mailbox.c  what control asks of a worker
- *   cycles.c   where its time goes
+ *   worker.c    set-up, the loop, the turn
+ *   path.c      a packet's life; handoff.c moves what another worker owns
+ *   session.c   a connection's life; session_*.c its stages and directions
+ *   udp_flow.c  datagrams between clients and servers
+ *   health.c    probes of servers that are down
+ *   mailbox.c   what control asks of a worker
+ *   cycles.c    where its time goes
  *
  * Threading: a struct worker is written by its own thread alone. Others may read its counters (torn reads are harmless)
  * and talk to it through rings: hand-off, return, mailbox. Nothing here is locked. */

@@ -10,10 +10,12 @@
  *   region.h       address space for all these
  *   clock.h        TSC to microseconds; read by the worker loop only
  *   log.h          leveled, rate-limited log to stderr, syslog or a file
+ *   lower.h        names of counters from their X-lists
+ *   poison.h       what AddressSanitizer cannot know of our pools
  *
  * Conventions, stated once for the whole tree:
- *   - A function that can fail returns 0 (or a count, or a verdict >= 0) or a negative code: one of enum weir_error,
- * or, where the header says so, minus a drop reason.
+ *   - A function that can fail returns 0 (or a count, or a verdict >= 0) or a negative code: one of enum weir_error
+ *     or, where the header says so, minus a drop reason.
  *   - WEIR_MORE means "nothing wrong, more bytes are needed"; it is never an error to report.
  *   - Names carry units (_us, _ms, _bytes) and byte order (_be: as on the wire; no suffix: host order).
  *   - Time comes in as an argument (now_us: microseconds since start, monotonic, never 0).

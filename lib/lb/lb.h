@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* lib/lb: which broker a connection goes to, and how it gets there. Pure decisions; no packets, no clock but now_us.
  *
- *   lb_pool.c      servers, weights, states, pick by policy; one copy a worker, built from the configuration
- *   lb_maglev.c    lookup table (Maglev, Eisenbud et al., NSDI 2016, 3.4), same on every machine for the same servers:
- * the table covers all configured servers; one that is down is skipped to the next in the table, so only its own
- * clients move lb_hash.c      the key's 64-bit hash (fixed seed: every machine of a fleet agrees) lb_health.c    up ->
- * down after failures, down -> up after probes, drain: one table of state x event lb_ports.c     source addresses and
- * ports towards a server, with in-use bits: exhaustion is an answer, not a loop lb_proxy.c     PROXY protocol v1 and v2
- * headers (HAProxy's proxy-protocol.txt)
+ *   lb_pool.c     servers, weights, states, pick by policy; one copy a worker, built from the configuration
+ *   lb_maglev.c   lookup table (Maglev, Eisenbud et al., NSDI 2016, 3.4), same on every machine for the same servers.
+ *                 It covers all configured servers; one that is down is skipped to the next in the table, so only its
+ *                 own clients move
+ *   lb_hash.c     the key's 64-bit hash (fixed seed: every machine of a fleet agrees)
+ *   lb_health.c   up -> down after failures, down -> up after probes, drain: one table of state x event
+ *   lb_ports.c    source addresses and ports towards a server, with in-use bits: exhaustion is an answer, not a loop
+ *   lb_proxy.c    PROXY protocol v1 and v2 headers (HAProxy's proxy-protocol.txt)
  *
  * Threading: per worker by value; `weirctl` state changes arrive through the worker's mailbox. */
 #ifndef WEIR_LB_H
@@ -69,7 +70,9 @@ typedef uint64_t lb_tried;
  * connections/weight). */
 uint16_t lb_pick(struct lb_pool *p, uint64_t key_hash, lb_tried tried);
 
-/* --- health --- thresholds: 3 connect failures in a row take a server down (1 refused or reset at connect counts like
+/* --- health --- */
+
+/* Thresholds: 3 connect failures in a row take a server down (1 refused or reset at connect counts like
  * any); while down it is probed at probe_at_us with exponential back-off and jitter (0.5 s to 8 s); 2 good probes bring
  * it back. Every function returns the state after. */
 enum lb_event { LB_EV_CONNECT_OK, LB_EV_CONNECT_FAILED, LB_EV_PROBE_OK, LB_EV_PROBE_FAILED, LB_EV_DRAIN, LB_EV_READY };
@@ -77,7 +80,9 @@ enum lb_state lb_server_event(struct lb_server *s, enum lb_event ev, uint64_t no
 /* Index of a DOWN server whose probe is due (its probe_at_us is moved on), or LB_NONE. */
 uint16_t lb_probe_due(struct lb_pool *p, uint64_t now_us);
 
-/* --- source ports --- A worker's share: `accept(ctx, saddr_be, sport_be, daddr_be, dport_be)` says whether replies to
+/* --- source ports --- */
+
+/* A worker's share: `accept(ctx, saddr_be, sport_be, daddr_be, dport_be)` says whether replies to
  * this tuple come back to this worker; NULL: all do. It is asked once for a port: its answers must not change while the
  * ports live, nor may a server's address. Range 1024..65535. One bit map per (source address, server) pair. */
 typedef bool (*lb_port_accept)(void *ctx, uint32_t saddr_be, uint16_t sport_be, uint32_t daddr_be, uint16_t dport_be);
@@ -92,7 +97,9 @@ int lb_ports_take(struct lb_ports *p, uint16_t index, uint32_t daddr_be, uint16_
 void lb_ports_give(struct lb_ports *p, uint16_t index, uint32_t saddr_be, uint16_t sport_be);
 uint32_t lb_ports_used(const struct lb_ports *p, uint16_t index);
 
-/* --- PROXY protocol --- Header for a connection from client to listener address. Returns bytes written, 0 for
+/* --- PROXY protocol --- */
+
+/* Header for a connection from client to listener address. Returns bytes written, 0 for
  * version 0; buf >= LB_PROXY_MAX. */
 #define LB_PROXY_MAX 1024u
 struct lb_proxy_tls { /* what version 2 says of the client's TLS; texts are NULL or "" where there is nothing */

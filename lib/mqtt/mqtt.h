@@ -2,12 +2,13 @@
 /* lib/mqtt: MQTT 3.1, 3.1.1 and 5.0 as a balancer reads it: CONNECT in full, every later packet by its header and
  * order. Bytes in, bytes out; no allocation, no copy of payloads.
  *
- *   mqtt_connect.c  mqtt_connect_decode: fixed header, variable header, properties, payload -> struct mqtt_connect
- *   mqtt_username.c mqtt_connect_rename: another user name in a CONNECT that is decoded
- *   mqtt_stream.c   mqtt_stream_feed: walks packet boundaries of a direction after CONNECT and holds the order table
- *   mqtt_props.c    MQTT 5 properties: which may stand where, how often
- *   mqtt_utf8.c     UTF-8 strings (MQTT 1.5.4): well-formed, no NUL, no surrogates
- *   mqtt_answer.c   CONNACK and DISCONNECT that refuse with the standard's own code
+ *   mqtt_connect.c   mqtt_connect_decode: fixed header, variable header, properties, payload -> struct mqtt_connect
+ *   mqtt_username.c  mqtt_connect_rename: another user name in a CONNECT that is decoded
+ *   mqtt_stream.c    mqtt_stream_feed: walks packet boundaries of a direction after CONNECT and holds the order table
+ *   mqtt_props.c     MQTT 5 properties: which may stand where, how often
+ *   mqtt_utf8.c      UTF-8 strings (MQTT 1.5.4): well-formed, no NUL, no surrogates
+ *   mqtt_answer.c    CONNACK and DISCONNECT that refuse with the standard's own code
+ *   mqtt_probe.c     CONNECT of a health probe, and what a good answer is
  *
  * Decoding is incremental: the caller hands what it has from the start of the packet, WEIR_MORE asks for more, and
  * anything that can be refused early (first byte, remaining length, protocol name) is. Maximum sizes are limits given
@@ -83,10 +84,10 @@ int mqtt_connect_size(const struct rope *r, const struct mqtt_limits *limits, ui
  * too, where it was seen, and says how to answer. */
 int mqtt_connect_decode(const uint8_t *data, uint32_t len, struct mqtt_connect *out);
 
-/* Give a decoded CONNECT (of at most 65,536 bytes, alone in `data`, which has room for MQTT_RENAME_BYTES) this user name
- * in place of its own or of none; the password stays. `c` is as mqtt_connect_decode filled it, and points into what was
- * before. Returns the size of the packet now, or minus an enum mqtt_drop: NO_IDENTITY (the name is empty, or no string
- * of MQTT's), CONNECT_TOO_BIG (above 65,536 bytes now); then nothing has changed. */
+/* Give a decoded CONNECT (of at most 65,536 bytes, alone in `data`, which has room for MQTT_RENAME_BYTES) this user
+ * name in place of its own or of none; the password stays. `c` is as mqtt_connect_decode filled it, and points into
+ * what was before. Returns the size of the packet now, or minus an enum mqtt_drop: NO_IDENTITY (the name is empty, or
+ * no string of MQTT's), CONNECT_TOO_BIG (above 65,536 bytes now); then nothing has changed. */
 #define MQTT_RENAME_BYTES 65541u
 int mqtt_connect_rename(uint8_t *data, const struct mqtt_connect *c, const char *username, uint32_t len);
 
