@@ -229,8 +229,8 @@ struct tls_config {
     void *ticket_ctx;
 };
 
-/* Have libssl and libcrypto zero whatever they free, key or not. Process-wide, and before their first use: false where
- * that has passed. */
+/* Have SSL objects zeroed as they are freed. Process-wide, and before the first use of libcrypto: false where that has
+ * passed. */
 bool tls_libssl_wipes(void);
 
 struct tls_core;   /* tls_core.h lays it out; struct worker holds it by value */
@@ -334,10 +334,11 @@ bool tls_established(const struct tls_core *core, tls_id id);
 
 /* Seal at most `max_bytes` off `plain` into records appended to `wire`: small ones get a record as they are, bulk is
  * cut at what the peer takes, at most TLS_RECORD_MAX, and at the start of a burst so that a record fills a TCP segment
- * of `segment_bytes` payload (0: not known). Returns plaintext bytes taken, WEIR_ENOMEM (none taken), or WEIR_ESTATE before the handshake
- * or after close_notify, which is sent by itself when a TLS 1.2 key is used up. `wire` may have grown in any case (by a
- * KeyUpdate, say). Ciphertext is always in mbufs of its own (never shared with other flows). Where libssl carries the
- * records on another core, ciphertext comes with a later tls_input; 0 then says: again when tls_poll names it. */
+ * of `segment_bytes` payload (0: not known). Returns plaintext bytes taken, WEIR_ENOMEM (none taken), or WEIR_ESTATE
+ * before the handshake or after close_notify, which is sent by itself when a TLS 1.2 key is used up. `wire` may have
+ * grown in any case (by a KeyUpdate, say). Ciphertext is always in mbufs of its own (never shared with other flows).
+ * Where libssl carries the records on another core, ciphertext comes with a later tls_input; 0 then says: again when
+ * tls_poll names it. */
 int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes,
              uint32_t segment_bytes);
 
