@@ -145,7 +145,7 @@ int tcp_conn_send(struct tcp_core *core, tcp_id id, struct rope *src) {
         return WEIR_ESTATE;
     if (!src->len_bytes)
         return 0;
-    tcp_progress_begins(core, c);
+    tcp_progress_begins(core, c, src->len_bytes);
     /* The cursor at the end of the rope names the tail, which the splice may lengthen. */
     if (!c->cursor) {
         c->cursor = c->tx.tail;
@@ -165,7 +165,7 @@ void tcp_conn_shutdown(struct tcp_core *core, tcp_id id) {
     struct tcp_conn *c = tcp_conn_of(core, id);
     if (!may_send(c))
         return;
-    tcp_progress_begins(core, c);
+    tcp_progress_begins(core, c, 0);
     c->flags |= TCP_F_SHUTDOWN;
     c->flags &= ~TCP_F_WANT_ROOM;
     if (tcp_synchronised(c))

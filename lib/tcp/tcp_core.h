@@ -76,8 +76,8 @@ struct tcp_conn {
     uint32_t ssthresh, recover;
     uint32_t cc_state[2]; /* the congestion control's own */
     uint32_t srtt_us, rttvar_us, rto_us;
-    uint32_t unused;
-    uint16_t sent_count; /* records of outstanding segments */
+    uint32_t progress_seq; /* end of the send rope when progress_ms last became "now" */
+    uint16_t sent_count;   /* records of outstanding segments */
     uint16_t unused_too;
     uint32_t drs_seq;     /* window auto-tuning (tcp_window.c): RCV.NXT when the round trip began */
     uint32_t ts_offset;   /* per flow, hides our uptime */

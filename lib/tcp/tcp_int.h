@@ -391,9 +391,9 @@ uint32_t tcp_snd_buf(const struct tcp_core *core, const struct tcp_conn *c);
 #define TCP_PROGRESS_BYTES_PER_S 100u  /* a peer that takes less is not reading */
 #define TCP_RECLAIM_LEAST_MS     5000u /* whoever waits for less is not touched */
 #define TCP_RECLAIM_STEP_MS      100u
-/* Bytes are about to be queued, or a FIN: from here on progress counts where nothing waited before. */
-void tcp_progress_begins(struct tcp_core *core, struct tcp_conn *c);
-/* `acked` bytes have left the send rope. */
+/* So many bytes are about to be queued, or a FIN: from here on progress counts where nothing waited before. */
+void tcp_progress_begins(struct tcp_core *core, struct tcp_conn *c, uint32_t bytes);
+/* `acked` bytes have left the send rope; SND.UNA stands behind them. */
 void tcp_progress(const struct tcp_core *core, struct tcp_conn *c, uint32_t acked);
 /* A timer of `ms` that finds a flow whose user timeout is over in time. */
 uint32_t tcp_progress_clamp(const struct tcp_core *core, const struct tcp_conn *c, uint32_t ms);

@@ -25,9 +25,9 @@ void tcp_loss_arm(struct tcp_core *core, struct tcp_conn *c) {
     } else if ((ms = tcp_tlp_pto_ms(core, c)) != 0) {
         c->flags |= TCP_F_PTO;
     } else {
-        ms = tcp_progress_clamp(core, c, tcp_rtt_rto_ms(c));
+        ms = tcp_rtt_rto_ms(c);
     }
-    tcp_timer_set(core, c, TCP_TIMER_REXMIT, ms);
+    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_progress_clamp(core, c, ms));
 }
 
 void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c) {

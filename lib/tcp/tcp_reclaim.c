@@ -4,8 +4,10 @@
  *
  * Progress: what waits on a send rope has to leave at TCP_PROGRESS_BYTES_PER_S in the long run. Each acknowledged byte
  * moves the flow's progress_ms on by what it buys at that rate, never beyond now; the user timeout counts from there.
- * The retransmission and persist timers look, and are never set for later than its end, since each ACK restarts them:
- * neither an ACK a second nor one a minute holds a buffer for ever.
+ * Where an application sends less than that, and over a long path some of it is always out, nothing is wrong: once all
+ * is acknowledged that was queued when progress_ms last was now, no byte has waited for longer than since then, and it
+ * is now again. The retransmission, probe and persist timers are never set for later than the user timeout's end, since
+ * each ACK restarts them: neither an ACK a second nor one a minute holds a buffer for ever.
  *
  * Under pressure there is no time for that. While buffers are short a hand goes round over the flows, a few a call, and
  * ends those whose data has waited for longest: first those beyond half of the user timeout, then, as long as it does
@@ -21,17 +23,23 @@
 #define LOOKS 16u /* flows a call, */
 #define WORDS 64u /* found within so many words of the map of those in use */
 
-void tcp_progress_begins(struct tcp_core *core, struct tcp_conn *c) {
+void tcp_progress_begins(struct tcp_core *core, struct tcp_conn *c, uint32_t bytes) {
     if (c->tx.len_bytes)
         return;
     tcp_cc_idle(core, c); /* looks at progress_ms for the last time before it moves */
     c->progress_ms = tcp_now_ms(core);
+    c->progress_seq = tcp_snd_end(c) + bytes;
 }
 
 void tcp_progress(const struct tcp_core *core, struct tcp_conn *c, uint32_t acked) {
     uint32_t now_ms = tcp_now_ms(core), waited_ms = now_ms - c->progress_ms;
     uint64_t bought_ms = (uint64_t)acked * 1000 / TCP_PROGRESS_BYTES_PER_S;
-    c->progress_ms = c->tx.len_bytes && bought_ms < waited_ms ? c->progress_ms + (uint32_t)bought_ms : now_ms;
+    if (c->tx.len_bytes && bought_ms < waited_ms && seq_lt(c->snd_una, c->progress_seq)) {
+        c->progress_ms += (uint32_t)bought_ms;
+    } else {
+        c->progress_ms = now_ms;
+        c->progress_seq = tcp_snd_end(c);
+    }
 }
 
 uint32_t tcp_progress_clamp(const struct tcp_core *core, const struct tcp_conn *c, uint32_t ms) {

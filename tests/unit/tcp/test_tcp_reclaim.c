@@ -86,7 +86,7 @@ Test(tcp_reclaim, what_progress_buys) {
     send_bytes(core, id, 5000);
     cr_assert_eq(c->progress_ms, tcp_now_ms(core), "nothing waited before");
     sleep_ms(core, 100);
-    tcp_progress_begins(core, c);
+    tcp_progress_begins(core, c, 10);
     cr_assert_eq(c->progress_ms, tcp_now_ms(core) - 100, "something did");
     tcp_progress(core, c, 1);
     cr_assert_eq(c->progress_ms, tcp_now_ms(core) - 90);
