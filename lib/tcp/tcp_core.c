@@ -83,8 +83,9 @@ int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64
     int rc = core->used ? 0 : WEIR_ENOMEM;
     if (!rc)
         rc = pool_init(&core->conns, "tcp_conn", sizeof(struct tcp_conn), core->cfg.max_conns, 0);
-    if (!rc) /* each record holds an mbuf of the budget; bare FINs take the few on top */
-        rc = pool_init(&core->reasm, "tcp_reasm", sizeof(struct tcp_reasm), core->cfg.rx_budget_mbufs / 2 + 64, 0);
+    if (!rc) /* each record holds an mbuf of the budget, but those of bare FINs */
+        rc = pool_init(&core->reasm, "tcp_reasm", sizeof(struct tcp_reasm),
+                       core->cfg.rx_budget_mbufs / 2 + tcp_reasm_fins(core), 0);
     core->sent_extra = tcp_sent_extra(core->cfg.tx_budget_mbufs);
     if (!rc)
         rc = pool_init(&core->sents, "tcp_sent", sizeof(struct tcp_sent), core->cfg.max_conns + core->sent_extra, 0);

@@ -202,6 +202,11 @@ void tcp_reset(struct tcp_core *core, const struct flow_key *key, uint8_t port, 
 /* --- tcp_reasm.c --- */
 /* Queue out-of-order payload and FIN. Returns 0 (seg->kept) or -TCP_DROP_*. */
 int tcp_reasm_insert(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg);
+/* How many records may be in use where a bare FIN takes another: those of data need an mbuf each, of which there are
+ * few enough, and find a record always. */
+static inline uint32_t tcp_reasm_fins(const struct tcp_core *core) {
+    return core->cfg.rx_budget_mbufs / 16 + 64;
+}
 /* Move what has become in order to the receive rope; processes a queued FIN. Returns true where anything moved. */
 bool tcp_reasm_drain(struct tcp_core *core, struct tcp_conn *c);
 void tcp_reasm_clear(struct tcp_core *core, struct tcp_conn *c);

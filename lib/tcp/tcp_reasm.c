@@ -7,7 +7,8 @@
  * more; all flows together hold at most half of rx_budget_mbufs, because what closes the holes must find room or
  * nothing would ever be read again; and one flow no more than what it leaves of that half, so that it cannot keep
  * others from theirs. Charged is what is held: small segments are copied together (rope_push), those that are not count
- * as the mbufs that they are.
+ * as the mbufs that they are. A FIN without data behind a hole holds nothing but its record: where many records are in
+ * use it is dropped, and its peer sends it again.
  *
  * The first copy of a byte wins; what a later segment repeats is cut off it (a segment that reaches over a run keeps
  * its front only: the peer sends the rest again). */
@@ -151,7 +152,8 @@ static int put(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg, u
     bool meets = after && seg->seq + seg->len == run_of(core, after)->seq;
     if (!joins) {
         /* One more than the bound for the moment that it takes to join the next one. */
-        uint32_t index = c->reasm_count < TCP_REASM_MAX + meets ? run_new(core, c, at, after, seg->seq) : 0;
+        bool room = c->reasm_count < TCP_REASM_MAX + meets && (seg->len || core->reasm.used < tcp_reasm_fins(core));
+        uint32_t index = room ? run_new(core, c, at, after, seg->seq) : 0;
         if (!index) {
             core->stats.ooo_dropped++;
             return c->reasm_count < TCP_REASM_MAX ? -TCP_DROP_RX_BUDGET : -TCP_DROP_OOO_LIMIT;

@@ -264,6 +264,26 @@ Test(tcp_reasm, a_bare_fin_joins_its_data) {
     harness_core_free(core);
 }
 
+/* A FIN behind a hole takes a record and no buffer, so no budget ends it: with many of them data must find records all
+ * the same. */
+Test(tcp_reasm, attack_fins_behind_holes) {
+    struct tcp_config config = {.max_conns = 400, .rx_budget_mbufs = 64};
+    open_flow(&config);
+    for (uint16_t i = 0; i < 300; i++) {
+        struct craft syn = {.mss = 1460, .sack_ok = true, .remote_port = (uint16_t)(100 + i)};
+        struct craft f = peer_segment(core, establish(core, &syn));
+        f.remote_port = syn.remote_port;
+        f.seq += 1;
+        f.flags |= WIRE_TCP_FIN;
+        feed(core, &f);
+        drain_all(core);
+    }
+    for (uint32_t i = 0; i < 16; i++)
+        cr_assert_eq(data(300 + i * 600, 600 + i * 600, 'x', 0), TCP_SEG_KEPT, "run %u", i);
+    cr_assert_eq(data(300 + 16 * 600, 600 + 16 * 600, 'x', 0), -TCP_DROP_RX_BUDGET, "the budget is what ends it");
+    harness_core_free(core);
+}
+
 Test(tcp_reasm, nothing_behind_a_fin) {
     open_flow(NULL);
     data(2, 4, 'b', WIRE_TCP_FIN);
