@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """TLS towards brokers: mosquitto with and without client certificates, in both versions; who is not the right server is
 named and counted, and brought back by probes that verify; sessions are resumed; ends and cuts of the stream cross weir in
-both directions; a reload that is refused keeps the CA of before."""
+both directions; a reload that is refused keeps the CA of before.
+
+Each worker judges servers, probes them and keeps sessions to resume by itself: what holds for one has to hold for each."""
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -19,7 +22,7 @@ import peers
 import streams
 from lab import wait_for
 
-MATRIX = "one"  # workers keep health and sessions to resume each for itself: the counts here are those of one
+MATRIX = "ends"
 SIZE = 16 << 20
 NAME = "broker.test"
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -77,6 +80,10 @@ POOLS = {"any": 2000, "strict": 2001, "mutual": 2002, "stranger": 2003, "certles
 TLS_CLIENTS = 20000  # to be added
 TCP_POOLS = {"bulk": 3000, "half": 3001, "cut": 3002, "proxy": 3003, "again": 3004, "reload": 3005, "cbc": 3006,
              "again12": 3007}
+# Those that IPsec-MB takes over: a pool of each name that offers it alone, at the same distance from both ports.
+SUITES = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
+          "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"]
+SUITE_PORT, SUITE_SERVER_PORT, SUITE_SIZE = 3100, 8200, 4 << 20
 
 
 def make_certificates(lab):
@@ -115,6 +122,12 @@ def configure(config, lab):
                     {"name": f"{name}{'-tls' * tls_front}", "mode": mode, "pool": name,
                      "address": f"{lab.front}:{ports[name] + TLS_CLIENTS * tls_front}"}
                     | ({"tls": "default"} if tls_front else {}))
+    for number, suite in enumerate(SUITES):
+        key = "ciphersuites" if suite.startswith("TLS_") else "ciphers"
+        config["pools"].append({"name": suite, "policy": "round-robin", "tls": ca | {key: suite},
+                                "servers": [{"name": "s", "address": f"{b[3]}:{SUITE_SERVER_PORT + number}"}]})
+        config["listeners"].append({"name": suite, "mode": "tcp", "pool": suite, "tls": "default",
+                                    "address": f"{lab.front}:{SUITE_PORT + number}"})
     pools = {pool["name"]: pool for pool in config["pools"]}
     pools["proxy"]["proxy_protocol"] = "v2"
     # The first is not the right one; the second is.
@@ -159,6 +172,54 @@ def server_line(lab, pool):
     return next(line for line in lab.weirctl("servers").splitlines() if line.split()[0] == pool)
 
 
+def states(lab, pool):
+    """What each worker thinks of the pool's server."""
+    servers = json.loads(lab.weirctl("--json", "servers"))["servers"]
+    return next(server["states"] for server in servers if server["pool"] == pool)
+
+
+def connect_failures(lab, pool):
+    return lab.metrics().get("weir_server_connect_failures_total", pool=pool)
+
+
+def refused_until_down(lab, pool):
+    """Clients are refused until every worker has had its three failures in a row; one that has had them asks no more."""
+    for number in range(64):
+        if states(lab, pool) == ["down"] * lab.variant.workers:
+            return
+        refused(lab, pool, f"down-{number}")
+    raise AssertionError(f"{pool}: its server is {states(lab, pool)}")
+
+
+def worker_of(lab, sock):
+    """Which worker serves a client's connection."""
+    peer = "{}:{}".format(*sock.getsockname())
+    flows = json.loads(lab.weirctl("--json", "flows"))["flows"]
+    return next(flow["worker"] for flow in flows if flow["peer"] == peer)
+
+
+def by_worker(lab, times, visit):
+    """{worker: what came of its visits, in order}, once each has had so many. visit(number): (worker, what came of it)."""
+    seen = {worker: [] for worker in range(lab.variant.workers)}
+    for number in range(64):
+        if min(map(len, seen.values())) >= times:
+            return seen
+        worker, outcome = visit(number)
+        seen[worker].append(outcome)
+    raise AssertionError(f"connections do not spread over the workers: {seen}")
+
+
+def mqtt_visit(lab, pool):
+    """For by_worker: a client that is let in, and leaves."""
+    def visit(number):
+        sock = clients.open_mqtt(lab, f"{pool}-{number}", POOLS[pool])
+        try:
+            return worker_of(lab, sock), number
+        finally:
+            clients.leave(sock)
+    return visit
+
+
 # --- who is the right server ---
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain clients", "TLS clients"])
@@ -191,9 +252,8 @@ def test_wrong_server(lab, pool):
 
 def test_wrong_server_goes_down_and_probes_verify(lab):
     """Three in a row; then probes shake hands and find the same."""
-    for number in range(3):
-        refused(lab, "expired", f"down-{number}")
-    wait_for("the server to be down", lambda: "down" in server_line(lab, "expired"))
+    refused_until_down(lab, "expired")
+    assert connect_failures(lab, "expired") == 3 * lab.variant.workers
     before = failures(lab, "expired")["expired"]
     wait_for("a probe to find the certificate expired", lambda: failures(lab, "expired")["expired"] > before)
     wait_for("the log to name the reason", lambda: "expired/s is down" in lab.weir.log(400))
@@ -201,11 +261,12 @@ def test_wrong_server_goes_down_and_probes_verify(lab):
 
 
 def test_next_server(lab):
-    """The wrong one costs a client nothing: the right one is tried."""
-    for number in range(4):
-        clients.leave(clients.open_mqtt(lab, f"spare-{number}", POOLS["spare"]))
-    assert failures(lab, "spare").get("name", 0) >= 1
-    assert lab.metrics().get("weir_server_tls_handshakes_total", pool="spare", server="good") >= 4
+    """The wrong one costs a client nothing: the right one is tried, and in the end alone."""
+    visits = sum(map(len, by_worker(lab, 6, mqtt_visit(lab, "spare")).values()))
+    now = lab.metrics()
+    assert now.get("weir_server_connect_failures_total", pool="spare", server="bad") == 3 * lab.variant.workers
+    assert now.by("weir_server_tls_failures_total", "reason", pool="spare")["name"] >= 3 * lab.variant.workers
+    assert now.get("weir_server_tls_handshakes_total", pool="spare", server="good") == visits
 
 
 def test_server_that_speaks_no_tls(lab):
@@ -224,7 +285,7 @@ def test_server_that_is_silent(lab):
 @pytest.mark.parametrize("pool", ["certless", "stranger"])
 def test_broker_refuses_our_certificate(lab, pool):
     """In TLS 1.3 that comes once the handshake is complete on our side."""
-    before = lab.metrics().get("weir_server_connect_failures_total", pool=pool)
+    before = connect_failures(lab, pool)
     with lab.connect(POOLS[pool]) as sock:
         sock.sendall(mqtt.connect(pool))
         with contextlib.suppress(ConnectionError):
@@ -239,21 +300,31 @@ def test_broker_refuses_our_certificate(lab, pool):
 
 @pytest.mark.parametrize("pool,port,version", [("again", 8104, "1.3"), ("again12", 8107, "1.2")])
 def test_resumption(lab, pool, port, version):
-    """Tickets reach weir before the first byte of the server, and the next connection resumes: both sides say so."""
+    """Tickets reach weir before the first byte of the server, and each worker's next connection resumes: both sides say
+    so."""
     def serve(tls):
-        tls.sendall(tls.recv(100))
+        while data := tls.recv(100):
+            tls.sendall(data)
         end(tls)
 
-    server = TlsServer(lab, lab.brokers[3], port, server_context(lab, "broker", version), serve)
-    lab.wait_servers_up(pool)
-    for number in range(4):
+    def visit(number):
         with lab.connect(TCP_POOLS[pool]) as sock:
             sock.sendall(b"hello")
             assert sock.recv(100) == b"hello"
+            assert len(server.resumed) == number + 1
+            worker = worker_of(lab, sock)
+            sock.shutdown(socket.SHUT_WR)
             assert sock.recv(100) == b""
-    assert handshakes(lab, pool) == [4, 3]
-    wait_for("the server to have seen them", lambda: server.resumed == [False, True, True, True])
-    assert '"' not in server_line(lab, pool)
+        return worker, server.resumed[number]
+
+    server = TlsServer(lab, lab.brokers[3], port, server_context(lab, "broker", version), serve)
+    lab.wait_servers_up(pool)
+    seen = by_worker(lab, 3, visit)
+    for worker, resumed in seen.items():
+        assert resumed == [False] + [True] * (len(resumed) - 1), f"worker {worker}: {seen}"
+    made = len(server.resumed)
+    assert handshakes(lab, pool) == [made, made - lab.variant.workers]
+    assert not failures(lab, pool)
 
 
 # --- bytes and ends ---
@@ -272,6 +343,27 @@ def test_bulk_both_ways(lab):
     assert hashes == [sha, sha]
     now = lab.metrics()
     assert now.get("weir_tls_bytes_sealed_total") - before.get("weir_tls_bytes_sealed_total") >= 3 * SIZE
+    assert now.get("weir_tls_libssl_records_total") == before.get("weir_tls_libssl_records_total")
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_suite(lab, suite):
+    """4 MiB each way in each suite that is taken over; both ends have the other's bytes, and libssl carried none."""
+    def serve(tls):
+        agreed.append((tls.version(), tls.cipher()[0]))
+        hashes.append(peers.exchange(tls, payload, SUITE_SIZE, 60))
+
+    number, agreed, hashes = SUITES.index(suite), [], []
+    version = "1.3" if suite.startswith("TLS_") else "1.2"
+    payload, answer = os.urandom(SUITE_SIZE), os.urandom(SUITE_SIZE)
+    server = TlsServer(lab, lab.brokers[3], SUITE_SERVER_PORT + number, server_context(lab, "brokerrsa", version), serve)
+    before = lab.metrics()
+    with lab.connect_tls(SUITE_PORT + number) as sock:
+        assert peers.exchange(sock, answer, SUITE_SIZE, 60) == hashlib.sha256(payload).hexdigest()
+    wait_for(lambda: f"the server to have it all; {server.faults}", lambda: hashes)
+    assert agreed == [(f"TLSv{version}", suite)] and hashes == [hashlib.sha256(answer).hexdigest()]
+    now = lab.metrics()
+    assert now.get("weir_tls_bytes_sealed_total") - before.get("weir_tls_bytes_sealed_total") >= 2 * SUITE_SIZE
     assert now.get("weir_tls_libssl_records_total") == before.get("weir_tls_libssl_records_total")
 
 
@@ -368,15 +460,15 @@ def test_proxy_header_in_front_of_tls(lab):
 # --- restarts and reloads ---
 
 def test_broker_restart(lab):
-    """A broker that comes back is found again, whatever session it knew before."""
-    clients.leave(clients.open_mqtt(lab, "before", POOLS["any"]))
+    """A broker that comes back is found again by each worker, whatever session it knew before."""
+    by_worker(lab, 1, mqtt_visit(lab, "any"))
+    before = connect_failures(lab, "any")
     lab.broker_any.stop()
-    for number in range(3):
-        refused(lab, "any", f"away-{number}")
-    wait_for("the server to be down", lambda: "down" in server_line(lab, "any"))
+    refused_until_down(lab, "any")
+    assert connect_failures(lab, "any") == before + 3 * lab.variant.workers
     lab.broker_any.start()
     lab.wait_servers_up("any")
-    clients.leave(clients.open_mqtt(lab, "after", POOLS["any"]))
+    by_worker(lab, 1, mqtt_visit(lab, "any"))
 
 
 def test_reload_with_a_bad_ca_keeps_the_old(lab):
@@ -387,10 +479,17 @@ def test_reload_with_a_bad_ca_keeps_the_old(lab):
     path = os.path.join(lab.folder, "reload-ca.crt")
     TlsServer(lab, lab.brokers[3], 8105, server_context(lab, "broker"), serve)
 
-    def works():
+    def visit(number):
         with lab.connect(TCP_POOLS["reload"]) as sock:
             sock.sendall(b"hello")
+            assert sock.recv(100) == b"hello", f"visit {number}"
+            return worker_of(lab, sock), number
+
+    def works():
+        with lab.connect(TCP_POOLS["reload"]) as sock, contextlib.suppress(ConnectionError):
+            sock.sendall(b"hello")
             return sock.recv(100) == b"hello"
+        return False
 
     live = lab.connect(TCP_POOLS["reload"])
     live.sendall(b"one")
@@ -400,7 +499,7 @@ def test_reload_with_a_bad_ca_keeps_the_old(lab):
     lab.weir.signal(signal.SIGHUP)
     lab.wait_metric("weir_pool_certificate_refusals_total", lambda n: n >= 1, pool="reload")
     assert "reload-ca.crt" in lab.weir.log(400)
-    assert works()
+    by_worker(lab, 1, visit)
     # Another authority's: the next handshake fails, who is connected stays.
     shutil.copy(lab.certs.certificate("other"), path)
     reloads = lab.metrics().get("weir_pool_certificate_reloads_total", pool="reload")
