@@ -96,9 +96,15 @@ static int session_handshake_done(struct worker *w, struct session *s) {
     return session_dial(w, s);
 }
 
+/* The server's bytes in plaintext, and what libssl sealed for it elsewhere, before any more is sealed. */
+static int pull_server(struct worker *w, struct session *s) {
+    return s->server_tls != 0 && s->server != 0 ? session_server_pull(w, s) : 0;
+}
+
 /* What the server sent before it reset the connection was acknowledged: all of it goes to the client first. */
 static void pump_after_reset(struct worker *w, struct session *s) {
-    if (session_push_client(w, s) == 0 && session_from_server(w, s)->len_bytes == 0 && !session_server_has_more(w, s))
+    if (pull_server(w, s) == 0 && session_push_client(w, s) == 0 && session_from_server(w, s)->len_bytes == 0 &&
+        !session_server_has_more(w, s))
         session_reset_later(w, s, s->end);
 }
 
@@ -109,7 +115,8 @@ static void pump_last_words(struct worker *w, struct session *s) {
         session_kill(w, s, SESSION_END_CLIENT_RESET);
         return;
     }
-    if (session_pull_client(w, s) != 0 || session_push_server(w, s) != 0 || s->c2s.len_bytes != 0)
+    if (session_pull_client(w, s) != 0 || pull_server(w, s) != 0 || session_push_server(w, s) != 0 ||
+        s->c2s.len_bytes != 0)
         return;
     if (s->flags & SESSION_GOODBYE)
         session_finish(w, s, SESSION_END_CLIENT_RESET);
@@ -146,7 +153,7 @@ void session_pump(struct worker *w, struct session *s) {
     if (s->phase == PHASE_SERVER_HANDSHAKE && session_server_pull(w, s) != 0)
         return;
     if (s->phase == PHASE_FLOWING) {
-        if (session_push_server(w, s) != 0)
+        if (pull_server(w, s) != 0 || session_push_server(w, s) != 0)
             return;
         if (session_push_client(w, s) != 0)
             return;

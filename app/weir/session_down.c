@@ -82,8 +82,6 @@ static void server_end(struct worker *w, struct session *s) {
 int session_push_client(struct worker *w, struct session *s) {
     if (s->server == 0)
         return 0;
-    if (s->server_tls != 0 && session_server_pull(w, s) != 0)
-        return 1;
     struct rope *rx = session_from_server(w, s);
     if (rx->len_bytes != 0) {
         if (down_inspect(w, s, rx) != 0)
