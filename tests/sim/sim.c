@@ -40,13 +40,16 @@ void sim_note(const struct sim *sim, const char *format, ...) {
 static bool is_lenient(const struct sim_setup *s) {
     uint32_t refusing = 0;
     bool lenient = s->manners[SIM_MANNER_RESET_AT_ONCE] != 0 || s->pairs != 0 || s->drain_us != 0;
-    /* One who leaves in the middle of a handshake keeps its place until the time is up, and others wait for it. */
-    lenient |= s->handshakes != 0 && (s->endings[SIM_END_EARLY] != 0 || s->link.loss_ppm > 5000);
+    bool waits = s->endings[SIM_END_EARLY] != 0 || s->link.loss_ppm > 5000;
     for (uint32_t i = 0; i < s->n_faults; i++) {
-        if (s->faults[i].kind == SIM_FAULT_SERVER_REFUSES)
+        if (s->faults[i].kind == SIM_FAULT_SERVER_REFUSES || s->faults[i].kind == SIM_FAULT_SERVER_STALLS ||
+            s->faults[i].kind == SIM_FAULT_SERVER_WRONG)
             refusing |= 1u << s->faults[i].target % s->n_servers;
         lenient |= s->faults[i].kind == SIM_FAULT_SERVER_SILENT || s->faults[i].kind == SIM_FAULT_BLACKOUT;
+        waits |= s->faults[i].kind == SIM_FAULT_SERVER_STALLS;
     }
+    /* One who leaves in the middle of a handshake keeps its place until the time is up, and others wait for it. */
+    lenient |= s->handshakes != 0 && waits;
     return lenient || refusing == (1u << s->n_servers) - 1;
 }
 
@@ -65,8 +68,10 @@ struct sim *sim_new(const struct sim_setup *setup) {
     sim->host[1].accept = sim_broker_accept;
     sim->host[1].datagram = sim_broker_datagram;
     sim_wire_open(sim);
-    if (sim_weir_open(sim))
+    if (sim_weir_open(sim)) {
+        sim_brokers_open(sim);
         sim_clients_draw(sim);
+    }
     return sim;
 }
 

@@ -5,10 +5,11 @@
  *
  *   sim.c         one step; what has to be empty at the end
  *   sim_setup.c   conditions from a seed; sim_cases.c: fixed scenarios
- *   sim_weir.c    configuration, certificate, ports and workers of the system under test
+ *   sim_weir.c    configuration, ports and workers of the system under test
  *   sim_wire.c    device queues <-> links; faults of queues, pools and wires
  *   sim_host.c    a host: ARP, TCP and UDP of its own, sockets over them
- *   sim_sock.c    a socket with buffers, and libssl's client where it speaks TLS
+ *   sim_sock.c    a socket with buffers, and libssl in either role where it speaks TLS
+ *   sim_tls.c     certificates, good and bad, and suites
  *   sim_mqtt.c    packets that both ends write and read
  *   sim_client.c  what clients do, how they end, and what they may expect
  *   sim_broker.c  what servers do, and the ledger of what has reached them
@@ -31,7 +32,7 @@
 #define SIM_MAX_CLIENTS 256u
 #define SIM_MAX_FAULTS  64u
 #define SIM_MAX_SERVERS 4u
-#define SIM_TLS_SHAPES  7u /* suites that clients insist on */
+#define SIM_TLS_SHAPES  7u /* suites that clients and servers insist on */
 #define SIM_WORKERS     2u
 #define SIM_MBUFS       3072u /* of the system under test, a port and worker */
 #define SIM_HOST_MBUFS  16384u
@@ -73,8 +74,8 @@ enum sim_ending { /* EARLY: before CONNECT, or in the middle of the TLS handshak
                       SIM_END_COUNT
 };
 
-/* What a server does to a connection. */
-#define SIM_MANNERS(X) X(GOOD) X(RESET_AT_ONCE) X(RESET) X(FIN) X(MUTE) X(REFUSE) X(PAUSE) X(GARBAGE)
+/* What a server does to a connection. CUT: FIN, without close_notify where it speaks TLS. */
+#define SIM_MANNERS(X) X(GOOD) X(RESET_AT_ONCE) X(RESET) X(FIN) X(MUTE) X(REFUSE) X(PAUSE) X(GARBAGE) X(CUT)
 enum sim_manner {
 #define X(name) SIM_MANNER_##name,
     SIM_MANNERS(X)
@@ -89,7 +90,9 @@ enum sim_manner {
     X(BLACKOUT)       /* the links to one side carry nothing */                                                        \
     X(SERVER_REFUSES) /* answers SYNs with RST */                                                                      \
     X(SERVER_SILENT)  /* answers nothing at all */                                                                     \
-    X(NOISE)          /* strangers' frames on the wire */
+    X(NOISE)          /* strangers' frames on the wire */                                                              \
+    X(SERVER_STALLS)  /* of servers with TLS: takes connections, says nothing */                                       \
+    X(SERVER_WRONG)   /* ... : shows a certificate that is not good */
 enum sim_fault_kind {
 #define X(name) SIM_FAULT_##name,
     SIM_FAULTS(X)
@@ -113,6 +116,9 @@ struct sim_setup {
     bool per_packet; /* else: by flow, at a queue that may not be the owner's */
     bool multi_seg, hw_cksum, hold_tx;
     bool handshake_core; /* else workers shake hands themselves */
+    bool server_tls;     /* servers speak TLS, */
+    bool server_asks;    /* and want a certificate of their client, */
+    bool server_libssl;  /* or take none but suites that stay with libssl */
     uint8_t proxy_protocol;
     const char *policy; /* of the brokers */
     struct sim_link_config link;
@@ -197,12 +203,30 @@ void sim_host_deafen(struct sim_host *h, uint16_t lport_be);
 
 void sim_sock_connect(struct sim_sock *s, struct sim_host *h, uint32_t laddr_be, uint16_t lport, uint16_t rport);
 void sim_sock_adopt(struct sim_sock *s, struct sim_host *h, tcp_id id);
-void sim_sock_tls(struct sim_sock *s, SSL_CTX *ctx);
+void sim_sock_tls(struct sim_sock *s, SSL_CTX *ctx);        /* as a client */
+void sim_sock_tls_accept(struct sim_sock *s, SSL_CTX *ctx); /* as a server, of what has come and has not been read */
 void sim_sock_pump(struct sim_sock *s);
 void sim_sock_write(struct sim_sock *s, const void *data, size_t n);
 void sim_sock_abort(struct sim_sock *s);  /* RST */
 void sim_sock_vanish(struct sim_sock *s); /* not even that */
 void sim_sock_free(struct sim_sock *s);   /* lets go of the flow in order where it is open */
+
+/* --- TLS of both ends --- */
+enum sim_cert {
+    SIM_CERT_WEIR,    /* of the system under test, in both roles */
+    SIM_CERT_SERVERS, /* what servers should show */
+    SIM_CERT_UNTRUSTED,
+    SIM_CERT_NAME, /* for other addresses */
+    SIM_CERT_EXPIRED,
+    SIM_CERT_COUNT
+};
+#define SIM_WRONG_CERTS 3u /* the last ones */
+/* server.crt, server.key and servers.crt, whom to trust, appear in the folder. */
+void sim_tls_init(const char *folder);
+void sim_tls_fini(const char *folder);
+SSL_CTX *sim_tls_client(unsigned shape);
+SSL_CTX *sim_tls_server(unsigned shape, enum sim_cert kind, bool asks);
+bool sim_tls_is_libssl(unsigned shape); /* a suite that is not taken over */
 
 /* --- MQTT as the ends write and read it --- */
 struct sim_packet {
@@ -260,6 +284,8 @@ struct sim_peer {
     struct sim_sock sock;
     uint32_t server; /* index; and the service by `tcp` */
     bool tcp, probe;
+    bool stalls, wrong; /* faults of that name when it was accepted */
+    bool shaken;        /* its handshake was seen complete */
     enum sim_manner manner;
     uint8_t level;
     int client; /* -1: unknown yet */
@@ -269,6 +295,7 @@ struct sim_peer {
     bool head, proxy_seen, acted;
     uint64_t resume_us;
 };
+void sim_brokers_open(struct sim *sim);
 void sim_broker_accept(struct sim_host *h, tcp_id id);
 void sim_broker_datagram(struct sim_host *h, const struct sim_datagram *d);
 void sim_brokers_run(struct sim *sim);
@@ -289,9 +316,11 @@ struct sim {
     struct memory_plan plan;
     struct weir weir;
     struct sim_host host[2];
-    uint32_t stuck;  /* bit (port * 2 + queue): TX_STUCK */
-    uint32_t asleep; /* bit: worker */
-    uint32_t dark;   /* bit: side */
+    uint32_t stuck;                  /* bit (port * 2 + queue): TX_STUCK */
+    uint32_t asleep;                 /* bit: worker */
+    uint32_t dark;                   /* bit: side */
+    uint32_t stalls;                 /* bit: server */
+    uint32_t wrong[SIM_WRONG_CERTS]; /* bit: server */
     uint32_t n_clients;
     struct sim_client clients[SIM_MAX_CLIENTS];
     struct sim_peer *peers[SIM_HOST_CONNS];
@@ -299,11 +328,13 @@ struct sim {
     struct mail mail;
     struct flow_row rows[64];
     bool mailed, lenient, strangers;
-    SSL_CTX *client_tls[SIM_TLS_SHAPES];
+    SSL_CTX *client_tls[SIM_TLS_SHAPES], *server_tls[SIM_MAX_SERVERS], *wrong_tls[SIM_WRONG_CERTS];
     struct mail drain[2][SIM_WORKERS];
     uint8_t drained; /* messages of the drain posted */
     uint64_t steps, famine_victims;
     uint64_t begun, resets, vanished; /* TCP connections of clients, and how clients ended some */
+    uint64_t shaken, resumed;         /* handshakes that servers saw complete, */
+    uint64_t cut;                     /* and streams that ended without close_notify behind them */
 };
 
 /* EAL, rings, devices, pools and the certificate: once a process. */
@@ -328,14 +359,14 @@ void sim_setup_draw(struct sim_setup *s, uint64_t seed);
 void sim_setup_print(const struct sim_setup *s, char *text, size_t room);
 void sim_setup_fault(struct sim_setup *s, enum sim_fault_kind kind, uint64_t from_us, uint64_t for_us, uint32_t target);
 
-/* sim_cases.c */
+/* sim_cases.c, sim_cases_tls.c */
 struct sim_case {
     const char *name;
     void (*make)(struct sim_setup *s); /* from sim_setup_default */
     void (*check)(struct sim *sim);    /* after a run without violation; NULL: nothing more */
 };
-extern const struct sim_case sim_cases[];
-extern const unsigned sim_n_cases;
+extern const struct sim_case sim_cases[], sim_tls_cases[];
+extern const unsigned sim_n_cases, sim_n_tls_cases;
 
 /* sim_weir.c */
 bool sim_weir_open(struct sim *sim);

@@ -23,6 +23,32 @@ static uint32_t draw_manner(struct sim *sim) {
     return SIM_MANNER_GOOD;
 }
 
+/* Each server insists on a suite; where places for handshakes are few, on one that does not keep its place for good. */
+static unsigned shape_draw(struct sim *sim) {
+    unsigned shape = sim_rng_below(&sim->rng, SIM_TLS_SHAPES);
+    while (sim->setup.server_libssl && !sim_tls_is_libssl(shape))
+        shape = sim_rng_below(&sim->rng, SIM_TLS_SHAPES);
+    return sim->setup.handshakes != 0 && sim_tls_is_libssl(shape) ? 0 : shape;
+}
+
+void sim_brokers_open(struct sim *sim) {
+    const struct sim_setup *s = &sim->setup;
+    for (unsigned i = 0; s->server_tls && i < s->n_servers; i++)
+        sim->server_tls[i] = sim_tls_server(shape_draw(sim), SIM_CERT_SERVERS, s->server_asks);
+    for (unsigned i = 0; s->server_tls && i < SIM_WRONG_CERTS; i++)
+        sim->wrong_tls[i] = sim_tls_server(shape_draw(sim), SIM_CERT_COUNT - SIM_WRONG_CERTS + i, s->server_asks);
+}
+
+/* What a server shows of itself now. */
+static SSL_CTX *context_now(const struct sim *sim, uint32_t server, bool *wrong) {
+    for (unsigned i = 0; i < SIM_WRONG_CERTS; i++) {
+        *wrong = sim->wrong[i] >> server & 1;
+        if (*wrong)
+            return sim->wrong_tls[i];
+    }
+    return sim->server_tls[server];
+}
+
 void sim_broker_accept(struct sim_host *h, tcp_id id) {
     struct sim *sim = h->sim;
     enum sim_manner manner = draw_manner(sim);
@@ -38,6 +64,7 @@ void sim_broker_accept(struct sim_host *h, tcp_id id) {
     p->client = -1;
     p->tcp = tcp_conn_key(h->tcp, id)->local_port_be == RTE_BE16(SIM_TCP);
     p->after = sim_rng_below(&sim->rng, p->tcp ? sim->setup.bulk_bytes : sim->setup.messages);
+    p->stalls = sim->setup.server_tls && sim->stalls >> p->server & 1;
     sim_sock_adopt(&p->sock, h, id);
     p->sock.news = true;
     sim->peers[sim->n_peers++] = p;
@@ -59,6 +86,13 @@ static bool current(struct sim *sim, const struct sim_peer *p) {
     return c != NULL && c->round == p->round && c->state != SIM_DONE;
 }
 
+/* Behind all that is queued, and with close_notify where there is TLS. */
+static void close_in_order(struct sim_peer *p) {
+    if (p->sock.close_out)
+        return;
+    p->sock.close_out = p->sock.notify = p->sock.news = true;
+}
+
 /* The moment to misbehave has come. */
 static void misbehave(struct sim *sim, struct sim_peer *p) {
     struct sim_client *c = client_of(sim, p);
@@ -76,6 +110,8 @@ static void misbehave(struct sim *sim, struct sim_peer *p) {
     if (p->manner == SIM_MANNER_RESET)
         sim_sock_abort(&p->sock);
     else if (p->manner == SIM_MANNER_FIN)
+        close_in_order(p);
+    else if (p->manner == SIM_MANNER_CUT)
         p->sock.close_out = p->sock.news = true;
     else if (p->manner == SIM_MANNER_GARBAGE && !p->tcp)
         sim_sock_write(&p->sock, "\x00\x00\xff\xff\xff\xff", 6);
@@ -124,7 +160,7 @@ static void take_connect(struct sim *sim, struct sim_peer *p, const struct sim_p
         return;
     connack(p, p->manner != SIM_MANNER_REFUSE ? 0 : p->level == 5 ? 0x87 : 5);
     if (p->manner == SIM_MANNER_REFUSE)
-        p->sock.close_out = true;
+        close_in_order(p);
 }
 
 static void take_publish(struct sim *sim, struct sim_peer *p, const struct sim_packet *k) {
@@ -164,7 +200,7 @@ static void take_packet(struct sim *sim, struct sim_peer *p, const struct sim_pa
         if (current(sim, p))
             c->goodbye = true;
         if (p->manner != SIM_MANNER_MUTE)
-            p->sock.close_out = true;
+            close_in_order(p);
     } else if (k->type != 8) {
         complain(sim, p, "a packet no client sent");
     }
@@ -176,7 +212,7 @@ static void take_packet(struct sim *sim, struct sim_peer *p, const struct sim_pa
 static bool proxy_past(struct sim *sim, struct sim_peer *p) {
     const uint8_t *d = sim_bytes_at(&p->sock.in);
     size_t n = p->sock.in.len;
-    if (p->proxy_seen || sim->setup.proxy_protocol == 0)
+    if (p->proxy_seen || p->tcp || sim->setup.proxy_protocol == 0)
         return true;
     if (n == 0)
         return false;
@@ -209,8 +245,6 @@ static void run_mqtt(struct sim *sim, struct sim_peer *p) {
     struct sim_packet k;
     struct sim_client *c;
     int n;
-    if (!proxy_past(sim, p))
-        return;
     while (sim->error[0] == '\0' && !p->sock.paused && (n = sim_mqtt_next(&p->sock.in, &k)) != 0) {
         if (n < 0) {
             complain(sim, p, "nonsense from a client");
@@ -283,13 +317,61 @@ static void run_tcp(struct sim *sim, struct sim_peer *p) {
     }
     if (p->sock.eof && p->up != p->up_bytes)
         complain(sim, p, "a cut stream that looks complete");
-    if (p->sock.eof && p->sent == p->down_bytes) {
-        p->sock.close_out = true;
-        p->sock.news = true;
+    if (p->sock.eof && p->sent == p->down_bytes)
+        close_in_order(p);
+}
+
+/* --- TLS --- */
+
+/* Its client does not go on: neither does it. */
+static void leave(struct sim_peer *p) {
+    sim_bytes_skip(&p->sock.out, p->sock.out.len);
+    p->sock.close_out = true;
+}
+
+/* Takes connections and says nothing, until its client has had enough. */
+static void run_stall(struct sim_peer *p) {
+    sim_bytes_skip(&p->sock.in, p->sock.in.len);
+    if (p->sock.fin)
+        leave(p);
+}
+
+/* TLS begins with what follows the PROXY header. What a server whose certificate is not good may never see is
+ * plaintext. */
+static void run_tls(struct sim *sim, struct sim_peer *p) {
+    struct sim_sock *s = &p->sock;
+    if (s->ssl == NULL) {
+        sim_sock_tls_accept(s, context_now(sim, p->server, &p->wrong));
+        sim_sock_pump(s);
     }
+    if (!p->shaken && SSL_is_init_finished(s->ssl) && !s->tls_failed) {
+        p->shaken = true;
+        sim->shaken++;
+        sim->resumed += (uint64_t)SSL_session_reused(s->ssl);
+    }
+    if (p->wrong && s->in.len != 0)
+        complain(sim, p, "a server that is not the right one was told something");
+    bool cut = s->fin && !s->eof;
+    if (!s->tls_failed && !cut)
+        return;
+    sim->cut += p->shaken && cut && !s->tls_failed && !s->close_out;
+    leave(p);
 }
 
 /* --- turns --- */
+
+static void run(struct sim *sim, struct sim_peer *p) {
+    if (sim->setup.server_tls)
+        run_tls(sim, p);
+    if (p->tcp)
+        run_tcp(sim, p);
+    else
+        run_mqtt(sim, p);
+    if (p->sock.eof && p->manner != SIM_MANNER_MUTE && !p->tcp && !p->sock.paused)
+        close_in_order(p);
+    if (p->sock.eof && p->tcp && !p->head) /* a client that left before its first byte */
+        close_in_order(p);
+}
 
 static void peer_turn(struct sim *sim, struct sim_peer *p) {
     if (p->sock.paused && sim->now_us >= p->resume_us) {
@@ -299,14 +381,12 @@ static void peer_turn(struct sim *sim, struct sim_peer *p) {
     if (!p->sock.news)
         return;
     sim_sock_pump(&p->sock);
-    if (p->tcp)
-        run_tcp(sim, p);
-    else
-        run_mqtt(sim, p);
-    if (p->sock.eof && p->manner != SIM_MANNER_MUTE && !p->tcp && !p->sock.paused)
-        p->sock.close_out = true;
-    if (p->sock.eof && p->tcp && !p->head) /* a client that left before its first byte */
-        p->sock.close_out = true;
+    if (p->stalls)
+        run_stall(p);
+    else if (proxy_past(sim, p))
+        run(sim, p);
+    else if (p->sock.fin)
+        leave(p);
     if (p->sock.news || (p->sock.close_out && !p->sock.shut))
         sim_sock_pump(&p->sock);
 }
@@ -332,6 +412,10 @@ void sim_brokers_run(struct sim *sim) {
 void sim_brokers_free(struct sim *sim) {
     while (sim->n_peers > 0)
         peer_free(sim->peers[--sim->n_peers]);
+    for (unsigned i = 0; i < SIM_MAX_SERVERS; i++)
+        SSL_CTX_free(sim->server_tls[i]);
+    for (unsigned i = 0; i < SIM_WRONG_CERTS; i++)
+        SSL_CTX_free(sim->wrong_tls[i]);
 }
 
 /* Datagrams go back as they came. */

@@ -1,43 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fixed scenarios: one thing each, on a clean wire unless it is about the wire, with what has to be counted in the end.
  */
-#include "sim.h"
-
-#include <string.h>
-
-#define ONLY(setup, what, i)                                                                                           \
-    do {                                                                                                               \
-        memset((setup)->what, 0, sizeof((setup)->what));                                                               \
-        (setup)->what[i] = 1;                                                                                          \
-    } while (0)
-
-static void expect_ends(struct sim *sim, enum session_end end, uint64_t n) {
-    if (sim_ends(sim, end) != n)
-        sim_fail(sim, "%lu connections ended as %s, not %lu", (unsigned long)sim_ends(sim, end), session_end_name(end),
-                 (unsigned long)n);
-}
-
-static void expect_some(struct sim *sim, enum session_end end) {
-    if (sim_ends(sim, end) == 0)
-        sim_fail(sim, "no connection ended as %s", session_end_name(end));
-}
+#include "sim_cases.h"
 
 static uint64_t net_drops(const struct sim *sim, enum net_drop d) {
     uint64_t n = 0;
     for (uint16_t i = 0; i < sim->weir.n_workers; i++)
         n += sim->weir.workers[i]->stats.net_drops[d];
     return n;
-}
-
-static void expect_all_accepted(struct sim *sim) {
-    if (sim_accepted(sim) != sim->begun)
-        sim_fail(sim, "%lu accepted of %lu", (unsigned long)sim_accepted(sim), (unsigned long)sim->begun);
-}
-
-/* Every connection that a client began was accepted and ended in order, by the client. */
-static void all_in_order(struct sim *sim) {
-    expect_all_accepted(sim);
-    expect_ends(sim, SESSION_END_CLIENT_CLOSED, sim->begun);
 }
 
 /* --- servers --- */
@@ -47,8 +17,8 @@ static void broker_reset(struct sim_setup *s) {
 }
 
 static void broker_reset_check(struct sim *sim) {
-    expect_some(sim, SESSION_END_SERVER_RESET);
-    expect_ends(sim, SESSION_END_SERVER_CLOSED, 0);
+    sim_expect_some(sim, SESSION_END_SERVER_RESET);
+    sim_expect_ends(sim, SESSION_END_SERVER_CLOSED, 0);
 }
 
 static void broker_fin(struct sim_setup *s) {
@@ -56,8 +26,8 @@ static void broker_fin(struct sim_setup *s) {
 }
 
 static void broker_fin_check(struct sim *sim) {
-    expect_some(sim, SESSION_END_SERVER_CLOSED);
-    expect_ends(sim, SESSION_END_SERVER_RESET, 0);
+    sim_expect_some(sim, SESSION_END_SERVER_CLOSED);
+    sim_expect_ends(sim, SESSION_END_SERVER_RESET, 0);
 }
 
 static void broker_at_once(struct sim_setup *s) {
@@ -65,7 +35,7 @@ static void broker_at_once(struct sim_setup *s) {
 }
 
 static void broker_at_once_check(struct sim *sim) {
-    expect_some(sim, SESSION_END_SERVER_RESET);
+    sim_expect_some(sim, SESSION_END_SERVER_RESET);
 }
 
 static void broker_mute(struct sim_setup *s) {
@@ -74,7 +44,7 @@ static void broker_mute(struct sim_setup *s) {
 
 /* Clients lose patience and reset. */
 static void broker_mute_check(struct sim *sim) {
-    expect_ends(sim, SESSION_END_CLIENT_RESET, sim->begun);
+    sim_expect_ends(sim, SESSION_END_CLIENT_RESET, sim->begun);
 }
 
 static void broker_refuses(struct sim_setup *s) {
@@ -86,7 +56,7 @@ static void broker_garbage(struct sim_setup *s) {
 }
 
 static void broker_garbage_check(struct sim *sim) {
-    expect_some(sim, SESSION_END_SERVER_PROTOCOL);
+    sim_expect_some(sim, SESSION_END_SERVER_PROTOCOL);
 }
 
 static void broker_pauses(struct sim_setup *s) {
@@ -101,9 +71,9 @@ static void server_down(struct sim_setup *s) {
     sim_setup_fault(s, SIM_FAULT_SERVER_REFUSES, SIM_SECOND / 10, 4 * SIM_SECOND, 0);
 }
 
-static void server_down_check(struct sim *sim) {
+void sim_server_down_check(struct sim *sim) {
     uint64_t good = 0;
-    all_in_order(sim);
+    sim_all_in_order(sim);
     if (sim_connect_failures(sim) == 0)
         sim_fail(sim, "nobody was sent to the server that was down");
     for (uint16_t i = 0; i < sim->weir.n_workers; i++) {
@@ -127,7 +97,7 @@ static void all_down(struct sim_setup *s) {
 }
 
 static void all_down_check(struct sim *sim) {
-    expect_some(sim, SESSION_END_NO_SERVER);
+    sim_expect_some(sim, SESSION_END_NO_SERVER);
 }
 
 /* --- clients --- */
@@ -137,7 +107,7 @@ static void client_reset(struct sim_setup *s) {
 }
 
 static void client_reset_check(struct sim *sim) {
-    expect_ends(sim, SESSION_END_CLIENT_RESET, sim->resets);
+    sim_expect_ends(sim, SESSION_END_CLIENT_RESET, sim->resets);
 }
 
 static void client_vanishes(struct sim_setup *s) {
@@ -145,7 +115,7 @@ static void client_vanishes(struct sim_setup *s) {
 }
 
 static void client_vanishes_check(struct sim *sim) {
-    expect_ends(sim, SESSION_END_CLIENT_TIMEOUT, sim->vanished);
+    sim_expect_ends(sim, SESSION_END_CLIENT_TIMEOUT, sim->vanished);
 }
 
 static void client_stalls(struct sim_setup *s) {
@@ -159,7 +129,7 @@ static void client_cuts(struct sim_setup *s) {
 }
 
 static void client_cuts_check(struct sim *sim) {
-    expect_ends(sim, SESSION_END_TLS_TRUNCATED, sim->begun);
+    sim_expect_ends(sim, SESSION_END_TLS_TRUNCATED, sim->begun);
 }
 
 static void client_half_closes(struct sim_setup *s) {
@@ -179,9 +149,9 @@ static void client_hostile(struct sim_setup *s) {
 }
 
 static void client_hostile_check(struct sim *sim) {
-    expect_some(sim, SESSION_END_MQTT_REFUSED);
-    expect_some(sim, SESSION_END_TLS_FAILED);
-    expect_some(sim, SESSION_END_CONNECT_TIMEOUT);
+    sim_expect_some(sim, SESSION_END_MQTT_REFUSED);
+    sim_expect_some(sim, SESSION_END_TLS_FAILED);
+    sim_expect_some(sim, SESSION_END_CONNECT_TIMEOUT);
 }
 
 /* --- streams and datagrams --- */
@@ -231,11 +201,11 @@ static void libssl_elsewhere(struct sim_setup *s) {
     s->n_clients = 60;
 }
 
-/* A broker closes when it has a DISCONNECT, and may be ahead of the close_notify behind that, which libssl elsewhere has
- * yet to open. */
+/* A broker closes when it has a DISCONNECT, and may be ahead of the close_notify behind that, which libssl elsewhere
+ * has yet to open. */
 static void libssl_elsewhere_check(struct sim *sim) {
-    expect_all_accepted(sim);
-    expect_ends(sim, SESSION_END_CLIENT_CLOSED, sim->begun - sim_ends(sim, SESSION_END_SERVER_CLOSED));
+    sim_expect_all_accepted(sim);
+    sim_expect_ends(sim, SESSION_END_CLIENT_CLOSED, sim->begun - sim_ends(sim, SESSION_END_SERVER_CLOSED));
 }
 
 static void proxy_v1(struct sim_setup *s) {
@@ -268,7 +238,7 @@ static void handoff_full(struct sim_setup *s) {
 }
 
 static void handoff_full_check(struct sim *sim) {
-    all_in_order(sim);
+    sim_all_in_order(sim);
     if (net_drops(sim, NET_DROP_HANDOFF_FULL) == 0)
         sim_fail(sim, "no hand-off ring was full");
 }
@@ -314,7 +284,7 @@ static void drain(struct sim_setup *s) {
 }
 
 static void drain_check(struct sim *sim) {
-    expect_some(sim, SESSION_END_DRAINED);
+    sim_expect_some(sim, SESSION_END_DRAINED);
 }
 
 static void nothing(struct sim_setup *s) {
@@ -322,36 +292,36 @@ static void nothing(struct sim_setup *s) {
 }
 
 const struct sim_case sim_cases[] = {
-    {"plain", nothing, all_in_order},
+    {"plain", nothing, sim_all_in_order},
     {"broker-reset", broker_reset, broker_reset_check},
     {"broker-reset-at-once", broker_at_once, broker_at_once_check},
     {"broker-fin", broker_fin, broker_fin_check},
     {"broker-mute", broker_mute, broker_mute_check},
     {"broker-refuses", broker_refuses, NULL},
     {"broker-garbage", broker_garbage, broker_garbage_check},
-    {"broker-pauses", broker_pauses, all_in_order},
-    {"server-down", server_down, server_down_check},
+    {"broker-pauses", broker_pauses, sim_all_in_order},
+    {"server-down", server_down, sim_server_down_check},
     {"server-silent", server_silent, NULL},
     {"all-down", all_down, all_down_check},
     {"client-reset", client_reset, client_reset_check},
     {"client-vanishes", client_vanishes, client_vanishes_check},
-    {"client-stalls", client_stalls, all_in_order},
+    {"client-stalls", client_stalls, sim_all_in_order},
     {"client-cuts", client_cuts, client_cuts_check},
-    {"client-half-closes", client_half_closes, all_in_order},
+    {"client-half-closes", client_half_closes, sim_all_in_order},
     {"client-early", client_early, NULL},
     {"client-hostile", client_hostile, client_hostile_check},
-    {"bulk", bulk, all_in_order},
+    {"bulk", bulk, sim_all_in_order},
     {"datagrams", datagrams, datagrams_check},
-    {"behind-handshake", behind_handshake, all_in_order},
+    {"behind-handshake", behind_handshake, sim_all_in_order},
     {"libssl-elsewhere", libssl_elsewhere, libssl_elsewhere_check},
-    {"proxy-v1", proxy_v1, all_in_order},
-    {"proxy-v2", proxy_v2, all_in_order},
+    {"proxy-v1", proxy_v1, sim_all_in_order},
+    {"proxy-v2", proxy_v2, sim_all_in_order},
     {"famine", famine, NULL},
-    {"tx-stuck", tx_stuck, all_in_order},
+    {"tx-stuck", tx_stuck, sim_all_in_order},
     {"handoff-full", handoff_full, handoff_full_check},
-    {"one-queue", one_queue, all_in_order},
+    {"one-queue", one_queue, sim_all_in_order},
     {"sessions-full", sessions_full, NULL},
-    {"handshakes-queue", handshakes_queue, all_in_order},
+    {"handshakes-queue", handshakes_queue, sim_all_in_order},
     {"blackout", blackout, NULL},
     {"noise", noise, NULL},
     {"foul-wire", foul_wire, NULL},

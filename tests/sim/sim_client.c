@@ -27,11 +27,6 @@ static uint32_t draw(struct sim *sim, const uint32_t *weights, uint32_t n) {
     return 0;
 }
 
-/* Suites that are not taken over. */
-static bool with_libssl(uint8_t shape) {
-    return shape == 3 || shape == 6;
-}
-
 static void client_draw(struct sim *sim, uint32_t number) {
     const struct sim_setup *s = &sim->setup;
     struct sim_client *c = &sim->clients[number];
@@ -44,7 +39,7 @@ static void client_draw(struct sim *sim, uint32_t number) {
         c->tls_shape = (uint8_t)sim_rng_below(&sim->rng, 2); /* which port */
     else
         c->tls_shape = (uint8_t)sim_rng_below(&sim->rng, SIM_TLS_SHAPES);
-    if (s->handshakes != 0 && with_libssl(c->tls_shape)) /* these keep the few places for good */
+    if (s->handshakes != 0 && sim_tls_is_libssl(c->tls_shape)) /* these keep the few places for good */
         c->tls_shape = 0;
     c->subscribes = c->ending == SIM_END_STALL || sim_rng_below(&sim->rng, 3) == 0;
     c->eager = sim_rng_below(&sim->rng, 3) == 0;
@@ -60,29 +55,9 @@ static void client_draw(struct sim *sim, uint32_t number) {
         abort();
 }
 
-static SSL_CTX *tls_client(unsigned shape) {
-    static const struct {
-        const char *suites, *ciphers;
-    } shapes[SIM_TLS_SHAPES] = {{"TLS_AES_128_GCM_SHA256", NULL},        {"TLS_AES_256_GCM_SHA384", NULL},
-                                {"TLS_CHACHA20_POLY1305_SHA256", NULL},  {"TLS_AES_128_CCM_SHA256", NULL},
-                                {NULL, "ECDHE-ECDSA-AES128-GCM-SHA256"}, {NULL, "ECDHE-ECDSA-CHACHA20-POLY1305"},
-                                {NULL, "ECDHE-ECDSA-AES128-SHA256"}};
-    SSL_CTX *t = SSL_CTX_new(TLS_client_method());
-    if (t == NULL)
-        abort();
-    SSL_CTX_set_verify(t, SSL_VERIFY_NONE, NULL);
-    SSL_CTX_set_max_proto_version(t, shapes[shape].suites == NULL ? TLS1_2_VERSION : TLS1_3_VERSION);
-    if (shapes[shape].suites != NULL)
-        SSL_CTX_set_ciphersuites(t, shapes[shape].suites);
-    else
-        SSL_CTX_set_cipher_list(t, shapes[shape].ciphers);
-    SSL_CTX_set_mode(t, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    return t;
-}
-
 void sim_clients_draw(struct sim *sim) {
     for (unsigned i = 0; i < SIM_TLS_SHAPES; i++)
-        sim->client_tls[i] = tls_client(i);
+        sim->client_tls[i] = sim_tls_client(i);
     sim->n_clients = sim->setup.n_clients;
     for (uint32_t i = 0; i < sim->n_clients; i++)
         client_draw(sim, i);
@@ -241,8 +216,8 @@ static bool scarcity_to_blame(struct sim_client *c) {
     if (!c->sock.connected && refused != 0)
         return true;
     bool shaking = c->down == 0 && !c->connack;
-    return c->tls && (shaking || with_libssl(c->tls_shape)) && drops > c->sim->famine_victims &&
-           ++c->sim->famine_victims;
+    bool libssl = c->sim->setup.server_tls || (c->tls && (shaking || sim_tls_is_libssl(c->tls_shape)));
+    return libssl && drops > c->sim->famine_victims && ++c->sim->famine_victims;
 }
 
 /* The stream is over or dead; was it to be? */
@@ -280,7 +255,7 @@ static void take_packet(struct sim_client *c, const struct sim_packet *p) {
     switch (p->type) {
     case 2:
         if (p->body[1] != 0) {
-            if (!may_fail(c))
+            if (!may_fail(c) && !scarcity_to_blame(c))
                 complain(c, "refused");
             end_in_order(c, true);
             c->excused = true;

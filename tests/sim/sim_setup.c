@@ -86,7 +86,7 @@ static void draw_company(struct sim_setup *s, struct sim_rng *r) {
     if (!once_in(r, 4))
         memcpy(s->endings, endings, sizeof(endings));
     if (once_in(r, 3)) {
-        static const uint32_t manners[SIM_MANNER_COUNT] = {20, 0, 3, 3, 3, 2, 4, 1};
+        static const uint32_t manners[SIM_MANNER_COUNT] = {20, 0, 3, 3, 3, 2, 4, 1, 0};
         memcpy(s->manners, manners, sizeof(manners));
         if (once_in(r, 3))
             s->manners[SIM_MANNER_RESET_AT_ONCE] = 2;
@@ -95,17 +95,26 @@ static void draw_company(struct sim_setup *s, struct sim_rng *r) {
 
 /* Which kinds come in a run is drawn first, so that many runs have none that excuses failure. */
 static void draw_faults(struct sim_setup *s, struct sim_rng *r) {
-    static const uint32_t longest_us[SIM_FAULT_COUNT] = {400000, 400000, 300000, 2000000, 6000000, 20000000, 2000000};
-    static const uint32_t odds[SIM_FAULT_COUNT] = {2, 3, 3, 6, 4, 8, 4};
+    static const uint32_t longest_us[SIM_FAULT_COUNT] = {400000,   400000,  300000,  2000000, 6000000,
+                                                         20000000, 2000000, 6000000, 6000000};
+    static const uint32_t odds[SIM_FAULT_COUNT] = {2, 3, 3, 6, 4, 8, 4, 4, 3};
     s->n_faults = 0;
     for (unsigned k = 0; k < SIM_FAULT_COUNT; k++) {
-        if (!once_in(r, odds[k]))
+        bool of_tls = k == SIM_FAULT_SERVER_STALLS || k == SIM_FAULT_SERVER_WRONG;
+        if ((of_tls && !s->server_tls) || !once_in(r, odds[k]))
             continue;
         for (uint32_t n = between(r, 1, 6); n > 0; n--) {
             uint32_t from_us = sim_rng_below(r, s->spread_us + 2000000), target = sim_rng_below(r, 1000);
             sim_setup_fault(s, k, from_us, between(r, 1000, longest_us[k]), target);
         }
     }
+}
+
+static void draw_server_tls(struct sim_setup *s, struct sim_rng *r) {
+    s->server_tls = once_in(r, 2);
+    s->server_asks = s->server_tls && once_in(r, 2);
+    if (s->server_tls && s->manners[SIM_MANNER_RESET] != 0)
+        s->manners[SIM_MANNER_CUT] = 3;
 }
 
 void sim_setup_draw(struct sim_setup *s, uint64_t seed) {
@@ -115,21 +124,22 @@ void sim_setup_draw(struct sim_setup *s, uint64_t seed) {
     draw_wire(s, &r);
     draw_shape(s, &r);
     draw_company(s, &r);
+    draw_server_tls(s, &r);
     draw_faults(s, &r);
 }
 
 void sim_setup_print(const struct sim_setup *s, char *text, size_t room) {
-    int n =
-        snprintf(text, room,
-                 "%u worker%s, %u queue%s%s%s, %u servers, %u clients, %u messages of %u, bulk %u; loss %u dup %u "
-                 "reorder %u corrupt %u ppm, %u us, %lu B/s;%s%s%s%s pairs %u, handshakes %u, ring %u, PROXY %u, %s%s;",
-                 s->n_workers, s->n_workers > 1 ? "s" : "", s->n_queues, s->n_queues > 1 ? "s" : "",
-                 s->steered ? " steered" : "", s->per_packet ? " per packet" : "", s->n_servers, s->n_clients,
-                 s->messages, s->message_bytes, s->bulk_bytes, s->link.loss_ppm, s->link.dup_ppm, s->link.reorder_ppm,
-                 s->link.corrupt_ppm, s->link.delay_us, (unsigned long)s->link.bytes_per_s,
-                 s->handshake_core ? " handshake core" : "", s->multi_seg ? " chains" : "",
-                 s->hw_cksum ? " offload" : "", s->hold_tx ? " hold" : "", s->pairs, s->handshakes, s->ring_slots,
-                 s->proxy_protocol, s->policy, s->manners[SIM_MANNER_RESET] ? ", bad servers" : "");
+    int n = snprintf(
+        text, room,
+        "%u worker%s, %u queue%s%s%s, %u servers%s%s, %u clients, %u messages of %u, bulk %u; loss %u dup %u "
+        "reorder %u corrupt %u ppm, %u us, %lu B/s;%s%s%s%s pairs %u, handshakes %u, ring %u, PROXY %u, %s%s;",
+        s->n_workers, s->n_workers > 1 ? "s" : "", s->n_queues, s->n_queues > 1 ? "s" : "",
+        s->steered ? " steered" : "", s->per_packet ? " per packet" : "", s->n_servers, s->server_tls ? " of TLS" : "",
+        s->server_asks ? " that ask" : "", s->n_clients, s->messages, s->message_bytes, s->bulk_bytes, s->link.loss_ppm,
+        s->link.dup_ppm, s->link.reorder_ppm, s->link.corrupt_ppm, s->link.delay_us, (unsigned long)s->link.bytes_per_s,
+        s->handshake_core ? " handshake core" : "", s->multi_seg ? " chains" : "", s->hw_cksum ? " offload" : "",
+        s->hold_tx ? " hold" : "", s->pairs, s->handshakes, s->ring_slots, s->proxy_protocol, s->policy,
+        s->manners[SIM_MANNER_RESET] ? ", bad servers" : "");
     static const char *const names[] = {
 #define X(name) #name,
         SIM_FAULTS(X)

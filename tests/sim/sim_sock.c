@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A socket: byte queues over a flow of the host's TCP core, with libssl's client between them where it speaks TLS. */
+/* A socket: byte queues over a flow of the host's TCP core, with libssl between them where it speaks TLS. */
 #include "sim.h"
 
 #include <openssl/err.h>
@@ -28,14 +28,28 @@ void sim_sock_adopt(struct sim_sock *s, struct sim_host *h, tcp_id id) {
     h->socks[id] = s;
 }
 
-void sim_sock_tls(struct sim_sock *s, SSL_CTX *ctx) {
+static void tls_make(struct sim_sock *s, SSL_CTX *ctx) {
     s->ssl = SSL_new(ctx);
     s->rbio = BIO_new(BIO_s_mem());
     s->wbio = BIO_new(BIO_s_mem());
     if (!s->ssl || !s->rbio || !s->wbio)
         abort();
     SSL_set_bio(s->ssl, s->rbio, s->wbio);
+}
+
+void sim_sock_tls(struct sim_sock *s, SSL_CTX *ctx) {
+    tls_make(s, ctx);
     SSL_set_connect_state(s->ssl);
+}
+
+void sim_sock_tls_accept(struct sim_sock *s, SSL_CTX *ctx) {
+    tls_make(s, ctx);
+    SSL_set_accept_state(s->ssl);
+    if (s->in.len != 0 && BIO_write(s->rbio, sim_bytes_at(&s->in), (int)s->in.len) != (int)s->in.len)
+        abort();
+    sim_bytes_skip(&s->in, s->in.len);
+    s->eof = false;
+    s->news = true;
 }
 
 void sim_sock_write(struct sim_sock *s, const void *data, size_t n) {

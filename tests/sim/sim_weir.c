@@ -5,12 +5,11 @@
 
 #include "weir/health.h"
 #include "weir/mbuf_pools.h"
+#include "weir/server_tls.h"
 #include "weir/session.h"
 
 #include <arpa/inet.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
-#include <openssl/x509.h>
 #include <rte_eal.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
@@ -54,34 +53,6 @@ static void must(bool ok, const char *what) {
     exit(2);
 }
 
-static FILE *create(const char *name) {
-    char path[128];
-    snprintf(path, sizeof(path), "%s/%s", world.folder, name);
-    FILE *f = fopen(path, "w");
-    must(f != NULL, path);
-    return f;
-}
-
-/* Ed25519: signatures of one length whatever they sign, so that a run does not depend on the day. */
-static void certificate_make(void) {
-    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    X509 *x = X509_new();
-    must(key && x, "making a certificate");
-    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-    ASN1_TIME_set_string(X509_getm_notBefore(x), "20200101000000Z");
-    ASN1_TIME_set_string(X509_getm_notAfter(x), "22000101000000Z");
-    X509_set_pubkey(x, key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"sim", -1, -1, 0);
-    X509_set_issuer_name(x, X509_get_subject_name(x));
-    must(X509_sign(x, key, NULL) > 0, "signing a certificate");
-    FILE *c = create("server.crt"), *k = create("server.key");
-    must(PEM_write_X509(c, x) && PEM_write_PrivateKey(k, key, NULL, NULL, 0, NULL, NULL), "writing a certificate");
-    fclose(c);
-    fclose(k);
-    X509_free(x);
-    EVP_PKEY_free(key);
-}
-
 static void device_make(unsigned port) {
     static const struct rte_eth_conf conf; /* nothing asked of it */
     struct rte_ring *rx[SIM_WORKERS], *tx[SIM_WORKERS];
@@ -119,17 +90,13 @@ void sim_init(void) {
     sim_rng_seed(&world.random, 1);
     strcpy(world.folder, "/tmp/weir-sim-XXXXXX");
     must(mkdtemp(world.folder) != NULL, "mkdtemp");
-    certificate_make();
+    sim_tls_init(world.folder);
     device_make(0);
     device_make(1);
 }
 
 void sim_fini(void) {
-    char path[128];
-    snprintf(path, sizeof(path), "%s/server.crt", world.folder);
-    unlink(path);
-    snprintf(path, sizeof(path), "%s/server.key", world.folder);
-    unlink(path);
+    sim_tls_fini(world.folder);
     rmdir(world.folder);
 }
 
@@ -161,6 +128,10 @@ static int pool_text(const struct sim_setup *s, const char *name, const char *po
                      policy);
     if (s->proxy_protocol != 0 && port == SIM_MQTT)
         n += snprintf(text + n, room - (size_t)n, "    proxy_protocol: v%u\n", s->proxy_protocol);
+    if (s->server_tls && port != SIM_UDP)
+        n += snprintf(text + n, room - (size_t)n,
+                      "    tls: {ca: servers.crt, ciphers: \"" CIPHERS "\", ciphersuites: \"" SUITES "\"%s}\n",
+                      s->server_asks ? ", certificate: server.crt, key: server.key" : "");
     n += snprintf(text + n, room - (size_t)n, "    servers:\n");
     return n + servers_text(s, port, text + n, room - (size_t)n);
 }
@@ -192,7 +163,7 @@ static void config_text(const struct sim_setup *s, char *text, size_t room) {
 }
 
 static bool config_make(struct sim *sim) {
-    char text[4096], line[1024];
+    char text[8192], line[1024];
     struct config_error error;
     config_text(&sim->setup, text, sizeof(text));
     if (config_parse_buffer(text, strlen(text), "sim.yaml", world.folder, &sim->config, &error) == 0)
@@ -359,10 +330,13 @@ static void check_tcp(struct report *r, const struct worker *w) {
 static void check_worker(struct report *r, const struct worker *w) {
     expect_none(r, w->index, "sessions", w->sessions.used);
     expect_none(r, w->index, "session timers", w->session_wheel.armed);
+    expect_none(r, w->index, "TLS towards servers", w->server_tls.used);
     expect_none(r, w->index, "probes", w->probes.used);
     check_tcp(r, w);
     expect_none(r, w->index, "TLS states", w->tls.conns.used);
     expect_none(r, w->index, "TLS long keys", w->tls.exts.used);
+    expect_none(r, w->index, "TLS clients", w->tls.clients.used);
+    expect_none(r, w->index, "TLS tickets", w->tls.tickets.used);
     expect_none(r, w->index, "TLS handshake places", w->tls.places.used);
     expect_none(r, w->index, "SSL objects", w->tls.stats.ssl_objects);
     expect_none(r, w->index, "TLS states counted", w->tls.stats.conns);
@@ -443,6 +417,9 @@ void sim_weir_print(const struct sim *sim, FILE *out) {
             print(out, "mqtt", mqtt_drop_name(d), w->stats.mqtt_drops[d]);
         print(out, "tls", "handshakes", w->tls.stats.handshakes_done);
         print(out, "tls", "resumed", w->tls.stats.handshakes_resumed);
+        for (unsigned s = 0; s < sim->config->n_servers; s++)
+            for (unsigned f = SERVER_TLS_OK + 1; f < SERVER_TLS_COUNT; f++)
+                print(out, "server", server_tls_name(f), w->servers[s].tls_failures[f]);
         print(out, "tls", "no mbuf", w->tls.stats.no_mbuf);
         print(out, "", "probes", w->stats.probes_sent);
         print(out, "", "probes good", w->stats.probes_ok);

@@ -232,6 +232,12 @@ static void apply(struct sim *sim, struct sim_fault *f, bool on) {
         if (on && sim_rng_below(&sim->rng, 4) == 0)
             noise(sim, f->target % 2);
         break;
+    case SIM_FAULT_SERVER_STALLS:
+        set_bit(&sim->stalls, server, on);
+        break;
+    case SIM_FAULT_SERVER_WRONG:
+        set_bit(&sim->wrong[f->target / sim->setup.n_servers % SIM_WRONG_CERTS], server, on);
+        break;
     case SIM_FAULT_COUNT:
         break;
     }

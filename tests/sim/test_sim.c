@@ -47,8 +47,8 @@ static int run_seeds(const char *program, uint64_t first, uint64_t seeds, bool v
 /* The fixed scenarios of that name, or all of them. */
 static int run_cases(const char *program, const char *name, uint64_t seed, bool verbose) {
     unsigned ran = 0, failed = 0;
-    for (unsigned i = 0; i < sim_n_cases; i++) {
-        const struct sim_case *c = &sim_cases[i];
+    for (unsigned i = 0; i < sim_n_cases + sim_n_tls_cases; i++) {
+        const struct sim_case *c = i < sim_n_cases ? &sim_cases[i] : &sim_tls_cases[i - sim_n_cases];
         struct sim_setup setup;
         if (strcmp(name, "all") != 0 && strcmp(name, c->name) != 0)
             continue;
