@@ -361,7 +361,7 @@ static const struct {
     {"drain", "drain POOL/SERVER", 2, 2, command_server_event},
     {"ready", "ready POOL/SERVER", 2, 2, command_server_event},
     {"reload", "reload", 1, 1, command_reload_all},
-    {"cert", "cert show|reload [TLS]", 2, 3, command_cert},
+    {"cert", "cert show|reload [TLS|POOL]", 2, 3, command_cert},
     {"capture", "capture PORT -w FILE -c N", 4, 4, command_capture},
 };
 

@@ -96,7 +96,8 @@ static const char *pool_place_of(const struct config_pool_tls *t, const char *sa
     return t->where;
 }
 
-static struct tls_ctx *pool_load(const struct config_pool *pool, char *said, size_t said_bytes) {
+static struct tls_ctx *pool_load(const struct config_pool *pool, const struct tls_ctx *old, char *said,
+                                 size_t said_bytes) {
     const struct config_pool_tls *t = &pool->tls;
     struct tls_client_ctx_config tc = {.name = pool->name,
                                        .verify_off = !t->verify,
@@ -105,7 +106,8 @@ static struct tls_ctx *pool_load(const struct config_pool *pool, char *said, siz
                                        .key_file = t->key,
                                        .min_version = t->min_version,
                                        .ciphers = t->ciphers,
-                                       .ciphersuites = t->ciphersuites};
+                                       .ciphersuites = t->ciphersuites,
+                                       .old = old};
     return tls_client_ctx_new(&tc, said, said_bytes);
 }
 
@@ -160,7 +162,7 @@ static bool make_pools(const struct making *m, struct snapshot *s) {
         if (!pool->tls.on)
             continue;
         bool fresh = old == NULL || m->entries & SNAPSHOT_POOL(i);
-        struct tls_ctx *loaded = fresh ? pool_load(pool, said, sizeof(said)) : NULL;
+        struct tls_ctx *loaded = fresh ? pool_load(pool, old, said, sizeof(said)) : NULL;
         const char *place = fresh && loaded == NULL ? pool_place_of(&pool->tls, said) : NULL;
         ok = settle(m, (uint16_t)(WEIR_MAX_TLS + i), &s->pools[i], loaded, old, place, said);
     }

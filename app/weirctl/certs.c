@@ -29,8 +29,9 @@ static void print_names(const json_t *names) {
 static void print_one(const json_t *c) {
     char from[32], to[32], since[32], next[32];
     double days = difftime((time_t)json_integer_value(json_object_get(c, "not_after")), time(NULL)) / 86400;
-    printf("%s: %s, %s%s\n", text(c, "tls"), text(c, "certificate"), text(c, "key_type"),
-           json_is_true(json_object_get(c, "default")) ? " (default)" : "");
+    bool own = json_object_get(c, "pool") != NULL; /* towards servers */
+    printf("%s%s: %s, %s%s\n", own ? "pool " : "", text(c, own ? "pool" : "tls"), text(c, "certificate"),
+           text(c, "key_type"), json_is_true(json_object_get(c, "default")) ? " (default)" : "");
     printf("  names        ");
     print_names(json_object_get(c, "names"));
     printf("  issuer       %s\n  serial       %s\n", text(c, "issuer"), text(c, "serial"));
@@ -39,9 +40,9 @@ static void print_one(const json_t *c) {
     printf("  fingerprint  %s (SHA-256)\n", text(c, "fingerprint"));
     if (strcmp(text(c, "ocsp"), "good") == 0 || strcmp(text(c, "ocsp"), "expired") == 0)
         printf("  ocsp         %s, until %s\n", text(c, "ocsp"), moment(c, "ocsp_next_update", next));
-    else
+    else if (!own)
         printf("  ocsp         %s\n", text(c, "ocsp"));
-    printf("  served       since %s, key %s\n", moment(c, "since", since), text(c, "key"));
+    printf("  in use       since %s, key %s\n", moment(c, "since", since), text(c, "key"));
 }
 
 void print_certs(const json_t *answer) {

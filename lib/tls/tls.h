@@ -106,7 +106,7 @@ struct tls_ctx_config {
  * wrong with which file and what to do. */
 struct tls_ctx *tls_ctx_new(const struct tls_ctx_config *config, char *error, size_t error_bytes);
 
-/* A certificate that a context serves; lives as long as that. */
+/* A certificate that a context serves, or shows as a client; lives as long as that. */
 struct tls_cert_info {
     const char *certificate_file;
     const char *const *names; /* folded to lower case */
@@ -131,6 +131,7 @@ struct tls_client_ctx_config {
     uint16_t min_version; /* these as above */
     const char *ciphers;
     const char *ciphersuites;
+    const struct tls_ctx *old; /* what this one replaces, or NULL: tells since when a certificate is in use */
 };
 /* As tls_ctx_new. */
 struct tls_ctx *tls_client_ctx_new(const struct tls_client_ctx_config *config, char *error, size_t error_bytes);

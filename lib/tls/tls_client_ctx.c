@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Contexts of clients: whom to trust, what to offer, and an SSL object's set-up to meet one server. */
-#include "tls_msg.h"
+#include "tls_certs.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* libssl has made something that a later handshake can resume; the newest is the one to keep. Copies are kept and
  * offered: libssl marks its own as used up (1.3: with the first handshake that resumes it) or spoiled (where the SSL
@@ -31,14 +32,20 @@ static bool set_trust(SSL_CTX *ssl, const struct tls_client_ctx_config *config, 
         return false;
     }
     if (config->ca_file && SSL_CTX_load_verify_file(ssl, config->ca_file) != 1) {
-        snprintf(error, error_bytes, "ca %s: %s; it must be a readable PEM file of CA certificates",
-                 config->ca_file, tls_ctx_reason());
+        snprintf(error, error_bytes, "ca %s: %s; it must be a readable PEM file of CA certificates", config->ca_file,
+                 tls_ctx_reason());
         return false;
     }
     return true;
 }
 
-static bool set_own(SSL_CTX *ssl, const struct tls_client_ctx_config *config, char *error, size_t error_bytes) {
+/* Its own certificate, as the only one of the context. */
+static bool own_load(struct tls_ctx *ctx, const struct tls_client_ctx_config *config, char *error, size_t error_bytes) {
+    const struct tls_ctx_config tc = {.name = config->name};
+    const struct tls_certificate_config files = {.certificate_file = config->certificate_file,
+                                                 .key_file = config->key_file};
+    const struct tls_certs *old = config->old ? config->old->certs : NULL;
+
     if (config->certificate_file == NULL && config->key_file == NULL)
         return true;
     if (config->certificate_file == NULL || config->key_file == NULL) {
@@ -46,30 +53,43 @@ static bool set_own(SSL_CTX *ssl, const struct tls_client_ctx_config *config, ch
                  config->key_file ? config->key_file : config->certificate_file);
         return false;
     }
-    return tls_ctx_load_pair(ssl, config->certificate_file, config->key_file, error, error_bytes);
+    ctx->certs = calloc(1, sizeof(*ctx->certs));
+    if (ctx->certs == NULL || (ctx->certs->certs = calloc(1, sizeof(struct tls_cert *))) == NULL)
+        return false;
+    struct tls_cert *cert = tls_cert_load(&tc, &files, old ? old->certs[0] : NULL, error, error_bytes);
+    if (cert == NULL)
+        return false;
+    ctx->certs->certs[0] = cert;
+    ctx->certs->n_certs = 1;
+    if (SSL_CTX_use_cert_and_key(ctx->ssl, cert->x509, cert->key, cert->chain, 1) == 1)
+        return true;
+    snprintf(error, error_bytes, "certificate %s: %s", config->certificate_file, tls_ctx_reason());
+    return false;
+}
+
+static bool fill(struct tls_ctx *ctx, const struct tls_client_ctx_config *config, char *error, size_t error_bytes) {
+    ctx->client = true;
+    ctx->verify = !config->verify_off;
+    ctx->ssl = SSL_CTX_new(TLS_client_method());
+    if (ctx->ssl == NULL || RAND_bytes(ctx->mark, sizeof(ctx->mark)) != 1 ||
+        !set_trust(ctx->ssl, config, error, error_bytes) || !own_load(ctx, config, error, error_bytes) ||
+        !tls_ctx_set_policy(ctx->ssl, config->min_version, config->ciphers, config->ciphersuites, error, error_bytes))
+        return false;
+    SSL_CTX_set_session_cache_mode(ctx->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(ctx->ssl, new_session);
+    return true;
 }
 
 struct tls_ctx *tls_client_ctx_new(const struct tls_client_ctx_config *config, char *error, size_t error_bytes) {
-    SSL_CTX *ssl = SSL_CTX_new(TLS_client_method());
-    struct tls_ctx *ctx = NULL;
-    uint8_t mark[sizeof(ctx->mark)];
+    struct tls_ctx *ctx = tls_ctx_wrap(NULL);
 
     ERR_clear_error();
     snprintf(error, error_bytes, "out of memory");
-    if (ssl && RAND_bytes(mark, sizeof(mark)) == 1 && set_trust(ssl, config, error, error_bytes) &&
-        set_own(ssl, config, error, error_bytes) &&
-        tls_ctx_set_policy(ssl, config->min_version, config->ciphers, config->ciphersuites, error, error_bytes))
-        ctx = tls_ctx_wrap(ssl);
-    ERR_clear_error();
-    if (ctx == NULL) {
-        SSL_CTX_free(ssl);
-        return NULL;
+    if (ctx && !fill(ctx, config, error, error_bytes)) {
+        tls_ctx_unref(ctx);
+        ctx = NULL;
     }
-    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-    SSL_CTX_sess_set_new_cb(ssl, new_session);
-    ctx->client = true;
-    ctx->verify = !config->verify_off;
-    memcpy(ctx->mark, mark, sizeof(mark));
+    ERR_clear_error();
     return ctx;
 }
 

@@ -317,8 +317,7 @@ static int64_t expires_in_s(const X509 *certificate) {
 }
 
 int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx) {
-    const X509 *certificate = SSL_CTX_get0_certificate(ctx->ssl);
-    int64_t least_s = certificate ? expires_in_s(certificate) : INT64_MAX;
+    int64_t least_s = INT64_MAX;
 
     for (uint32_t i = 0; ctx->certs && i < ctx->certs->n_certs; i++) {
         int64_t s = expires_in_s(ctx->certs->certs[i]->x509);

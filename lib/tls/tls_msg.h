@@ -116,7 +116,7 @@ struct tls_ctx {
     bool client, verify;
     uint8_t mark[16];        /* clients: random, so that sessions are resumed under the context that made them alone */
     SSL_CTX *ssl;            /* a listener's: of the default certificates */
-    struct tls_certs *certs; /* listeners (tls_certs.h); else NULL */
+    struct tls_certs *certs; /* tls_certs.h; a client's own is alone there, NULL: it has none */
     struct tls_alpn *alpn;   /* listeners, NULL: none */
     struct tls_psk *psk;     /* listeners, NULL: none */
     struct tls_srp *srp;     /* listeners, NULL: none */

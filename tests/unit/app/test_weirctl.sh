@@ -82,6 +82,7 @@ tls:
 pools:
   - name: brokers
     policy: client-id
+    tls: {ca: server.crt, certificate: own.crt, key: own.key}
     servers:
       - {name: b1, address: "198.18.1.2:1883"}
       - {name: b2, address: "198.18.1.3:1883"}
@@ -153,6 +154,7 @@ expect "a tab in a word" 1 "tabs" ctl drain "brokers/b1	x"
 
 certificate server
 certificate other
+certificate own
 configuration weir weir.sock "$http"
 start weir
 
@@ -240,8 +242,19 @@ expect "what is served meanwhile" 0 "^default: $dir/server.crt, EC P-256 \(defau
 expect "reload of the old key" 0 "^ok$" ctl reload
 expect "reload of one entry" 0 "^ok$" ctl cert reload default
 expect "an entry that is not there" 1 "no tls entry nobody" ctl cert reload nobody
-expect "cert alone" 1 "usage: weirctl cert show|reload" ctl cert
-expect "a word that cert does not know" 1 "usage: weirctl cert show|reload" ctl cert burn
+expect "weir's own, towards servers" 0 "^pool brokers: $dir/own.crt, EC P-256$" ctl cert show
+expect "those of a pool alone" 1 "" sh -c "'$weirctl' -s '$dir/weir.sock' cert show brokers | grep -E '^default|ocsp'"
+expect "its fingerprint" 0 "$(openssl x509 -in "$dir/own.crt" -noout -fingerprint -sha256 | cut -d= -f2)" \
+    ctl cert show brokers
+expect "reload of a pool" 0 "^ok$" ctl cert reload brokers
+cp "$dir/own.key" "$dir/good.key"
+cp "$dir/other.key" "$dir/own.key"
+expect "reload of a pool whose pair does not match" 1 "pools\[0\].tls: key $dir/own.key does not belong" \
+    ctl cert reload brokers
+expect "what servers are shown meanwhile" 0 "^pool brokers: $dir/own.crt" ctl cert show brokers
+cp "$dir/good.key" "$dir/own.key"
+expect "cert alone" 1 "usage: weirctl cert show.reload" ctl cert
+expect "a word that cert does not know" 1 "usage: weirctl cert show.reload" ctl cert burn
 fingerprint=$(openssl x509 -in "$dir/server.crt" -noout -fingerprint -sha256 | cut -d= -f2)
 expect "its names" 0 "names +weir.test" ctl cert show default
 expect "its fingerprint" 0 "$fingerprint" ctl cert show

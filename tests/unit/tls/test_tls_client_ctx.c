@@ -41,6 +41,37 @@ Test(tls_client_ctx, good_ones) {
     tls_ctx_unref(ctx);
 }
 
+/* People see what servers are shown as they see what clients are served. */
+Test(tls_client_ctx, its_certificate_is_told) {
+    struct tls_client_ctx_config config = {.ca_file = certificate, .certificate_file = certificate, .key_file = key};
+    struct tls_ctx *ctx = tls_client_ctx_new(&config, error, sizeof(error));
+
+    cr_assert_not_null(ctx, "%s", error);
+    const struct tls_cert_info *info = tls_ctx_cert(ctx, 0);
+    cr_assert_not_null(info);
+    cr_expect_str_eq(info->certificate_file, certificate);
+    cr_expect_str_eq(info->key_type, "EC P-256");
+    cr_expect_null(tls_ctx_cert(ctx, 1));
+    ((struct tls_cert_info *)(uintptr_t)info)->since_s = 1000;
+    config.old = ctx;
+    struct tls_ctx *again = tls_client_ctx_new(&config, error, sizeof(error));
+    cr_assert_not_null(again, "%s", error);
+    cr_expect_eq(tls_ctx_cert(again, 0)->since_s, 1000, "the same is in use since then");
+    tls_ctx_unref(again);
+    config.certificate_file = other_certificate;
+    config.key_file = other_key;
+    again = tls_client_ctx_new(&config, error, sizeof(error));
+    cr_assert_not_null(again, "%s", error);
+    cr_expect_neq(tls_ctx_cert(again, 0)->since_s, 1000);
+    tls_ctx_unref(again);
+    config = (struct tls_client_ctx_config){.ca_file = certificate, .old = ctx};
+    again = tls_client_ctx_new(&config, error, sizeof(error));
+    cr_assert_not_null(again, "%s", error);
+    cr_expect_null(tls_ctx_cert(again, 0), "it has none");
+    tls_ctx_unref(again);
+    tls_ctx_unref(ctx);
+}
+
 Test(tls_client_ctx, bad_ones) {
     refused(&(struct tls_client_ctx_config){.ca_file = "/nowhere/ca.pem"}, "/nowhere/ca.pem", "No such file");
     refused(&(struct tls_client_ctx_config){.ca_file = key}, key, "CA certificates");
