@@ -250,6 +250,9 @@ void tls_psk_offer(SSL_CTX *ssl) {
 }
 
 const char *tls_psk_in_use(const SSL *ssl, const struct tls_msg *msg) {
-    /* Found is not taken in 1.3: a suite with another hash makes a full handshake of it. */
-    return SSL_version(ssl) == TLS_V13 && !SSL_session_reused(ssl) ? "" : msg->psk;
+    /* Found is not taken in 1.3, where a suite with another hash makes a full handshake of it. A ticket is not either
+     * where libssl finds, after it was opened, that it is for another version, name or listener, or too old. */
+    bool proven = SSL_session_reused(ssl) || (SSL_version(ssl) != TLS_V13 && msg->psk_new);
+
+    return proven ? msg->psk : "";
 }
