@@ -188,6 +188,20 @@ uint32_t tls_psk_find(const struct tls_psk *psk, const uint8_t *identity, size_t
     return e->key_bytes;
 }
 
+bool tls_psk_mark(const struct tls_psk *psk, const char *identity, uint8_t mark[TLS_PSK_MARK_BYTES]) {
+    static const char label[] = "weir psk";
+    uint8_t told[sizeof(label) + TLS_PSK_KEY_MAX] = {0}, hash[HASH_BYTES];
+    bool known;
+
+    memcpy(told, label, sizeof(label));
+    uint32_t n = tls_psk_find(psk, (const uint8_t *)identity, strlen(identity), told + sizeof(label), &known);
+    known = known && EVP_Digest(told, sizeof(label) + n, hash, NULL, EVP_sha256(), NULL) == 1;
+    explicit_bzero(told, sizeof(told));
+    if (known)
+        memcpy(mark, hash, TLS_PSK_MARK_BYTES);
+    return known;
+}
+
 bool tls_psk_name_keep(struct tls_msg *msg, const uint8_t *identity, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (identity[i] < 0x20 || identity[i] == 0x7f)

@@ -26,6 +26,10 @@ void tls_psk_free(struct tls_psk *psk); /* NULL is allowed */
  * always the same, and *known is false. 0: libcrypto failed. */
 uint32_t tls_psk_find(const struct tls_psk *psk, const uint8_t *identity, size_t n, uint8_t key[TLS_PSK_KEY_MAX],
                       bool *known);
+/* What tells the key of an identity from one that it had before, to be kept in sessions that were made with it. Returns
+ * false: the identity is not known, or not any more. */
+#define TLS_PSK_MARK_BYTES 16u
+bool tls_psk_mark(const struct tls_psk *psk, const char *identity, uint8_t mark[TLS_PSK_MARK_BYTES]);
 /* Keep the name that a client gave with a message. false: not text of 1 to TLS_PSK_NAME_MAX bytes. */
 bool tls_psk_name_keep(struct tls_msg *msg, const uint8_t *identity, size_t n);
 /* Let an SSL_CTX whose SSL objects belong to messages use their context's keys. */

@@ -4,7 +4,9 @@
 #include "tls_psk.h"
 
 #include <errno.h>
+#include <openssl/bn.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/srp.h>
 #include <stdio.h>
@@ -102,6 +104,20 @@ static int find(SSL *ssl, int *alert, void *arg) {
 
 void tls_srp_offer(SSL_CTX *ssl) {
     SSL_CTX_set_srp_username_callback(ssl, find);
+}
+
+bool tls_srp_mark(const struct tls_srp *srp, const char *user, uint8_t mark[TLS_PSK_MARK_BYTES]) {
+    char name[TLS_PSK_NAME_MAX + 1];
+    uint8_t hash[EVP_MAX_MD_SIZE];
+
+    snprintf(name, sizeof(name), "%s", user);
+    const SRP_user_pwd *found = SRP_VBASE_get_by_user(srp->users, name); /* none is made up here */
+    char *verifier = found ? BN_bn2hex(found->v) : NULL;
+    bool ok = verifier && EVP_Digest(verifier, strlen(verifier), hash, NULL, EVP_sha256(), NULL) == 1;
+    OPENSSL_free(verifier);
+    if (ok)
+        memcpy(mark, hash, TLS_PSK_MARK_BYTES);
+    return ok;
 }
 
 bool tls_srp_in_use(const SSL *ssl) {

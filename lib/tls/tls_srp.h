@@ -10,7 +10,7 @@
 #ifndef WEIR_TLS_SRP_H
 #define WEIR_TLS_SRP_H
 
-#include "tls_msg.h"
+#include "tls_psk.h"
 
 #include <openssl/ssl.h>
 
@@ -22,6 +22,7 @@ void tls_srp_free(struct tls_srp *srp); /* NULL is allowed */
 /* Let an SSL_CTX whose SSL objects belong to messages use their context's users. The name becomes the message's psk. */
 void tls_srp_offer(SSL_CTX *ssl);
 /* Is the handshake, or was the one that made the session, with SRP? */
+bool tls_srp_mark(const struct tls_srp *srp, const char *user, uint8_t mark[TLS_PSK_MARK_BYTES]); /* as tls_psk_mark */
 bool tls_srp_in_use(const SSL *ssl);
 
 #endif

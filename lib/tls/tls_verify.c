@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_verify.h"
-#include "tls_psk.h"
+#include "tls_srp.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -146,25 +146,53 @@ static bool revoked(const struct tls_verify *verify, X509 *peer) {
     return false;
 }
 
-/* A ticket carries the client's certificate by itself, the name of its key (of TLS 1.3) not. */
-static int keep(SSL *ssl, void *arg) {
-    const char *psk = tls_psk_in_use(ssl, SSL_get_app_data(ssl));
+/* Whose key, or password, it is: what a ticket keeps besides the client's certificate, which it has by itself. */
+struct holder {
+    uint8_t mark[TLS_PSK_MARK_BYTES];
+    char name[TLS_PSK_NAME_MAX + 1]; /* as long as it is */
+};
 
-    (void)arg;
-    return *psk == '\0' || SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), psk, strlen(psk)) == 1;
+static bool holder_mark(const struct tls_ctx *ctx, const SSL_SESSION *session, struct holder *h) {
+    const SSL_CIPHER *suite = SSL_SESSION_get0_cipher(session);
+
+    if (suite && SSL_CIPHER_get_kx_nid(suite) == NID_kx_srp)
+        return ctx->srp && tls_srp_mark(ctx->srp, h->name, h->mark);
+    return ctx->psk && tls_psk_mark(ctx->psk, h->name, h->mark);
 }
 
-static void recall(struct tls_msg *msg, SSL_SESSION *session) {
-    void *psk;
+static int keep(SSL *ssl, void *arg) {
+    const struct tls_msg *msg = SSL_get_app_data(ssl);
+    SSL_SESSION *session = SSL_get_session(ssl);
+    const char *psk = tls_psk_in_use(ssl, msg);
+    struct holder h;
+
+    (void)arg;
+    if (*psk == '\0')
+        return 1;
+    snprintf(h.name, sizeof(h.name), "%s", psk);
+    return holder_mark(msg->ctx, session, &h) &&
+           SSL_SESSION_set1_ticket_appdata(session, &h, offsetof(struct holder, name) + strlen(psk)) == 1;
+}
+
+/* Who it was, if anybody. Returns false where that key is not in the file any more. */
+static bool recall(struct tls_msg *msg, SSL_SESSION *session) {
+    const size_t head = offsetof(struct holder, name);
+    struct holder now;
+    void *kept;
     size_t n;
 
     msg->psk_new = false;
     msg->psk[0] = '\0';
-    if (SSL_SESSION_get0_ticket_appdata(session, &psk, &n) != 1 || n > TLS_PSK_NAME_MAX)
-        return;
-    if (n > 0)
-        memcpy(msg->psk, psk, n);
-    msg->psk[n] = '\0';
+    if (SSL_SESSION_get0_ticket_appdata(session, &kept, &n) != 1 || n == 0)
+        return true;
+    if (n <= head || n > head + TLS_PSK_NAME_MAX)
+        return false;
+    memcpy(now.name, (const char *)kept + head, n - head);
+    now.name[n - head] = '\0';
+    if (!holder_mark(msg->ctx, session, &now) || CRYPTO_memcmp(now.mark, kept, sizeof(now.mark)) != 0)
+        return false;
+    memcpy(msg->psk, now.name, n - head + 1);
+    return true;
 }
 
 /* A resumed session is not verified again by libssl. What has changed since is looked at here, without any signature:
@@ -185,7 +213,8 @@ static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned c
     if (peer && verify->mode != TLS_CLIENT_CERTIFICATES_OFF &&
         (X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0 || revoked(verify, peer)))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
-    recall(SSL_get_app_data(ssl), session);
+    if (!recall(SSL_get_app_data(ssl), session))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
     /* A ticket of 1.3 is for one use (RFC 8446 appendix C.4): each time there is a new one. */
     return status == SSL_TICKET_SUCCESS && SSL_version(ssl) != TLS_V13 ? SSL_TICKET_RETURN_USE
                                                                        : SSL_TICKET_RETURN_USE_RENEW;

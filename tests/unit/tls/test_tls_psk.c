@@ -184,6 +184,32 @@ Test(tls_psk, ticket_that_is_not_resumed_names_nobody) {
     }
 }
 
+/* A device whose key is taken out of the file, or replaced, has to prove itself anew. */
+Test(tls_psk, session_ends_with_its_key) {
+    static const char *const files[] = {"device-0:00112233445566778899aabbccddeeff\n",
+                                        "device-1:00112233445566778899aabbccddeeff\n"};
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        for (size_t i = 0; i < WEIR_ARRAY_LEN(files); i++) {
+            file_write("device-1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+            cr_assert(fx_load(), "%s", fx.error);
+            cr_assert(shake(versions[v], NULL));
+            harness_receive(&fx.h, 10);
+            SSL_SESSION *made = SSL_SESSION_dup(session);
+            end();
+            cr_assert(fx_load(), "%s", fx.error);
+            cr_assert(shake(versions[v], made), "the same key is as good as before");
+            cr_expect(SSL_session_reused(fx.h.client));
+            end();
+            file_write(files[i]);
+            cr_assert(fx_load(), "%s", fx.error);
+            cr_expect(!shake(versions[v], made), "version %x, file %zu", versions[v], i);
+            cr_expect_eq(fx.h.error, -TLS_DROP_HS_PSK, "version %x, file %zu: %d", versions[v], i, fx.h.error);
+            end();
+            SSL_SESSION_free(made);
+        }
+    }
+}
+
 static void refused(const char *text, unsigned line, const char *what) {
     uint32_t weak;
     char place[64];

@@ -50,11 +50,15 @@ static void done(void) {
 
 TestSuite(tls_srp, .init = set_up, .fini = done);
 
-static bool shake(char *user, const char *suites) {
+static bool shake_with(char *user, const char *suites, SSL_SESSION *offer) {
     SSL_CTX_set_srp_username(fx.h.client_ctx, user);
     SSL_CTX_set_cipher_list(fx.h.client_ctx, suites);
-    harness_connect(&fx.h, NULL);
+    harness_connect(&fx.h, offer);
     return harness_handshake(&fx.h);
+}
+
+static bool shake(char *user, const char *suites) {
+    return shake_with(user, suites, NULL);
 }
 
 static void end(void) {
@@ -109,6 +113,27 @@ Test(tls_srp, unknown_and_wrong_look_alike) {
     }
     cr_expect_eq(last[0], last[1], "%d, %d", last[0], last[1]);
     cr_expect_gt(last[0], SSL_AD_REASON_OFFSET);
+}
+
+/* A user who is taken out of the file, or has another password, has to prove it anew. */
+Test(tls_srp, session_ends_with_its_verifier) {
+    for (int gone = 0; gone < 2; gone++) {
+        user_write("device-1", "correct horse");
+        cr_assert(fx_load(), "%s", fx.error);
+        cr_assert(shake("device-1", "SRP"));
+        SSL_SESSION *made = SSL_SESSION_dup(SSL_get_session(fx.h.client));
+        end();
+        cr_assert(fx_load(), "%s", fx.error);
+        cr_assert(shake_with("device-1", "SRP", made));
+        cr_expect(SSL_session_reused(fx.h.client));
+        cr_expect_str_eq(tls_conn_identity(&fx.h.core, fx.h.id)->psk, "device-1");
+        end();
+        user_write(gone ? "device-2" : "device-1", "battery staple");
+        cr_assert(fx_load(), "%s", fx.error);
+        cr_expect(!shake_with("device-1", "SRP", made), "%d", gone);
+        end();
+        SSL_SESSION_free(made);
+    }
 }
 
 static char *salt_seen;
