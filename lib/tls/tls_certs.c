@@ -284,6 +284,7 @@ static int hello(SSL *ssl, int *alert, void *arg) {
         return SSL_CLIENT_HELLO_ERROR;
     }
     msg->named = set != NULL;
+    snprintf(msg->server_name, sizeof(msg->server_name), "%.*s", (int)n, name ? name : "");
     /* takes a reference, and session id context and certificates along */
     return SSL_set_SSL_CTX(ssl, (set ? set : certs->sets)->ssl) ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
 }

@@ -116,14 +116,16 @@ static struct tls_identity *block_make(const struct draft *d) {
     return id;
 }
 
-/* What the client asked for; the server name of a resumed session is that of its own hello in either version. */
-static void names_take(struct draft *d, SSL *ssl) {
-    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+/* What the client asked for in this hello: of a resumed session of 1.2 libssl tells the name that it was made under, if
+ * a certificate had it. */
+static void names_take(struct draft *d, SSL *ssl, const struct tls_msg *msg) {
+    const uint8_t *name = (const uint8_t *)msg->server_name;
+    size_t name_bytes = strlen(msg->server_name);
     unsigned n = 0;
 
-    if (name && is_text((const uint8_t *)name, strlen(name))) {
-        d->server_name = (const uint8_t *)name;
-        d->server_name_bytes = strnlen(name, TLS_NAME_MAX);
+    if (is_text(name, name_bytes)) {
+        d->server_name = name;
+        d->server_name_bytes = name_bytes;
     }
     SSL_get0_alpn_selected(ssl, &d->alpn, &n);
     d->alpn_bytes = n;
@@ -146,7 +148,7 @@ bool tls_identity_new(SSL *ssl, const struct tls_msg *msg, struct tls_identity *
         if (d.der_bytes < 0 || d.der_bytes > (int)DER_MAX)
             d.der_bytes = 0;
     }
-    names_take(&d, ssl);
+    names_take(&d, ssl, msg);
     struct tls_identity *id = block_make(&d);
     OPENSSL_free(d.der);
     if (id == NULL)

@@ -41,7 +41,7 @@ enum tls_result {
 struct tls_msg {
     /* the worker's part */
     tls_id conn;
-    char server_name[TLS_NAME_MAX + 1]; /* clients: "" none */
+    char server_name[TLS_NAME_MAX + 1]; /* clients: whom to meet; servers: whom the hello names; "" none */
     tls_session *offer;                 /* clients: to be resumed, or NULL */
     struct tls_ctx *ctx;                /* one reference */
     struct rte_mempool *pool;

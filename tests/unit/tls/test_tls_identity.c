@@ -56,6 +56,36 @@ Test(tls_identity, names_only_where_they_are_wanted) {
     cl_end();
 }
 
+/* What is asked for is what this hello says, be the name a certificate's or not, and whatever was asked for in the one
+ * whose session is resumed. */
+Test(tls_identity, server_name_of_a_resumed_session) {
+    static const uint16_t versions[] = {TLS_V12, TLS_V13};
+    static const char *const names[][2] = {{"a.example", "a.example"}, {"x.example", "x.example"},
+                                           {"x.example", "y.example"}, {"a.x.example", "b.x.example"}};
+    fx.config.client_certificates = TLS_CLIENT_CERTIFICATES_OFF;
+    fx.config.tell_names = true;
+    fx_add(KEY_EC, "DNS:*.x.example");
+    cr_assert(fx_load(), "%s", fx.error);
+    for (size_t i = 0; i < 2 * WEIR_ARRAY_LEN(names); i++) {
+        SSL_SESSION *made = NULL;
+        cl_version(versions[i % 2]);
+        for (int again = 0; again < 2; again++) {
+            const char *name = names[i / 2][again];
+            harness_connect(&fx.h, made);
+            SSL_set_tlsext_host_name(fx.h.client, name);
+            cr_assert(harness_handshake(&fx.h));
+            cr_expect_eq(SSL_session_reused(fx.h.client), again);
+            const struct tls_identity *id = tls_conn_identity(&fx.h.core, fx.h.id);
+            cr_assert_not_null(id);
+            cr_expect_str_eq(id->server_name, name, "version %x: %s for %s", versions[i % 2], id->server_name, name);
+            harness_receive(&fx.h, 10);
+            cl_end();
+            SSL_SESSION_free(made);
+            made = again ? NULL : SSL_SESSION_dup(cl_session);
+        }
+    }
+}
+
 /* Many names: those that fit are kept whole. */
 Test(tls_identity, bounded) {
     static char names[9000];
