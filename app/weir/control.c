@@ -121,6 +121,7 @@ int control_reload(struct control *c, uint64_t entries, json_t *refusals) {
     unsigned n = reloads_count(c, entries, 0, fresh->tls, weir->config->n_tls);
     unsigned pools = reloads_count(c, entries, WEIR_MAX_TLS, fresh->pools, weir->config->n_pools);
     rte_rcu_qsbr_synchronize(weir->rcu, RTE_QSBR_THRID_INVALID);
+    retired_hold(&c->retired, old, fresh);
     snapshot_free(old);
     cert_expiry_tell(&c->expiry, weir->snapshot, clock_now_us(&weir->clock), time(NULL));
     log_line(LOG_LVL_INFO, "reload", "certificates of %u of %u tls entries read again, and of %u pools, %d refused", n,
@@ -131,6 +132,7 @@ int control_reload(struct control *c, uint64_t entries, json_t *refusals) {
 static void certs_tick(struct control *c, uint64_t now_us) {
     for (uint16_t i = 0; i < c->weir->config->n_tls; i++)
         tls_ctx_tick(c->weir->snapshot->tls[i], now_us);
+    retired_free(&c->retired, false);
     uint64_t changed = cert_watch_due(c->cert_watch, now_us);
     if (changed != 0)
         control_reload(c, changed, NULL);
@@ -305,5 +307,6 @@ void control_free(struct control *c) {
     if (c->timer_fd >= 0)
         close(c->timer_fd);
     cert_table_fini(&c->certs);
+    retired_free(&c->retired, true);
     free(c);
 }

@@ -3,7 +3,8 @@
  * /metrics, captures' files, link state, and the watch over the workers' turns and the servers.
  *
  *   control.c     the loop: signals (signalfd), timers, socket; drain and reload
- *   cert_watch.c  which certificates' files have changed; cert_table.c  which are served, for the views
+ *   cert_watch.c  which certificates' files have changed; cert_table.c  which are served, for the views;
+ *                 retired.c those that were replaced, until nobody holds them
  *   watch.c       a worker without a turn for 1 s is logged, for 10 s aborts the process: a supervisor starts it anew
  *   commands*.c   the runtime commands of `weirctl`, one function each, over socket.c; text or JSON
  *   stats*.c      sums over workers: one walk that every view uses

@@ -7,6 +7,7 @@
 #include "cert_table.h"
 #include "cert_watch.h"
 #include "control.h"
+#include "retired.h"
 #include "stats.h"
 
 #include <jansson.h>
@@ -24,6 +25,7 @@ struct control {
     int capture_fd; /* the weirctl that waits for it; -1 */
     struct cert_table certs;
     struct cert_watch *cert_watch; /* the caller's of control_new */
+    struct retired *retired;       /* contexts that handshakes may still hold */
     struct cert_expiry expiry;     /* when it was last said which certificates expire */
     bool draining;
     uint64_t drain_deadline_us, tick;

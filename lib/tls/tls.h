@@ -141,6 +141,8 @@ int64_t tls_ctx_expires_in_s(const struct tls_ctx *ctx);
 void tls_ctx_tick(struct tls_ctx *ctx, uint64_t now_us);
 void tls_ctx_ref(struct tls_ctx *ctx); /* atomic */
 void tls_ctx_unref(struct tls_ctx *ctx);
+/* Does anybody hold it beside the caller, who has one reference? */
+bool tls_ctx_shared(const struct tls_ctx *ctx);
 
 /* --- a worker's TLS --- */
 enum tls_drop { /* why a connection was ended by TLS; X(NAME, alert number sent or -1, text) in tls_drops.def */

@@ -335,6 +335,10 @@ void tls_ctx_ref(struct tls_ctx *ctx) {
     atomic_fetch_add_explicit(&ctx->references, 1, memory_order_relaxed);
 }
 
+bool tls_ctx_shared(const struct tls_ctx *ctx) {
+    return atomic_load_explicit(&ctx->references, memory_order_acquire) > 1;
+}
+
 void tls_ctx_unref(struct tls_ctx *ctx) {
     if (ctx == NULL || atomic_fetch_sub_explicit(&ctx->references, 1, memory_order_acq_rel) != 1)
         return;
