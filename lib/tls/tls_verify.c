@@ -17,6 +17,7 @@ struct tls_verify {
     int depth;
     X509_STORE *trust;             /* CAs and CRLs; NULL: mode is off */
     STACK_OF(X509_NAME) * issuers; /* told to clients (RFC 8446 section 4.2.4) */
+    STACK_OF(X509) * cas;          /* as in `trust`, whose own list libcrypto sorts when it looks something up */
     STACK_OF(X509_CRL) * crls;
     uint8_t mark[MARK_BYTES];
 };
@@ -43,7 +44,8 @@ static int pem_each(const char *file, bool (*add)(struct tls_verify *, BIO *), s
 static bool ca_add(struct tls_verify *verify, BIO *bio) {
     X509 *ca = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     X509_NAME *name = ca ? X509_NAME_dup(X509_get_subject_name(ca)) : NULL;
-    bool ok = name && X509_STORE_add_cert(verify->trust, ca) == 1;
+    bool ok = name && X509_STORE_add_cert(verify->trust, ca) == 1 &&
+              X509_add_cert(verify->cas, ca, X509_ADD_FLAG_UP_REF) == 1;
 
     if (!ok || sk_X509_NAME_push(verify->issuers, name) == 0) {
         X509_NAME_free(name);
@@ -107,8 +109,9 @@ struct tls_verify *tls_verify_new(const struct tls_ctx_config *config, char *err
         verify->depth = config->client_depth ? *config->client_depth : TLS_CLIENT_DEPTH;
         verify->trust = X509_STORE_new();
         verify->issuers = sk_X509_NAME_new_null();
+        verify->cas = sk_X509_new_null();
         verify->crls = sk_X509_CRL_new_null();
-        ok = verify->trust && verify->issuers && verify->crls && load(verify, config, error, error_bytes);
+        ok = verify->trust && verify->issuers && verify->cas && verify->crls && load(verify, config, error, error_bytes);
         if (ok && config->client_crl_file)
             X509_STORE_set_flags(verify->trust, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     }
@@ -124,6 +127,7 @@ void tls_verify_free(struct tls_verify *verify) {
         return;
     X509_STORE_free(verify->trust);
     sk_X509_NAME_pop_free(verify->issuers, X509_NAME_free);
+    sk_X509_pop_free(verify->cas, X509_free);
     sk_X509_CRL_pop_free(verify->crls, X509_CRL_free);
     free(verify);
 }
@@ -134,14 +138,44 @@ const uint8_t *tls_verify_mark(const struct tls_verify *verify) {
 
 /* --- in a handshake --- */
 
-static bool revoked(const struct tls_verify *verify, X509 *peer) {
+/* Does a list of its issuer's that has not expired say nothing of it, and none that it is revoked? */
+static bool listed_good(const struct tls_verify *verify, X509 *x509) {
     X509_REVOKED *entry;
+    bool listed = false;
 
     for (int i = 0; i < sk_X509_CRL_num(verify->crls); i++) {
         X509_CRL *crl = sk_X509_CRL_value(verify->crls, i);
-        if (X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_issuer_name(peer)) == 0 &&
-            X509_CRL_get0_by_cert(crl, &entry, peer) == 1)
+        const ASN1_TIME *until = X509_CRL_get0_nextUpdate(crl);
+        if (X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_issuer_name(x509)) != 0)
+            continue;
+        if (X509_CRL_get0_by_cert(crl, &entry, x509) == 1)
+            return false;
+        listed |= until == NULL || X509_cmp_current_time(until) > 0;
+    }
+    return listed;
+}
+
+static X509 *issuer_of(const struct tls_verify *verify, X509 *x509) {
+    for (int i = 0; i < sk_X509_num(verify->cas); i++)
+        if (X509_check_issued(sk_X509_value(verify->cas, i), x509) == X509_V_OK)
+            return sk_X509_value(verify->cas, i);
+    return NULL;
+}
+
+/* May a session still stand for this certificate, as far as lists can tell? Those above it are not in the session: they
+ * are looked for among the CAs, and where one is not there, nobody can say that it is not revoked. */
+static bool still_good(const struct tls_verify *verify, X509 *x509) {
+    for (int above = 0; above <= verify->depth + 1; above++) {
+        if (X509_cmp_current_time(X509_get0_notAfter(x509)) <= 0)
+            return false;
+        if (sk_X509_CRL_num(verify->crls) == 0)
             return true;
+        X509 *issuer = issuer_of(verify, x509);
+        if (issuer == NULL || !listed_good(verify, x509))
+            return false;
+        if (X509_check_issued(issuer, issuer) == X509_V_OK)
+            return true;
+        x509 = issuer;
     }
     return false;
 }
@@ -210,8 +244,7 @@ static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned c
         return SSL_TICKET_RETURN_ABORT;
     if (peer == NULL && verify->mode == TLS_CLIENT_CERTIFICATES_REQUIRED)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
-    if (peer && verify->mode != TLS_CLIENT_CERTIFICATES_OFF &&
-        (X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0 || revoked(verify, peer)))
+    if (peer && verify->mode != TLS_CLIENT_CERTIFICATES_OFF && !still_good(verify, peer))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     if (!recall(SSL_get_app_data(ssl), session))
         return SSL_TICKET_RETURN_IGNORE_RENEW;

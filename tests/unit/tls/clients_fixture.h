@@ -55,12 +55,12 @@ static inline void cl_fini(void) {
     fx_fini();
 }
 
-/* A CRL of the authority; `serial` 0: it revokes nothing. */
-static inline void cl_crl_write(long serial, long until_s) {
-    FILE *f = fopen(cl_ca, "r");
+/* A CRL of the authority with this certificate; `serial` 0: it revokes nothing. `how`: "w", or "a" behind others. */
+static inline void cl_crl_put(const char *ca_file, const char *ca_key, long serial, long until_s, const char *how) {
+    FILE *f = fopen(ca_file, "r");
     X509 *ca = PEM_read_X509(f, NULL, NULL, NULL);
     fclose(f);
-    f = fopen(cl_ca_key, "r");
+    f = fopen(ca_key, "r");
     EVP_PKEY *key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
     fclose(f);
     X509_CRL *crl = X509_CRL_new();
@@ -79,7 +79,7 @@ static inline void cl_crl_write(long serial, long until_s) {
         ASN1_INTEGER_free(number);
     }
     cr_assert_gt(X509_CRL_sign(crl, key, EVP_sha256()), 0);
-    f = fopen(cl_crl, "w");
+    f = fopen(cl_crl, how);
     PEM_write_X509_CRL(f, crl);
     fclose(f);
     X509_CRL_free(crl);
@@ -87,6 +87,10 @@ static inline void cl_crl_write(long serial, long until_s) {
     ASN1_TIME_free(until);
     X509_free(ca);
     EVP_PKEY_free(key);
+}
+
+static inline void cl_crl_write(long serial, long until_s) {
+    cl_crl_put(cl_ca, cl_ca_key, serial, until_s, "w");
 }
 
 /* What became of a handshake: 0, or the reason it was refused for; the alert as the client saw it in *alert. The

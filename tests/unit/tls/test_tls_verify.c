@@ -77,6 +77,7 @@ Test(tls_verify, crl_expired) {
 }
 
 /* An authority between the one that is trusted and the client, which sends it along. */
+static char middle_file[] = "/tmp/weir-middle-XXXXXX", middle_key[] = "/tmp/weir-middle-XXXXXX";
 static void middle_add(void) {
     FILE *f = fopen(cl_ca, "r");
     X509 *ca = PEM_read_X509(f, NULL, NULL, NULL), *middle = X509_new();
@@ -95,16 +96,14 @@ static void middle_add(void) {
     X509_add_ext(middle, is_ca, -1);
     X509_EXTENSION_free(is_ca);
     cr_assert_gt(X509_sign(middle, ca_key, EVP_sha256()), 0);
-    char certificate[] = "/tmp/weir-middle-XXXXXX", key_file[] = "/tmp/weir-middle-XXXXXX";
-    f = fdopen(mkstemp(certificate), "w");
+    f = fdopen(mkstemp(middle_file), "w");
     PEM_write_X509(f, middle);
     fclose(f);
-    f = fdopen(mkstemp(key_file), "w");
+    f = fdopen(mkstemp(middle_key), "w");
     PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
     fclose(f);
-    cl_issue(&(struct harness_certificate){.kind = KEY_EC, .issuer_certificate = certificate, .issuer_key = key_file});
+    cl_issue(&(struct harness_certificate){.kind = KEY_EC, .issuer_certificate = middle_file, .issuer_key = middle_key});
     SSL_CTX_add_extra_chain_cert(fx.h.client_ctx, middle);
-    harness_files_remove(certificate, key_file);
     X509_free(ca);
     EVP_PKEY_free(ca_key);
     EVP_PKEY_free(key);
@@ -117,6 +116,7 @@ Test(tls_verify, depth) {
     expect(TLS_DROP_NONE, -1, -1);
     fx.config.client_depth = &none;
     expect(TLS_DROP_HS_CLIENT_DEPTH, SSL_AD_UNKNOWN_CA, SSL_AD_UNKNOWN_CA);
+    harness_files_remove(middle_file, middle_key);
 }
 
 /* A session made with a certificate keeps it, until that is revoked: then a full handshake says so. */
@@ -143,6 +143,48 @@ Test(tls_verify, resumed_session_is_looked_at_again) {
         cl_end();
         SSL_SESSION_free(kept);
     }
+}
+
+/* Is a session of a full handshake now still taken once there are these lists? */
+static bool resumed_with(long root_revokes, long middle_revokes, long until_s) {
+    int alert;
+    cl_crl_put(cl_ca, cl_ca_key, 0, 3600, "w");
+    cl_crl_put(middle_file, middle_key, 0, 3600, "a");
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_assert_eq(cl_shake(NULL, &alert), TLS_DROP_NONE);
+    cl_end();
+    SSL_SESSION *kept = SSL_SESSION_dup(cl_session);
+    cl_crl_put(cl_ca, cl_ca_key, root_revokes, 3600, "w");
+    cl_crl_put(middle_file, middle_key, middle_revokes, until_s, "a");
+    cr_assert(fx_load(), "%s", fx.error);
+    (void)cl_shake(kept, &alert);
+    bool resumed = SSL_session_reused(fx.h.client);
+    cl_end();
+    SSL_SESSION_free(kept);
+    return resumed;
+}
+
+/* The authority between is not in the session: it is known by the file of CAs, or not at all. */
+Test(tls_verify, resumed_session_of_an_authority_that_is_revoked) {
+    middle_add();
+    fx.config.client_crl_file = cl_crl;
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        cl_version(versions[v]);
+        cr_expect(!resumed_with(0, 0, 3600), "nobody can say that the one between is good");
+    }
+    FILE *from = fopen(middle_file, "r"), *to = fopen(cl_ca, "a");
+    for (int c; (c = getc(from)) != EOF;)
+        putc(c, to);
+    fclose(from);
+    fclose(to);
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        cl_version(versions[v]);
+        cr_expect(resumed_with(0, 0, 3600));
+        cr_expect(!resumed_with(7, 0, 3600), "the one between is revoked");
+        cr_expect(!resumed_with(0, 1, 3600), "the client is");
+        cr_expect(!resumed_with(0, 0, -10), "the list has expired");
+    }
+    harness_files_remove(middle_file, middle_key);
 }
 
 /* A session of somebody who was not asked is worth nothing once certificates are required. */
