@@ -169,10 +169,11 @@ static int workers_make(struct program *p) {
     return 0;
 }
 
-static void keys_warn(const struct weir *weir) {
+static void keys_warn(const struct program *p) {
+    const struct weir *weir = &p->weir;
     struct rlimit allowed;
     bool locked = true;
-    for (uint16_t i = 0; i < weir->n_workers && weir->config->n_tls != 0; i++)
+    for (uint16_t i = 0; i < weir->n_workers && p->plan.tls_per_worker != 0; i++) /* towards servers alone, too */
         locked = locked && tls_core_locked(&weir->workers[i]->tls);
     if (!locked && getrlimit(RLIMIT_MEMLOCK, &allowed) == 0)
         log_line(LOG_LVL_WARNING, "secrets",
@@ -203,7 +204,7 @@ static int program_up(struct program *p, const char *argv0) {
         return fail("not enough memory for rings between cores; lower memory.max_connections or the number of workers");
     if (workers_make(p) != 0)
         return EXIT_FAILURE;
-    keys_warn(weir);
+    keys_warn(p);
     p->control = control_new(weir, &p->plan, p->cert_watch, p->error, sizeof(p->error));
     return p->control != NULL ? 0 : fail(p->error);
 }
