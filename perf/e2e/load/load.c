@@ -10,6 +10,8 @@
 
 #define PATIENCE_MS     20000u /* from SYN to CONNACK */
 #define VISITS_A_TURN   256u
+#define VISITS_IN_STORM 4096u /* of which so many are paid attention: */
+#define STORMY_A_TURN   8u    /* devices do not wait for each other's handshakes, and must not here be measured to */
 #define RESETS_A_BURST  64u
 #define TIME_WAIT_MS    2000u /* RFC 9293 says minutes; here the link is short and ports are dear */
 #define TIME_WAIT_LEAST 16384u
@@ -21,7 +23,8 @@
 /* --- one turn --- */
 
 static uint32_t visit_flows(struct load *l) {
-    uint32_t n = weir_min_u32(tcp_ready_count(&l->tcp), VISITS_A_TURN);
+    uint32_t n = weir_min_u32(tcp_ready_count(&l->tcp), l->config.storm ? VISITS_IN_STORM : VISITS_A_TURN);
+    uint32_t stormy = 0;
     tcp_id id;
     for (uint32_t i = 0; i < n && (id = tcp_ready_next(&l->tcp)) != 0; i++) {
         uint32_t user = tcp_conn_user(&l->tcp, id);
@@ -30,6 +33,8 @@ static uint32_t visit_flows(struct load *l) {
             broker_accept(l, id);
         else if ((user & 1) == ROLE_BROKER)
             broker_news(l, user >> 1, events);
+        else if (load_storms(l, &l->clients[user >> 1]) && stormy++ >= STORMY_A_TURN)
+            tcp_conn_again(&l->tcp, id, events);
         else
             client_news(l, &l->clients[user >> 1], events);
     }

@@ -169,6 +169,10 @@ static int load_make(struct program *p) {
         keep_addresses(&c.client_port.ifc, 0, o->client.addresses.n);
         keep_addresses(&c.broker_port.ifc, o->client.addresses.n, o->broker.addresses.n);
     }
+    if (o->share_cpu && sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1}) != 0) {
+        snprintf(p->error, sizeof(p->error), "--share-cpu: no real-time priority: %s; run it as root", strerror(errno));
+        return fail(p->error, EXIT_FAILURE);
+    }
     run_clock_init(&p->clock);
     p->load = load_new(&c, run_clock_ns(&p->clock, rte_rdtsc()), p->error, sizeof(p->error));
     return p->load ? 0 : fail(p->error, EXIT_FAILURE);

@@ -227,6 +227,8 @@ static const struct option options[] = {
     {"latency-at", "P,P,...", AT(ndr), SPECIAL, .take = take_shares, .help = "percents of the rate found (10,50,90)"},
     {"json", "FILE", AT(json), TEXT, .help = "\nthe result, also as JSON; - is stdout"},
     {"cpu", "N", AT(cpu), COUNT, 0, 1023, .help = "CPU to poll on (the first this process may use)"},
+    {"share-cpu", NULL, AT(share_cpu), FLAG,
+     .help = "sleep while there is nothing to do, so that others use the CPU, and come before them when there is"},
     {"memory", "MB", AT(memory_mb), COUNT, 0, 1 << 20, .help = "packet memory (0: by the number of connections)"},
     {"seed", "N", AT(seed), SPECIAL, .take = take_seed, .help = "of sizes and arrivals (1)"},
 };

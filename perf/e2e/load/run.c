@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 
 #include <rte_cycles.h>
 
@@ -18,6 +19,7 @@
 #define PAUSE_S       0.3  /* after each trial: queues and delayed ACKs everywhere come to rest */
 #define SETTLE_S      0.5  /* at the start of each, not counted; at most a quarter of it */
 #define LIMIT_SHARE   0.9
+#define SLEEP_NS      50000 /* of a turn without work, where the CPU is shared */
 
 /* Counters over a stretch of time that includes resets of load's own ones. */
 struct sums {
@@ -78,6 +80,8 @@ static double seconds_since(const struct run *run, uint64_t ns) {
 
 static void turn(struct run *run) {
     uint32_t work = load_turn(run->load, run->now_ns);
+    if (run->o->share_cpu && work == 0)
+        nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
     uint64_t tsc = rte_rdtsc();
     load_account(run->load, work, tsc - run->tsc);
     run->tsc = tsc;

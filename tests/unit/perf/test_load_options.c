@@ -71,6 +71,14 @@ Test(load_options, suites_by_both_names) {
     cr_assert_lt(parse(PORTS "--tls rc4"), 0);
 }
 
+Test(load_options, flags_are_off_unless_given) {
+    cr_assert_eq(parse(PORTS), 0);
+    cr_assert_not(options.share_cpu);
+    cr_assert_eq(parse(PORTS "--share-cpu"), 0);
+    cr_assert(options.share_cpu);
+    cr_assert_lt(parse(PORTS "--share-cpu=1"), 0);
+}
+
 Test(load_options, the_last_one_wins) {
     cr_assert_eq(parse(PORTS "--connections 5 --connections 6"), 0);
     cr_assert_eq(options.connections, 6);
