@@ -137,6 +137,7 @@ struct config_pool_tls { /* towards the servers of a pool */
     char *where;                    /* `weir.yaml:60:7: pools[0].tls`, for what only loading it finds */
     char *where_ca, *where_ciphers; /* the same of these keys; NULL: not given */
     char *where_ciphersuites;
+    char *where_certificate, *where_key;
 };
 
 struct config_server {

@@ -8,17 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A DNS name as certificates hold it, or an address. */
+/* Up to its first dot a name: 1 to 63 letters, digits, hyphens and underscores, no hyphen at either end (RFC 1123
+ * section 2.1, and names of services). Returns its length, 0: it is none. */
+static size_t label_bytes(const char *name) {
+    size_t n = 0;
+    while (isalnum((unsigned char)name[n]) || (name[n] != '\0' && strchr("-_", name[n])))
+        n++;
+    bool good = n <= 63 && n > 0 && name[0] != '-' && name[n - 1] != '-' && (name[n] == '.' || name[n] == '\0');
+    return good ? n : 0;
+}
+
+/* A DNS name as certificates hold it, or an address. No dot behind the last label: it would be sent so, and match no
+ * certificate (RFC 6066 section 3). */
 static int check_name(struct config_pass *p, const char *key, const char *text) {
     static const char hint[] = "a DNS name such as broker.example.com, or an address";
     if (strlen(text) > TLS_NAME_MAX)
         return config_fail(p, key, hint, "longer than %u characters", TLS_NAME_MAX);
-    for (const char *c = text; *c; c++)
-        if (!isalnum((unsigned char)*c) && !strchr(".-_", *c))
+    for (const char *label = text;;) {
+        size_t n = label_bytes(label);
+        if (n == 0)
             return config_fail(p, key, hint, "\"%.60s\" is no server's name", text);
-    if (!text[0] || text[0] == '.')
-        return config_fail(p, key, hint, "\"%.60s\" is no server's name", text);
-    return 0;
+        if (label[n] == '\0')
+            return 0;
+        label += n + 1;
+    }
 }
 
 static int check_trust(struct config_pass *p, const struct raw_pool_tls *r, struct config_pool_tls *t) {
@@ -42,7 +55,11 @@ static int check_own(struct config_pass *p, const struct raw_pool_tls *r, struct
     if (!r->certificate && !r->key)
         return 0;
     int rc = config_tls_file(p, "certificate", r->certificate, &t->certificate, false);
-    return rc == 0 ? config_tls_file(p, "key", r->key, &t->key, true) : rc;
+    if (rc == 0)
+        rc = config_tls_file(p, "key", r->key, &t->key, true);
+    if (rc == 0)
+        rc = config_text_where(p, "certificate", &t->where_certificate);
+    return rc == 0 ? config_text_where(p, "key", &t->where_key) : rc;
 }
 
 static int check_policy(struct config_pass *p, const struct raw_pool_tls *r, struct config_pool_tls *t) {
@@ -119,6 +136,8 @@ void config_pool_tls_free(struct config_pool *pool) {
     free(t->ciphersuites);
     free(t->where);
     free(t->where_ca);
+    free(t->where_certificate);
+    free(t->where_key);
     free(t->where_ciphers);
     free(t->where_ciphersuites);
 }

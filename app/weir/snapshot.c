@@ -87,8 +87,12 @@ static struct tls_ctx *load(struct loading *l, const struct tls_ctx *old, char *
 
 /* The same for a pool. */
 static const char *pool_place_of(const struct config_pool_tls *t, const char *said) {
-    if (strncmp(said, "ca", 2) == 0 && t->where_ca)
+    if (strncmp(said, "ca ", 3) == 0 && t->where_ca)
         return t->where_ca;
+    if (strncmp(said, "certificate ", 12) == 0 && t->where_certificate)
+        return t->where_certificate;
+    if (strncmp(said, "key ", 4) == 0 && t->where_key)
+        return t->where_key;
     if (strncmp(said, "ciphers ", 8) == 0 && t->where_ciphers)
         return t->where_ciphers;
     if (strncmp(said, "ciphersuites ", 13) == 0 && t->where_ciphersuites)

@@ -75,6 +75,7 @@ Test(config_pool_tls, all_keys) {
     cr_expect_eq(t->min_version, 0x0304);
     cr_expect(!strcmp(t->ciphers, "X") && !strcmp(t->ciphersuites, "Y"));
     cr_expect_str_eq(t->where_ca, "weir.yaml:6:15: pools[0].tls.ca");
+    cr_expect_str_eq(t->where_key, "weir.yaml:6:98: pools[0].tls.key");
     cr_expect_str_eq(c->pools[0].servers[0].tls_name, "broker.example");
     cr_expect_str_eq(c->pools[0].servers[1].tls_name, "b2.example", "its own name comes first");
     config_free(c);
@@ -93,7 +94,10 @@ Test(config_pool_tls, verify_off_is_warned_of) {
 Test(config_pool_tls, refusals) {
     refused("", "tls: {ca: absent.crt}", "tcp", 6, "pools[0].tls.ca", "absent.crt cannot be read");
     refused("", "tls: {ca: server.crt, verify: off}", "tcp", 6, "pools[0].tls.ca", "verify is off (set it to on");
-    refused("", "tls: {verify: maybe}", "tcp", 6, "pools[0].tls.verify", "(on | off)");
+    refused("", "tls: {verify: maybe}", "tcp", 6, "pools[0].tls.verify", "\"maybe\" is not known here (on | off)");
+    refused("", "tls: {verify: ''}", "tcp", 6, "pools[0].tls.verify", "(on | off)");
+    refused("", "tls: {verify: [on]}", "tcp", 6, "pools[0].tls.verify", "a single value is expected here");
+    refused("", "tls: {ca: ''}", "tcp", 6, "pools[0].tls.ca", "is empty");
     refused("", "tls: {certificate: server.crt}", "tcp", 6, "pools[0].tls.key", "is missing");
     refused("", "tls: {key: server.key}", "tcp", 6, "pools[0].tls.certificate", "is missing");
     refused("", "tls: {min_version: \"1.1\"}", "tcp", 6, "pools[0].tls.min_version", "(1.2 | 1.3)");
@@ -109,9 +113,29 @@ Test(config_pool_tls, refusals) {
     refused("", "tls: {}", "udp", 7, "listeners[0].pool", "mode udp cannot use \"brokers\", which speaks TLS");
 }
 
+/* A name that no certificate can have would keep every server out. */
+Test(config_pool_tls, names) {
+    static const char *const good[] = {"a", "broker-1.example.com", "_mqtt._tcp.example", "198.18.0.2", "1.example"},
+                             *const bad[] = {"a..b",       "a.",          ".",   "-a.example",
+                                             "a-.example", "'*.example'", "a/b", "'::1'"};
+    char line[128];
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        snprintf(line, sizeof(line), "tls: {server_name: %s}", good[i]);
+        config_free(accepted("", line));
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(line, sizeof(line), "tls: {server_name: %s}", bad[i]);
+        refused("", line, "tcp", 6, "pools[0].tls.server_name", "is no server's name");
+    }
+    snprintf(line, sizeof(line), "tls: {server_name: %064d.example}", 0);
+    refused("", line, "tcp", 6, "pools[0].tls.server_name", "is no server's name");
+}
+
 Test(config_pool_tls, a_name_has_253_characters) {
     char line[400], name[TLS_NAME_MAX + 2];
     memset(name, 'a', sizeof(name));
+    for (unsigned i = 50; i < TLS_NAME_MAX; i += 51)
+        name[i] = '.';
     name[TLS_NAME_MAX] = 0;
     snprintf(line, sizeof(line), "tls: {server_name: %s}", name);
     config_free(accepted("", line));

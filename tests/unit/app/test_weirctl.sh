@@ -249,7 +249,7 @@ expect "its fingerprint" 0 "$(openssl x509 -in "$dir/own.crt" -noout -fingerprin
 expect "reload of a pool" 0 "^ok$" ctl cert reload brokers
 cp "$dir/own.key" "$dir/good.key"
 cp "$dir/other.key" "$dir/own.key"
-expect "reload of a pool whose pair does not match" 1 "pools\[0\].tls: key $dir/own.key does not belong" \
+expect "reload of a pool whose pair does not match" 1 "weir.yaml:[0-9]+:[0-9]+: pools\[0\].tls.key: key $dir/own.key does not belong" \
     ctl cert reload brokers
 expect "what servers are shown meanwhile" 0 "^pool brokers: $dir/own.crt" ctl cert show brokers
 cp "$dir/good.key" "$dir/own.key"
