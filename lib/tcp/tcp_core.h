@@ -140,7 +140,8 @@ struct tcp_flight {
     uint32_t min_rtt_us, min_rtt_ms;             /* lowest of late, and when it was seen */
     uint32_t dsack_round;                        /* SND.NXT when the last DSACK widened the reordering window */
     uint32_t prr_delivered, prr_out, recover_fs; /* RFC 6937 */
-    uint32_t undo_marker, undo_retrans;          /* SND.UNA at the reduction; retransmissions not yet called needless */
+    uint32_t undo_marker, undo_end;              /* SND.UNA and SND.NXT at the reduction */
+    uint32_t undo_retrans;                       /* bytes sent again since, and not yet called needless */
     uint32_t undo_cwnd, undo_ssthresh;           /* what they were */
     uint32_t full_seq, full_bytes;               /* SND.NXT and what was out when an ACK last found cwnd in use */
     uint32_t tlp_end;                            /* TLP.end_seq; the probe is out while tlp_out */

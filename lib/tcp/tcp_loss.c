@@ -59,6 +59,7 @@ static uint32_t reduced(struct tcp_core *core, struct tcp_conn *c, uint32_t acke
 
 static void remember(struct tcp_conn *c, struct tcp_flight *f) {
     f->undo_marker = c->snd_una;
+    f->undo_end = c->snd_nxt;
     f->undo_retrans = f->undo_ts = 0;
     f->undo_cwnd = c->cwnd;
     f->undo_ssthresh = c->ssthresh;
@@ -84,8 +85,9 @@ static bool was_needless(const struct tcp_conn *c, struct tcp_flight *f, const s
     if ((c->flags & TCP_F_TS) && seg->opts.has_ts && seg->opts.ts_ecr && news->acked &&
         (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)) && seq_lt(seg->opts.ts_ecr, f->undo_ts))
         return true;
+    /* What lies beyond was out for the first time afterwards: a probe that arrived twice says nothing about this. */
     uint32_t twice = news->dsack_right - news->dsack_left;
-    if (!twice || seq_lt(news->dsack_left, f->undo_marker))
+    if (!twice || seq_lt(news->dsack_left, f->undo_marker) || seq_lt(f->undo_end, news->dsack_right))
         return false;
     f->undo_retrans -= weir_min_u32(twice, f->undo_retrans);
     return !f->undo_retrans;
@@ -319,7 +321,7 @@ static void timed_out(struct tcp_core *core, struct tcp_conn *c) {
     c->flags = (c->flags & ~(TCP_F_RECOVERY | TCP_F_TLP)) | TCP_F_LOSS; /* the algorithm asks: RFC 9438 4.8 */
     if (anew) /* the same loss again does not halve again: RFC 5681 3.1 */
         c->ssthresh = reduced(core, c, 0);
-    c->recover = c->snd_nxt;
+    c->recover = f->undo_end = c->snd_nxt;
     f->tlp_out = false;
     f->reo_wait_us = 0;
     f->sack_steps = TCP_SACK_STEPS_MAX;
