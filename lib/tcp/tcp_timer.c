@@ -37,7 +37,8 @@ static uint32_t keepalive_deadline(const struct tcp_core *core, const struct tcp
     /* Retransmission or probes find a dead peer sooner: look again in a while. */
     if (c->snd_una != c->snd_nxt || c->rexmit_ms)
         return tcp_now_ms(core) + core->cfg.keepalive_interval_ms;
-    return c->last_rx_ms + core->cfg.keepalive_idle_ms + c->keep_sent * core->cfg.keepalive_interval_ms;
+    uint32_t deadline = c->last_rx_ms + core->cfg.keepalive_idle_ms + c->keep_sent * core->cfg.keepalive_interval_ms;
+    return deadline ? deadline : 1; /* 0 says "off" */
 }
 
 void tcp_timer_keepalive(struct tcp_core *core, struct tcp_conn *c) {
