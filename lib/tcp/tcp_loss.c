@@ -312,8 +312,12 @@ static void all_lost(struct tcp_core *core, struct tcp_conn *c, struct tcp_fligh
     }
 }
 
+#define RACK_VALID_US 1800000000u /* 30 minutes, by when several more timeouts have come */
+
 static void timed_out(struct tcp_core *core, struct tcp_conn *c) {
     struct tcp_flight *f = tcp_flight_take(core, c);
+    if ((uint32_t)core->now_us - f->rack_us >= RACK_VALID_US) /* times in 32 bits are soon in no order with it */
+        f->rack_rtt_us = 0;
     bool anew = !(c->flags & TCP_F_LOSS) || seq_leq(c->recover, c->snd_una);
     if (!(c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
         remember(c, f);

@@ -84,6 +84,23 @@ Test(tcp_rack, the_ack_of_an_earlier_copy_says_nothing) {
     harness_core_free(core);
 }
 
+/* Microseconds in 32 bits are in no order over more than 35 minutes: what arrived before such an outage would look later
+ * than all that is sent after it. */
+Test(tcp_rack, forgets_over_a_long_outage) {
+    second_arrives();
+    core->cfg.user_timeout_ms = 24 * 3600000;
+    for (unsigned s = 0; s < 40 * 60; s++) {
+        tcp_timers(core, core->now_us + 1000000);
+        drain_all(core);
+    }
+    const struct tcp_sent *s = tcp_sent_of(core, c->seg_head);
+    cr_assert_gt(s->times, 10);
+    sleep_ms(core, 30);
+    tcp_rack_delivered(core, c, tcp_flight_of(core, c), s, &(struct tcp_opts){0});
+    cr_assert_eq(tcp_flight_of(core, c)->rack_us, s->sent_us);
+    harness_core_free(core);
+}
+
 /* 7.2. */
 Test(tcp_rack, probe_timeout) {
     open_flow(true);
