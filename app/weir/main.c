@@ -172,7 +172,7 @@ static int workers_make(struct program *p) {
 static void keys_warn(const struct program *p) {
     const struct weir *weir = &p->weir;
     struct rlimit allowed;
-    bool locked = true;
+    bool locked = tls_private_keys_locked();
     for (uint16_t i = 0; i < weir->n_workers && p->plan.tls_per_worker != 0; i++) /* towards servers alone, too */
         locked = locked && tls_core_locked(&weir->workers[i]->tls);
     if (!locked && getrlimit(RLIMIT_MEMLOCK, &allowed) == 0)
@@ -264,7 +264,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     control_block_signals();
-    (void)tls_libssl_wipes(); /* nothing has used it yet */
+    (void)tls_libssl_guard(); /* nothing has used it yet */
     int rc = program_load(&p);
     if (rc == 0 && p.options.action == OPTIONS_CHECK) {
         rc = program_check(&p);

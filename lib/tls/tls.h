@@ -33,8 +33,9 @@
  * place (header and tag trimmed off), the others into fresh mbufs. No plaintext of a record is released before its tag
  * is verified.
  *
- * Memory: state objects from POOL_SECRET pools, what else holds keys in pages like theirs (tls_secret.c); no SSL object
- * of a server before the first full record has arrived; about 370 bytes more of a client until its session is taken or
+ * Memory: state objects from POOL_SECRET pools, what else holds keys in pages like theirs (tls_secret.c), private keys
+ * of certificates as well, wherever libcrypto allocates for them (tls_vault.h, tls_pair.c); no SSL object of a server
+ * before the first full record has arrived; about 370 bytes more of a client until its session is taken or
  * given up; ropes only while data waits.
  *
  * Limits: record of at most 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32
@@ -232,9 +233,12 @@ struct tls_config {
     void *ticket_ctx;
 };
 
-/* Have SSL objects zeroed as they are freed. Process-wide, and before the first use of libcrypto: false where that has
- * passed. */
-bool tls_libssl_wipes(void);
+/* Have SSL objects zeroed as they are freed, and certificates' private keys kept in memory that is locked and left out of
+ * core dumps. Process-wide, and before the first use of libcrypto: false where that has passed. */
+bool tls_libssl_guard(void);
+/* Are all private keys loaded so far locked in memory? False: RLIMIT_MEMLOCK is too small, there are too many of them,
+ * or nobody called tls_libssl_guard. */
+bool tls_private_keys_locked(void);
 
 struct tls_core;   /* tls_core.h lays it out; struct worker holds it by value */
 struct tls_engine; /* handshake engine: SSL objects live and die here */

@@ -77,7 +77,7 @@ static bool pair_load(struct tls_cert *cert, const struct tls_ctx_config *config
 
     if (ssl && config->security_level)
         SSL_CTX_set_security_level(ssl, *config->security_level);
-    if (ssl == NULL || !tls_ctx_load_pair(ssl, files->certificate_file, files->key_file, error, error_bytes)) {
+    if (ssl == NULL || !tls_pair_load(ssl, files->certificate_file, files->key_file, error, error_bytes)) {
         SSL_CTX_free(ssl);
         return false;
     }

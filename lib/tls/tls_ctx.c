@@ -51,54 +51,12 @@ static void keylog(const SSL *ssl, const char *line) {
     }
 }
 
-/* Never ask at a terminal for a passphrase. */
-static int no_passphrase(char *buffer, int bytes, int writing, void *user) {
-    (void)buffer;
-    (void)bytes;
-    (void)writing;
-    *(bool *)user = true;
-    return -1;
-}
-
 /* An error of the file system rather than what followed from it. */
 const char *tls_ctx_reason(void) {
     unsigned long first = ERR_peek_error();
     const char *text = ERR_SYSTEM_ERROR(first) ? strerror(ERR_GET_REASON(first)) : ERR_reason_error_string(first);
 
     return text ? text : "unknown reason";
-}
-
-bool tls_ctx_load_pair(SSL_CTX *ssl, const char *certificate_file, const char *key_file, char *error,
-                       size_t error_bytes) {
-    bool encrypted = false;
-
-    SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
-    SSL_CTX_set_default_passwd_cb_userdata(ssl, &encrypted);
-    if (SSL_CTX_use_certificate_chain_file(ssl, certificate_file) != 1) {
-        snprintf(error, error_bytes, "certificate %s: %s; it must be a readable PEM file, own certificate first",
-                 certificate_file, tls_ctx_reason());
-        return false;
-    }
-    ERR_clear_error();
-    if (SSL_CTX_use_PrivateKey_file(ssl, key_file, SSL_FILETYPE_PEM) != 1) {
-        if (encrypted)
-            snprintf(error, error_bytes, "key %s: encrypted; store it without a passphrase, readable by weir alone",
-                     key_file);
-        else if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH)
-            snprintf(error, error_bytes, "key %s does not belong to certificate %s; give a matching pair", key_file,
-                     certificate_file);
-        else
-            snprintf(error, error_bytes, "key %s: %s; it must be a readable PEM file with one private key", key_file,
-                     tls_ctx_reason());
-        return false;
-    }
-    SSL_CTX_set_default_passwd_cb_userdata(ssl, NULL);
-    if (SSL_CTX_check_private_key(ssl) != 1) {
-        snprintf(error, error_bytes, "key %s does not belong to certificate %s; give a matching pair", key_file,
-                 certificate_file);
-        return false;
-    }
-    return true;
 }
 
 /* What is wrong with a suite whoever is in the middle could read or be part of; NULL: nothing. Lists name such suites

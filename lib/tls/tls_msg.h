@@ -128,13 +128,15 @@ struct tls_ctx {
 /* An SSL object over memory BIOs whose secrets are noted in `msg`. NULL: out of memory. */
 SSL *tls_ctx_ssl_new(struct tls_ctx *ctx, struct tls_msg *msg);
 /* Set-up that both roles share; false: `error` says why. */
-bool tls_ctx_load_pair(SSL_CTX *ssl, const char *certificate_file, const char *key_file, char *error,
-                       size_t error_bytes);
 bool tls_ctx_set_groups(SSL_CTX *ssl, const char *groups, char *error, size_t error_bytes); /* NULL: the default */
 bool tls_ctx_set_policy(SSL_CTX *ssl, uint16_t min_version, const char *ciphers, const char *suites, char *error,
                         size_t error_bytes);
 struct tls_ctx *tls_ctx_wrap(SSL_CTX *ssl); /* NULL: out of memory */
 const char *tls_ctx_reason(void);           /* why libssl's last call failed */
+
+/* --- tls_pair.c --- */
+/* Give an SSL_CTX the certificate, its chain and its key. false: `error` says why. */
+bool tls_pair_load(SSL_CTX *ssl, const char *certificate_file, const char *key_file, char *error, size_t error_bytes);
 
 /* --- tls_record_size.c --- */
 /* Agree on record_size_limit in the handshakes of a context. Returns false: out of memory. */
