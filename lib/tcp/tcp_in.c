@@ -49,7 +49,7 @@ int tcp_seg_parse(struct rte_mbuf *m, struct tcp_seg *seg) {
     seg->ack = rte_be_to_cpu_32(th->ack_be);
     seg->len = m->pkt_len - at - header;
     seg->wnd = rte_be_to_cpu_16(th->window_be);
-    seg->payload = (uint16_t)(at + header);
+    seg->payload = at + header;
     seg->flags = th->flags;
     seg->ecn = ip->tos & WIRE_IP4_ECN;
     seg->kept = seg->window_cut = seg->ts_due = false;

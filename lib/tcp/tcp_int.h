@@ -127,7 +127,7 @@ struct tcp_seg {
     uint32_t seq, ack;
     uint32_t len;     /* payload bytes, as trimmed to the window so far */
     uint32_t wnd;     /* scaled once the flow is known */
-    uint16_t payload; /* offset of the payload in m */
+    uint32_t payload; /* offset of the payload in m: the frame of the longest datagram is above 64 KB */
     uint8_t flags;
     uint8_t ecn;     /* the ECN field of its IP header */
     bool kept;       /* m belongs to the core now */

@@ -59,7 +59,7 @@ static int cut_front(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
             prev->fin = true;
         return -TCP_DROP_OVERLAP;
     }
-    seg->payload = (uint16_t)(seg->payload + cut);
+    seg->payload += cut;
     seg->seq = end;
     seg->len -= cut;
     return 0;

@@ -139,7 +139,7 @@ static int check_sequence(struct tcp_core *core, struct tcp_conn *c, struct tcp_
     if (seq_lt(first, c->rcv_nxt)) {
         uint32_t cut = c->rcv_nxt - first;
         tcp_dsack_note(core, c, first, first + weir_min_u32(cut, seg->len));
-        seg->payload = (uint16_t)(seg->payload + cut);
+        seg->payload += cut;
         seg->len -= cut;
         seg->seq = c->rcv_nxt;
     }

@@ -76,7 +76,7 @@ static bool fill_holes(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg
             seg->seq = c->rcv_nxt;
             return false;
         }
-        seg->payload = (uint16_t)(seg->payload + (c->rcv_nxt - seg->seq));
+        seg->payload += c->rcv_nxt - seg->seq;
         seg->seq = c->rcv_nxt;
         seg->len = end - seg->seq;
     }

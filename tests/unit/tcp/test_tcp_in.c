@@ -124,3 +124,31 @@ Test(tcp_in, payload_over_several_mbufs) {
         cr_assert_eq(got[i], pattern_at(1001 + i));
     harness_core_free(core);
 }
+
+Test(tcp_in, longest_datagram_that_repeats_nearly_all) {
+    struct tcp_core *core = harness_core(NULL);
+    tcp_id id = establish(core, NULL);
+    enum { CUT = 65490, NEW = 5 };
+    struct craft f = peer_segment(core, id);
+    f.seq -= CUT;
+    f.len = 1000;
+    f.fill = 'x';
+    struct rte_mbuf *m = craft(&f), *last = m;
+    for (uint32_t left = CUT + NEW - 1000; left;) {
+        struct rte_mbuf *s = rte_pktmbuf_alloc(harness_pool());
+        uint32_t n = weir_min_u32(left, 2000);
+        memset(rte_pktmbuf_mtod(s, void *), 'x', n);
+        s->data_len = (uint16_t)n;
+        last->next = s;
+        last = s;
+        m->nb_segs++;
+        m->pkt_len += n;
+        left -= n;
+    }
+    cr_assert_eq(m->pkt_len, 14 + 65535);
+    cr_assert_eq(feed_mbuf(core, m), TCP_SEG_KEPT);
+    char got[NEW + 1] = {0};
+    cr_assert_eq(rope_copy(tcp_conn_rx(core, id), 0, got, NEW), NEW);
+    cr_assert_str_eq(got, "xxxxx");
+    harness_core_free(core);
+}
