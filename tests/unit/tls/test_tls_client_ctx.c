@@ -1,19 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What is wrong with a client's context is said with the name of the file. */
-#include "client_harness.h"
-
-static char certificate[64], key[64], other_certificate[64], other_key[64], error[256];
-
-static void files(void) {
-    harness_pool();
-    harness_files(KEY_EC, certificate, key);
-    harness_files(KEY_EC, other_certificate, other_key);
-}
-
-static void files_gone(void) {
-    harness_files_remove(certificate, key);
-    harness_files_remove(other_certificate, other_key);
-}
+#include "ctx_fixture.h"
 
 TestSuite(tls_client_ctx, .init = files, .fini = files_gone);
 

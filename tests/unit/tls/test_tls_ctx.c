@@ -1,23 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What is wrong with a certificate, key or list is said with the name of the file. */
-#include "harness.h"
+#include "ctx_fixture.h"
 
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <unistd.h>
-
-static char certificate[64], key[64], other_certificate[64], other_key[64], error[256];
-
-static void files(void) {
-    harness_pool();
-    harness_files(KEY_EC, certificate, key);
-    harness_files(KEY_EC, other_certificate, other_key);
-}
-
-static void files_gone(void) {
-    harness_files_remove(certificate, key);
-    harness_files_remove(other_certificate, other_key);
-}
 
 TestSuite(tls_ctx, .init = files, .fini = files_gone);
 
