@@ -99,12 +99,16 @@ def grows(lab, layer, reason, before):
              lambda: lab.metrics().drops(layer).get(reason, 0) > before.get(reason, 0))
 
 
-@pytest.mark.parametrize("reason,packet", IP4, ids=[f"{number}-{case[0]}" for number, case in enumerate(IP4)])
-def test_ip4(lab, wire, witness, reason, packet):
-    before = lab.metrics().drops("net")
+def is_dropped(lab, wire, layer, reason, packet):
+    before = lab.metrics().drops(layer)
     for _ in range(TIMES):
         wire.frame(packet)
-    grows(lab, "net", reason, before)
+    grows(lab, layer, reason, before)
+
+
+@pytest.mark.parametrize("reason,packet", IP4, ids=[f"{number}-{case[0]}" for number, case in enumerate(IP4)])
+def test_ip4(lab, wire, witness, reason, packet):
+    is_dropped(lab, wire, "net", reason, packet)
 
 
 def test_ethernet(lab, wire, witness):
@@ -217,10 +221,7 @@ TCP = [  # reason, packet
 
 @pytest.mark.parametrize("reason,packet", TCP, ids=[f"{number}-{case[0]}" for number, case in enumerate(TCP)])
 def test_tcp(lab, wire, witness, reason, packet):
-    before = lab.metrics().drops("tcp")
-    for _ in range(TIMES):
-        wire.frame(packet)
-    grows(lab, "tcp", reason, before)
+    is_dropped(lab, wire, "tcp", reason, packet)
 
 
 def test_noise(lab, wire, witness):
