@@ -72,6 +72,24 @@ static bool psk_take(struct peer_options *o, const char *hex) {
     return n > 0 && n <= PSK_MAX;
 }
 
+unsigned peer_psk(const struct peer_options *o, char *identity, unsigned identity_max, uint8_t *psk, unsigned psk_max) {
+    if (o->psk_bytes > psk_max)
+        return 0;
+    snprintf(identity, identity_max, "%s", o->psk_identity);
+    memcpy(psk, o->psk, o->psk_bytes);
+    return (unsigned)o->psk_bytes;
+}
+
+/* RFC 6066 section 4; 0: there is none of that length. */
+static uint8_t fragment_code(const char *bytes) {
+    static const char *const lengths[] = {"512", "1024", "2048", "4096"};
+
+    for (uint8_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+        if (strcmp(bytes, lengths[i]) == 0)
+            return (uint8_t)(i + 1);
+    return 0;
+}
+
 static bool option_take(struct peer_options *o, int option, const char *value) {
     switch (option) {
     case ADDRESS:
@@ -113,8 +131,8 @@ static bool option_take(struct peer_options *o, int option, const char *value) {
         o->groups = value;
         return true;
     case FRAGMENT:
-        o->fragment = (uint32_t)atoi(value);
-        return true;
+        o->fragment = fragment_code(value);
+        return o->fragment != 0;
     case RESUME:
         o->resume = true;
         return true;

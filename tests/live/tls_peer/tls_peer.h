@@ -24,7 +24,7 @@ struct peer_options {
     bool tls13;                       /* else 1.2: one version alone */
     const char *suite;                /* in the library's notation */
     const char *groups;               /* of X25519, P-256 and P-384, with colons between; NULL: the library's choice */
-    uint32_t fragment;                /* max_fragment_length: 512, 1024, 2048 or 4096; 0: not asked for */
+    uint8_t fragment;                 /* code of max_fragment_length (RFC 6066 section 4); 0: not asked for */
     bool resume;                      /* a second connection with the session of the first */
     uint32_t record_bytes;            /* of a write */
     uint64_t bytes;                   /* in all */
@@ -53,6 +53,9 @@ struct peer_tls {
     void (*close)(void); /* close_notify, and forget the connection */
 };
 extern const struct peer_tls peer_tls;
+
+/* What a library's callback for pre-shared keys answers: bytes of the key, 0 where there is no room for it. */
+unsigned peer_psk(const struct peer_options *o, char *identity, unsigned identity_max, uint8_t *psk, unsigned psk_max);
 
 /* Returns whether all bytes came back as they were sent. */
 bool exchange(int fd, const struct peer_options *o);

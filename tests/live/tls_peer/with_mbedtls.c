@@ -65,13 +65,6 @@ static bool files_load(const struct peer_options *o) {
     return true;
 }
 
-static uint8_t fragment_code(uint32_t bytes) {
-    return bytes == 512    ? MBEDTLS_SSL_MAX_FRAG_LEN_512
-           : bytes == 1024 ? MBEDTLS_SSL_MAX_FRAG_LEN_1024
-           : bytes == 2048 ? MBEDTLS_SSL_MAX_FRAG_LEN_2048
-                           : MBEDTLS_SSL_MAX_FRAG_LEN_4096;
-}
-
 static bool prepare(const struct peer_options *o) {
     int rc;
 
@@ -95,7 +88,7 @@ static bool prepare(const struct peer_options *o) {
         mbedtls_ssl_conf_ciphersuites(&peer.config, peer.suites);
     if (o->groups)
         groups_offer(o->groups);
-    if (o->fragment && (rc = mbedtls_ssl_conf_max_frag_len(&peer.config, fragment_code(o->fragment))) != 0)
+    if (o->fragment && (rc = mbedtls_ssl_conf_max_frag_len(&peer.config, o->fragment)) != 0)
         return failed("fragment", rc);
     if (o->psk_identity &&
         (rc = mbedtls_ssl_conf_psk(&peer.config, o->psk, o->psk_bytes, (const unsigned char *)o->psk_identity,

@@ -25,15 +25,7 @@ static unsigned psk_tell(SSL *ssl, const char *hint, char *identity, unsigned id
                          unsigned psk_max) {
     (void)ssl;
     (void)hint;
-    if (peer.o->psk_bytes > psk_max)
-        return 0;
-    snprintf(identity, identity_max, "%s", peer.o->psk_identity);
-    memcpy(psk, peer.o->psk, peer.o->psk_bytes);
-    return (unsigned)peer.o->psk_bytes;
-}
-
-static uint8_t fragment_code(uint32_t bytes) {
-    return bytes == 512 ? 1 : bytes == 1024 ? 2 : bytes == 2048 ? 3 : 4; /* RFC 6066 section 4 */
+    return peer_psk(peer.o, identity, identity_max, psk, psk_max);
 }
 
 static bool prepare(const struct peer_options *o) {
@@ -54,7 +46,7 @@ static bool prepare(const struct peer_options *o) {
         return failed("certificate");
     if (o->ca && SSL_CTX_load_verify_file(peer.ctx, o->ca) != 1)
         return failed("ca");
-    if (o->fragment && SSL_CTX_set_tlsext_max_fragment_length(peer.ctx, fragment_code(o->fragment)) != 1)
+    if (o->fragment && SSL_CTX_set_tlsext_max_fragment_length(peer.ctx, o->fragment) != 1)
         return failed("fragment");
     if (o->psk_identity)
         SSL_CTX_set_psk_client_callback(peer.ctx, psk_tell);

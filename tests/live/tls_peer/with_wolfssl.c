@@ -30,22 +30,11 @@ static const struct {
 } groups[] = {{"X25519", WOLFSSL_ECC_X25519}, {"P-256", WOLFSSL_ECC_SECP256R1}, {"P-384", WOLFSSL_ECC_SECP384R1}};
 #define N_GROUPS (sizeof(groups) / sizeof(groups[0]))
 
-static uint8_t fragment_code(uint32_t bytes) {
-    return bytes == 512    ? WOLFSSL_MFL_2_9
-           : bytes == 1024 ? WOLFSSL_MFL_2_10
-           : bytes == 2048 ? WOLFSSL_MFL_2_11
-                           : WOLFSSL_MFL_2_12;
-}
-
 static unsigned psk_tell(WOLFSSL *ssl, const char *hint, char *identity, unsigned identity_max, unsigned char *psk,
                          unsigned psk_max) {
     (void)ssl;
     (void)hint;
-    if (peer.o->psk_bytes > psk_max)
-        return 0;
-    snprintf(identity, identity_max, "%s", peer.o->psk_identity);
-    memcpy(psk, peer.o->psk, peer.o->psk_bytes);
-    return (unsigned)peer.o->psk_bytes;
+    return peer_psk(peer.o, identity, identity_max, psk, psk_max);
 }
 
 static bool groups_offer(const char *names) {
@@ -79,7 +68,7 @@ static bool prepare(const struct peer_options *o) {
         return failed("certificate", 0);
     if (o->ca && wolfSSL_CTX_load_verify_locations(peer.ctx, o->ca, NULL) != WOLFSSL_SUCCESS)
         return failed("ca", 0);
-    if (o->fragment && wolfSSL_CTX_UseMaxFragment(peer.ctx, fragment_code(o->fragment)) != WOLFSSL_SUCCESS)
+    if (o->fragment && wolfSSL_CTX_UseMaxFragment(peer.ctx, o->fragment) != WOLFSSL_SUCCESS)
         return failed("fragment", 0);
     if (o->psk_identity)
         wolfSSL_CTX_set_psk_client_callback(peer.ctx, psk_tell);
