@@ -19,14 +19,7 @@ int tls_sink_init(struct tls_sink *s, const struct tls_core *core, uint32_t spar
 }
 
 void tls_sink_link(struct tls_sink *s, struct rte_mbuf *m) {
-    m->next = NULL;
-    if (s->out.tail)
-        s->out.tail->next = m;
-    else
-        s->out.head = m;
-    s->out.tail = m;
-    s->out.len_bytes += m->data_len;
-    s->out.mbufs++;
+    rope_link(&s->out, m);
     s->room = rte_pktmbuf_tailroom(m);
 }
 

@@ -4,15 +4,14 @@
  * where to cut it into segments, and a length. Whatever comes: no read past a frame, a sane verdict, no mbuf lost. */
 #include "base/poison.h"
 #include "net/net.h"
+#include "tests/eal.h"
 
 #include <netinet/in.h>
 #include <rte_byteorder.h>
-#include <rte_eal.h>
 #include <rte_ip.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MBUFS = 255, FRAMES = 24 };
 
@@ -43,12 +42,9 @@ struct state {
 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    char prefix[64];
     (void)argc;
-    snprintf(prefix, sizeof(prefix), "--file-prefix=fuzz%d", (int)getpid());
-    char *eal[] = {(*argv)[0], prefix, "--no-huge", "--no-pci", "--no-shconf",      "--no-telemetry",
-                   "-m",       "64",   "-l",        "0",        "--log-level=error"};
-    if (rte_eal_init(WEIR_ARRAY_LEN(eal), eal) < 0)
+    (void)argv;
+    if (!test_eal(64))
         abort();
     mbufs = rte_pktmbuf_pool_create("fuzz", MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     if (mbufs == NULL)
@@ -167,7 +163,7 @@ static int route_ip4(struct state *s, struct rte_mbuf **m, uint8_t fix, struct g
         assert(v < 0 || v == NET_TO_UDP);
     }
     if ((v == NET_TO_UDP || v == NET_TO_TCP) && (fix & ANSWER))
-        v = icmp_unreachable(&interface, *m, 3, &s->errors, s->now_us);
+        v = icmp_unreachable(&interface, *m, ICMP_NO_PORT, &s->errors, s->now_us);
     return v;
 }
 

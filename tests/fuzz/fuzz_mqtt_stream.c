@@ -32,16 +32,11 @@ static struct outcome by_rope(enum mqtt_from from, uint8_t level, const struct m
     struct rte_mbuf *mbufs = calloc(len / step + 1, sizeof(*mbufs));
 
     for (uint32_t at = 0; at < len; at += step) {
-        struct rte_mbuf *m = &mbufs[r.mbufs++];
+        struct rte_mbuf *m = &mbufs[r.mbufs];
         m->data_len = (uint16_t)weir_min_u32(step, len - at);
         m->buf_addr = malloc(m->data_len);
         memcpy(m->buf_addr, data + at, m->data_len);
-        if (r.tail)
-            r.tail->next = m;
-        else
-            r.head = m;
-        r.tail = m;
-        r.len_bytes += m->data_len;
+        rope_link(&r, m);
     }
     o.rc = mqtt_stream_feed_rope(&o.s, from, limits, &r, 0, &o.seen);
     for (uint32_t i = 0; i < r.mbufs; i++)

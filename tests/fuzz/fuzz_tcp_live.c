@@ -10,8 +10,8 @@
  * that flows were seen in are counted and printed at the end. */
 #include "../pair/core_check.h"
 #include "tcp/tcp_int.h"
+#include "tests/eal.h"
 
-#include <rte_eal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -50,10 +50,9 @@ static void print_states(void) {
 }
 
 static void start(void) {
-    char *argv[] = {"fuzz", "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m", "64", "--log-level=error"};
     if (mbufs)
         return;
-    if (rte_eal_init(WEIR_ARRAY_LEN(argv), argv) < 0)
+    if (!test_eal(64))
         abort();
     mbufs = rte_pktmbuf_pool_create("fuzz", MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     if (!mbufs)

@@ -2,17 +2,13 @@
 /* Whole handshakes with a libssl client whose bytes are cut, flipped, doubled or mixed with others on the way. An input
  * is a suite and a row of steps. Whatever comes: where nothing was changed, both ends agree and each byte arrives once;
  * where something was, no byte arrives that the client did not write; every SSL object and mbuf is given back. */
+#include "tests/eal.h"
+#include "tests/self_signed.h"
 #include "tls/tls_msg.h"
 
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
-#include <rte_eal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -43,42 +39,22 @@ struct run {
     uint32_t written, read;
 };
 
-static void write_pem(char *path, EVP_PKEY *key, X509 *x) {
-    FILE *f = fdopen(mkstemp(path), "w");
-
-    if (x)
-        PEM_write_X509(f, x);
-    else
-        PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
-    fclose(f);
-}
-
 static void make_contexts(void) {
-    char certificate[] = "/tmp/weir-fuzz-XXXXXX", key[] = "/tmp/weir-fuzz-XXXXXX", error[256];
-    EVP_PKEY *pair = EVP_EC_gen("P-256");
-    X509 *x = X509_new();
+    char pair[] = "/tmp/weir-fuzz-XXXXXX", error[256];
 
-    X509_gmtime_adj(X509_getm_notBefore(x), -60);
-    X509_gmtime_adj(X509_getm_notAfter(x), 86400);
-    X509_set_pubkey(x, pair);
-    X509_sign(x, pair, EVP_sha256());
-    write_pem(certificate, NULL, x);
-    write_pem(key, pair, NULL);
+    self_signed_file(pair, 86400);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(suites); i++) {
         bool v13 = suites[i].version == TLS_V13;
         contexts[i] = tls_ctx_new(&(struct tls_ctx_config){.name = "fuzz",
-                                                           .certificate_file = certificate,
-                                                           .key_file = key,
+                                                           .certificate_file = pair,
+                                                           .key_file = pair,
                                                            .ciphers = v13 ? NULL : suites[i].suite,
                                                            .ciphersuites = v13 ? suites[i].suite : NULL},
                                   error, sizeof(error));
         if (contexts[i] == NULL)
             abort();
     }
-    unlink(certificate);
-    unlink(key);
-    X509_free(x);
-    EVP_PKEY_free(pair);
+    unlink(pair);
     client_ctx = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_cipher_list(client_ctx, "ALL");
     SSL_CTX_set_ciphersuites(client_ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:"
@@ -86,13 +62,7 @@ static void make_contexts(void) {
 }
 
 static void start(void) {
-    char text[][24] = {"fuzz",           "--no-huge", "--no-pci", "--no-shconf",
-                       "--no-telemetry", "-m",        "64",       "--log-level=error"};
-    char *args[WEIR_ARRAY_LEN(text)];
-
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(text); i++)
-        args[i] = text[i];
-    if (rte_eal_init(WEIR_ARRAY_LEN(args), args) < 0)
+    if (!test_eal(64))
         abort();
     mbufs = rte_pktmbuf_pool_create("fuzz", MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     engine = tls_engine_new(0);

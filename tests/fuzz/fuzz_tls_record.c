@@ -4,9 +4,9 @@
  * delivered, in segments of some size; the pool runs empty for a while. Whatever comes: plaintext is exactly what the
  * peer sealed as data, in order and before the first damage; what we answer opens with the peer's keys or is nothing;
  * no mbuf and no key is left behind. Where the first byte says so we are the client, who gets tickets too. */
+#include "tests/eal.h"
 #include "tls/tls_msg.h"
 
-#include <rte_eal.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -26,13 +26,7 @@ struct run {
 };
 
 static void start(void) {
-    char text[][24] = {"fuzz",           "--no-huge", "--no-pci", "--no-shconf",
-                       "--no-telemetry", "-m",        "64",       "--log-level=error"};
-    char *args[WEIR_ARRAY_LEN(text)];
-
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(text); i++)
-        args[i] = text[i];
-    if (rte_eal_init(WEIR_ARRAY_LEN(args), args) < 0)
+    if (!test_eal(64))
         abort();
     mbufs = rte_pktmbuf_pool_create("fuzz", MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     if (tls_core_init(&core, &(struct tls_config){.max_conns = 4, .key_cache = 8, .pool = mbufs}) < 0)
@@ -68,15 +62,7 @@ static void push(struct rope *r, const uint8_t *p, uint32_t n, uint32_t piece) {
         if (m == NULL)
             return;
         memcpy(rte_pktmbuf_append(m, (uint16_t)part), p, part);
-        struct rope one = {m, m, part, 1};
-        if (r->tail) {
-            r->tail->next = m;
-            r->tail = m;
-            r->len_bytes += part;
-            r->mbufs++;
-        } else {
-            *r = one;
-        }
+        rope_link(r, m);
         p += part;
         n -= part;
     }

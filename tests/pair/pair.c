@@ -2,8 +2,8 @@
 #include "pair.h"
 
 #include "pair_model.h"
+#include "tests/eal.h"
 
-#include <rte_eal.h>
 #include <rte_mempool.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,8 +16,7 @@
 static struct rte_mempool *pools[2][PAIR_POOL_COUNT];
 
 void pair_init(void) {
-    char *argv[] = {"pair", "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m", "64", "--log-level=error"};
-    if (rte_eal_init((int)WEIR_ARRAY_LEN(argv), argv) < 0)
+    if (!test_eal(64))
         abort();
     for (unsigned side = 0; side < 2; side++) {
         for (unsigned i = 0; i < PAIR_POOL_COUNT; i++) {

@@ -73,15 +73,7 @@ static void push(struct rope *r, const uint8_t *data, uint32_t n) {
         if (m == NULL)
             exit(1);
         memcpy(rte_pktmbuf_append(m, (uint16_t)part), data, part);
-        struct rope one = {m, m, part, 1};
-        if (r->tail) {
-            r->tail->next = m;
-            r->tail = m;
-            r->len_bytes += part;
-            r->mbufs++;
-        } else {
-            *r = one;
-        }
+        rope_link(r, m);
         data += part;
         n -= part;
     }

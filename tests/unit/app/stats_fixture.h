@@ -5,16 +5,14 @@
 #define WEIR_STATS_FIXTURE_H
 
 #include <criterion/criterion.h>
-#include <openssl/ec.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-#include <rte_eal.h>
 #include <rte_mbuf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/eal.h"
+#include "tests/self_signed.h"
 #include "weir/stats.h"
 
 #define FIXTURE_HZ 1000000000ull /* of the workers' clock */
@@ -58,28 +56,13 @@ static inline struct rte_mempool *fixture_pool(uint16_t port, uint16_t worker, u
 }
 
 static inline void fixture_eal(void) {
-    char args[][24] = {"test", "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m64", "--log-level=error"};
-    char *argv[WEIR_ARRAY_LEN(args)];
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(args); i++)
-        argv[i] = args[i];
-    cr_assert_geq(rte_eal_init(WEIR_ARRAY_LEN(args), argv), 0, "EAL does not start");
+    cr_assert(test_eal(64), "EAL does not start");
 }
 
 /* A self-signed certificate that `tls` entry "default" serves; it expires in an hour. */
 static inline void fixture_certificate(void) {
     char file[] = "/tmp/weir-stats-XXXXXX", error[256];
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *x = X509_new();
-    FILE *f = fdopen(mkstemp(file), "w");
-    X509_gmtime_adj(X509_getm_notBefore(x), 0);
-    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-    X509_set_pubkey(x, key);
-    X509_sign(x, key, EVP_sha256());
-    PEM_write_X509(f, x);
-    PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
-    fclose(f);
-    X509_free(x);
-    EVP_PKEY_free(key);
+    self_signed_file(file, 3600);
     struct tls_ctx_config tc = {.name = "default", .certificate_file = file, .key_file = file};
     struct tls_client_ctx_config cc = {.name = "pool0", .verify_off = true, .certificate_file = file, .key_file = file};
     struct snapshot s = {.tls = {tls_ctx_new(&tc, error, sizeof(error))},

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* When it is said that certificates expire: the test owns both clocks. */
 #include <criterion/criterion.h>
-#include <openssl/ec.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/self_signed.h"
 #include "weir/cert_expiry.h"
 
 #define DAY_S 86400
@@ -31,18 +28,7 @@ static struct cert_expiry expiry = {.config = &config, .warn = hear, .arg = &tim
 /* A self-signed pair of 30 days as the only entry. */
 static void entry(void) {
     char file[] = "/tmp/weir-expiry-XXXXXX", error[256];
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *x = X509_new();
-    FILE *f = fdopen(mkstemp(file), "w");
-    X509_gmtime_adj(X509_getm_notBefore(x), 0);
-    X509_gmtime_adj(X509_getm_notAfter(x), LIFE);
-    X509_set_pubkey(x, key);
-    X509_sign(x, key, EVP_sha256());
-    PEM_write_X509(f, x);
-    PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
-    fclose(f);
-    X509_free(x);
-    EVP_PKEY_free(key);
+    self_signed_file(file, LIFE);
     struct tls_ctx_config tc = {.name = "t", .certificate_file = file, .key_file = file};
     snapshot.tls[0] = tls_ctx_new(&tc, error, sizeof(error));
     unlink(file);

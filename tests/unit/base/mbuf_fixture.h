@@ -4,9 +4,9 @@
 #define WEIR_MBUF_FIXTURE_H
 
 #include "base/base.h"
+#include "tests/eal.h"
 
 #include <criterion/criterion.h>
-#include <rte_eal.h>
 #include <rte_mbuf.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +14,7 @@
 #define FIXTURE_MBUFS 2047
 
 static inline void fixture_eal(void) {
-    static char text[][24] = {"test",           "--no-huge", "--no-pci", "--no-shconf",
-                              "--no-telemetry", "-m",        "64",       "--log-level=error"};
-    char *args[WEIR_ARRAY_LEN(text)]; /* EAL may reorder them */
-
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(text); i++)
-        args[i] = text[i];
-    cr_assert(rte_eal_init(WEIR_ARRAY_LEN(args), args) >= 0, "EAL does not start");
+    cr_assert(test_eal(64), "EAL does not start");
 }
 
 /* Without a per-core cache, so that rte_mempool_avail_count is exact and an empty pool is really empty. */

@@ -59,15 +59,10 @@ struct pieces {
 static inline const struct rope *pieces_of(struct pieces *p, const uint8_t *data, uint32_t len, uint32_t step) {
     memset(p, 0, sizeof(*p));
     for (uint32_t at = 0; at < len; at += step) {
-        struct rte_mbuf *m = &p->mbufs[p->rope.mbufs++];
+        struct rte_mbuf *m = &p->mbufs[p->rope.mbufs];
         m->buf_addr = (void *)(uintptr_t)(data + at);
         m->data_len = (uint16_t)weir_min_u32(step, len - at);
-        if (p->rope.tail)
-            p->rope.tail->next = m;
-        else
-            p->rope.head = m;
-        p->rope.tail = m;
-        p->rope.len_bytes += m->data_len;
+        rope_link(&p->rope, m);
     }
     return &p->rope;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a handshake costs the load generator: cycles inside hs13 alone, the libssl server's share not counted. */
 #include "perf/e2e/load/hs13.h"
+#include "tests/eal.h"
 #include "tls/tls_core.h"
 #include "tls_server.h"
 
 #include <rte_cycles.h>
-#include <rte_eal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,14 +102,9 @@ static void measure_suite(struct bench *b, uint16_t suite, const char *name) {
 }
 
 int main(void) {
-    static char text[][24] = {"bench",          "--no-huge", "--no-pci", "--no-shconf",
-                              "--no-telemetry", "-m",        "64",       "--log-level=error"};
     static struct bench b;
-    char *args[WEIR_ARRAY_LEN(text)];
 
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(text); i++)
-        args[i] = text[i];
-    if (rte_eal_init(WEIR_ARRAY_LEN(args), args) < 0)
+    if (!test_eal(64))
         return 1;
     b.pool = rte_pktmbuf_pool_create("bench", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     struct tls_config config = {.max_conns = 2, .pool = b.pool, .ticket = on_ticket, .ticket_ctx = &b};

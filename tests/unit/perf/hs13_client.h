@@ -38,14 +38,7 @@ static inline void client_teardown(void) {
 static inline void push_pieces(struct rope *r, const uint8_t *data, uint32_t n, uint32_t piece) {
     while (n > 0) {
         uint32_t part = weir_min_u32(n, piece);
-        struct rte_mbuf *m = fixture_mbuf(pool, data, (uint16_t)part);
-        if (r->tail)
-            r->tail->next = m;
-        else
-            r->head = m;
-        r->tail = m;
-        r->len_bytes += part;
-        r->mbufs++;
+        rope_link(r, fixture_mbuf(pool, data, (uint16_t)part));
         data += part;
         n -= part;
     }

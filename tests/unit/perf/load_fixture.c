@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "load_fixture.h"
 
+#include "tests/eal.h"
+
 #include <criterion/criterion.h>
-#include <rte_eal.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <stdio.h>
@@ -39,9 +40,7 @@ static void port_fill(const struct fixture *f, struct load_port *p, unsigned i) 
 }
 
 void fixture_open(struct fixture *f) {
-    char *argv[] = {"test", "--no-huge",         "--no-pci",   "--no-shconf", "--no-telemetry", "-m",
-                    "256",  "--log-level=error", "--lcores=0", "--no-hpet",   "--main-lcore=0"};
-    must(rte_eal_init(WEIR_ARRAY_LEN(argv), argv) >= 0, "rte_eal_init");
+    must(test_eal(256), "rte_eal_init");
     *f = (struct fixture){.now_ns = 1000000000};
     f->pool = rte_pktmbuf_pool_create("load", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     f->ring[0] = rte_ring_create("ab", SLOTS, SOCKET_ID_ANY, 0);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_server.h"
 
+#include "tests/self_signed.h"
+
 #include <openssl/ec.h>
 #include <openssl/rsa.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,24 +29,9 @@ static void keylog(const SSL *ssl, const char *line) {
         must(sscanf(hex + 2 * i, "%2hhx", &secret[i]) == 1, "keylog");
 }
 
-static X509 *self_signed(EVP_PKEY *key) {
-    X509 *x = X509_new();
-    X509_NAME *name = X509_get_subject_name(x);
-
-    X509_set_version(x, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-    X509_gmtime_adj(X509_getm_notBefore(x), -60);
-    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"weir.test", -1, -1, 0);
-    X509_set_issuer_name(x, name);
-    X509_set_pubkey(x, key);
-    must(X509_sign(x, key, EVP_sha256()) > 0, "X509_sign");
-    return x;
-}
-
 void tls_server_init(struct tls_server *s, bool rsa, const char *suites) {
     EVP_PKEY *key = rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
-    X509 *certificate = self_signed(key);
+    X509 *certificate = self_signed(key, -60, 3600);
 
     *s = (struct tls_server){.ctx = SSL_CTX_new(TLS_server_method())};
     must(SSL_CTX_use_certificate(s->ctx, certificate) == 1, "SSL_CTX_use_certificate");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "harness.h"
 
-#include <rte_eal.h>
+#include "tests/eal.h"
+
 #include <rte_errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,12 +11,10 @@ static struct rte_mempool *mbufs;
 
 void harness_eal(void) {
     static bool done;
-    char *argv[] = {"test", "--no-huge",         "--no-pci",   "--no-shconf", "--no-telemetry", "-m",
-                    "64",   "--log-level=error", "--lcores=0", "--no-hpet",   "--main-lcore=0"};
     if (done)
         return;
     done = true;
-    if (rte_eal_init(WEIR_ARRAY_LEN(argv), argv) < 0)
+    if (!test_eal(64))
         abort();
     mbufs = rte_pktmbuf_pool_create("harness", 8191, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     if (!mbufs)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "harness.h"
 
+#include "tests/eal.h"
+
 #include <openssl/ec.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
-#include <rte_eal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,9 +17,7 @@ static struct rte_mempool *pool;
 
 struct rte_mempool *harness_pool(void) {
     if (pool == NULL) {
-        char *args[] = {"test", "--no-huge", "--no-pci",          "--no-shconf", "--no-telemetry",
-                        "-m",   "64",        "--log-level=error", NULL};
-        cr_assert_geq(rte_eal_init(8, args), 0, "EAL");
+        cr_assert(test_eal(64), "EAL does not start");
         pool = rte_pktmbuf_pool_create("tls_test", MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
         cr_assert_not_null(pool, "mbuf pool");
     }
@@ -207,13 +206,7 @@ void harness_push(struct rope *r, const void *data, uint32_t n, bool shared) {
         rte_pktmbuf_free(m);
         m = view;
     }
-    if (r->tail)
-        r->tail->next = m;
-    else
-        r->head = m;
-    r->tail = m;
-    r->len_bytes += n;
-    r->mbufs++;
+    rope_link(r, m);
 }
 
 static void push_pieces(struct harness *h, struct rope *r, const uint8_t *data, uint32_t n) {
