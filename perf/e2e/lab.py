@@ -239,9 +239,7 @@ class Weir:
             raise Failure(f"weir ended with {self.process.returncode}:\n{self.log()}")
 
     def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10)
+        netns.end(self.process)
 
 
 class Lab:
@@ -280,9 +278,7 @@ class Lab:
             with contextlib.suppress(Failure):
                 run.stop()  # a killed one would not give its huge pages back
         for process in self.processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait(10)
+            netns.end(process)
         for name in ("weir_ns", "load_ns"):
             if hasattr(self, name):
                 getattr(self, name).remove()
@@ -395,10 +391,4 @@ class _Load:
 
     def end(self):
         """Ask first: it says goodbye and gives its huge pages back."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(10)
+        netns.end(self.process, signal.SIGTERM, STOP_S)

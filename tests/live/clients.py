@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Clients in the clients' namespace: raw MQTT over sockets, and the mosquitto programs."""
 import contextlib
+import signal
 import subprocess
 
 import mqtt
+import netns
 from lab import wait_for
 
 
@@ -112,9 +114,7 @@ class Subscriber:
         return self.process.wait(timeout_s)
 
     def close(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(10)
+        netns.end(self.process, signal.SIGTERM)
 
 
 def publish(lab, client_id, topic, payloads, port=8883, tls=True, qos=1, version="mqttv311", timeout_s=60):

@@ -3,6 +3,8 @@
 import os
 import subprocess
 
+import netns
+
 
 class Crowd:
     def __init__(self, lab, name, script, *args):
@@ -24,5 +26,4 @@ class Crowd:
         self.process.stdin.flush()
 
     def close(self):
-        self.process.kill()
-        self.process.wait(10)
+        netns.end(self.process)

@@ -128,9 +128,8 @@ class Weir:
         assert status == 0, f"weir ended with {status} after SIGTERM:\n{self.log()}"
 
     def kill(self):
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10)
+        if self.process:
+            netns.end(self.process)
 
 
 class Lab:

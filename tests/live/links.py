@@ -54,9 +54,7 @@ class Emulink:
         return self.counters
 
     def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10)
+        netns.end(self.process)
 
 
 class FarHost:

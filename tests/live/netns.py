@@ -98,6 +98,17 @@ def run(*command, timeout_s=30, check=True, **options):
     return done
 
 
+def end(process, ask=None, patience_s=10):
+    """`process` is gone afterwards: asked by the signal `ask` first, where there is one, and killed."""
+    if ask is not None and process.poll() is None:
+        process.send_signal(ask)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience_s)
+    if process.poll() is None:
+        process.kill()
+        process.wait(10)
+
+
 class Namespace:
     """One network namespace; `role` (letters) makes its name readable."""
 

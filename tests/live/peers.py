@@ -5,14 +5,15 @@ import hashlib
 import os
 import select
 import selectors
+import signal
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 import time
 
 import mqtt
+import netns
 import streams
 from lab import wait_for
 
@@ -67,13 +68,8 @@ class Mosquitto:
         self.close()
 
     def close(self):
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(10)
+        if self.process:
+            netns.end(self.process, signal.SIGTERM)
 
 
 def two_mosquittos(lab, more=("", "")):

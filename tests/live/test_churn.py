@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 
+import netns
 from lab import wait_for
 
 MATRIX = "ends"
@@ -25,7 +26,6 @@ class Churn:
 
     def __init__(self, lab, namespace, *words):
         self.path = os.path.join(lab.folder, f"churn-{words[0]}.out")
-        self.process = None
         with open(self.path, "w", encoding="utf-8") as out:
             self.process = namespace.popen(lab.tool("churn/churn"), *map(str, words), stdout=out, stderr=subprocess.STDOUT)
         lab.keep(self)
@@ -39,9 +39,7 @@ class Churn:
         return json.loads(self.text().splitlines()[-1])
 
     def close(self):
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10)
+        netns.end(self.process)
 
 
 def test_churn(lab, depth):

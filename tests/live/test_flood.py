@@ -8,6 +8,7 @@ import pytest
 
 import clients
 import mqtt
+import netns
 import peers
 from lab import wait_for
 
@@ -51,8 +52,7 @@ class Flood:
         return json.loads(out)
 
     def close(self):
-        self.process.kill()
-        self.process.wait(10)
+        netns.end(self.process)
 
 
 def rss_kb(lab):

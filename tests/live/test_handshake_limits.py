@@ -2,7 +2,6 @@
 """Clients that open a connection and send nothing, or half a ClientHello: they hold no SSL object, do not slow the others
 and are closed in time. Clients that send a whole one and nothing more lose their SSL object to others. Clients beyond their
 address's share are reset."""
-import os
 import time
 
 import pytest

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 import links
+import netns
 import peers
 from lab import wait_for
 from test_churn import Churn
@@ -58,9 +59,7 @@ class Device:
             return text or f"ended with {self.process.returncode}"
 
     def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10)
+        netns.end(self.process)
         self.host.close()
 
 

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import certs
+import netns
 import scans
 from scans import configure, prepare  # noqa: F401 (the lab calls them)
 
@@ -30,8 +31,7 @@ def reports(running_lab):
         told = [process.communicate(timeout=PATIENCE_S)[0] for process in running]
     finally:
         for process in running:
-            process.kill()
-            process.wait(10)
+            netns.end(process)
     found = {}
     for (kind, path), text in zip(paths.items(), told):
         assert os.path.exists(path), text

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+import netns
 import peers
 from certs import SERVER_NAME
 from lab import wait_for
@@ -65,8 +66,7 @@ class Client:
         return "".join(self.told)
 
     def kill(self):
-        self.process.kill()
-        self.process.wait(10)
+        netns.end(self.process)
 
 
 def counters(lab):

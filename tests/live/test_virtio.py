@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import clients
+import netns
 import peers
 from lab import wait_for
 
@@ -63,11 +64,9 @@ class Bridge:
             with contextlib.suppress(OSError):
                 self.process.stdin.write(b"\n")
                 self.process.stdin.close()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(10)
+            netns.end(self.process)
 
 
 def test_one_publish(hugepages, empty_lab):

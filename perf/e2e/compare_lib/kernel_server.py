@@ -9,6 +9,7 @@ import time
 
 import cpus
 import lab as laboratory
+import netns
 
 READY_S, STOP_S = 15, 10
 
@@ -96,11 +97,5 @@ class KernelServer:
 
     def stop(self):
         """SIGTERM ends both at once, connections and all."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(STOP_S)
+        netns.end(self.process, signal.SIGTERM, STOP_S)
         self.lab.kernel_addresses(False)
