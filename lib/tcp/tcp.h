@@ -5,7 +5,7 @@
  * in
  *   path.c -> tcp_input_burst (tcp_in.c: one bulk flow lookup, header prediction) -> tcp_state.c (RFC 9293 3.10.7 as a
  *   table of steps x state) -> tcp_loss.c (ACKs), tcp_text.c (payload, FIN) -> tcp_reasm.c (out of order); to no flow:
- *   tcp_listen.c, tcp_cookie.c
+ *   tcp_listen.c, tcp_cookie.c; options: tcp_opts.c
  * up
  *   in-order payload lies on the receive rope, a flow with news on the READY list: session.c pops it, takes bytes from
  *   tcp_conn_rx, tells tcp_conn_consumed, queues with tcp_conn_send (tcp_conn.c)
@@ -14,7 +14,11 @@
  *   tcp_build.c makes each segment; an ACK leaves once a flow a turn; what belongs to no flow waits in tcp_reply.c
  * loss
  *   tcp_flight.c keeps a record of each segment that is out; tcp_sack.c, tcp_rack.c, tcp_prr.c, tcp_rtt.c tell
- *   tcp_loss.c what to send again and when; tcp_cc.c and cc_*.c say how much may be out
+ *   tcp_loss.c what to send again and when; tcp_cc.c, tcp_hystart.c and cc_*.c say how much may be out; tcp_ecn.c
+ *   hears what routers mark, tcp_dsack.c tells the peer what came twice
+ * strangers
+ *   tcp_cookie.c answers SYNs without memory, tcp_isn.c makes numbers that nobody can guess, tcp_limit.c says how often
+ *   we answer
  * time
  *   one lazy wheel node a flow (tcp_timer.c)
  * memory

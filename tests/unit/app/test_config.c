@@ -1,84 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every refusal of the configuration, by file, line, key and text; what is accepted, and what it becomes. */
-#include "config_fixture.h"
+/* Every refusal of the configuration, by file, line, key and text; what is accepted, and what it becomes. Of `tls`:
+ * test_config_tls.c, test_config_pool_tls.c. */
+#include "config_good.h"
 
 #include <arpa/inet.h>
 
 TestSuite(config, .init = set_up, .fini = tear_down);
-
-// clang-format off
-/* Line 1 is the first one in quotes. */
-static const char good[] =
-    /*  1 */ "cores: {control: 0, workers: [1, 2], handshake: [3], idle: poll}\n"
-    /*  2 */ "memory: {max_connections: 50000, hugepages: off}\n"
-    /*  3 */ "timeouts: {connect_s: 4, handshake_s: 11, mqtt_connect_s: 12, drain_s: 0, udp_idle_s: 90, "
-             "tcp_user_s: 20, tcp_keepalive_s: 7}\n"
-    /*  4 */ "log: {level: debug, target: weir.log, format: json}\n"
-    /*  5 */ "ports:\n"
-    /*  6 */ "  - {name: front, device: \"net_tap0,iface=a\", addresses: [198.18.0.1/24], "
-             "gateway: 198.18.0.254, mtu: 9000, mss: 1200}\n"
-    /*  7 */ "  - {name: back, device: \"0000:18:00.1\", addresses: [198.18.1.1/24, 198.18.1.9/24], exclusive: true}\n"
-    /*  8 */ "tls:\n"
-    /*  9 */ "  - {name: t, certificate: server.crt, key: server.key, min_version: \"1.3\", ciphersuites: X}\n"
-    /* 10 */ "pools:\n"
-    /* 11 */ "  - name: brokers\n"
-    /* 12 */ "    policy: round-robin\n"
-    /* 13 */ "    source_addresses: [198.18.1.1, 198.18.1.5]\n"
-    /* 14 */ "    proxy_protocol: v2\n"
-    /* 15 */ "    servers:\n"
-    /* 16 */ "      - {name: b1, address: \"198.18.1.2:1883\", weight: 3}\n"
-    /* 17 */ "      - {name: b2, address: \"198.18.1.3:1883\"}\n"
-    /* 18 */ "listeners:\n"
-    /* 19 */ "  - {name: mqtts, address: \"198.18.0.1:8883\", mode: mqtt, tls: t, pool: brokers}\n"
-    /* 20 */ "  - {name: echo, address: \"198.18.0.1:7\", mode: echo}\n"
-    /* 21 */ "  - {name: dgram, address: \"198.18.0.1:8883\", mode: udp, pool: brokers}\n"
-    /* 22 */ "control: {socket: weir.sock, http: \"127.0.0.1:9090\"}\n"
-    /* 23 */ "limits: {handshakes: 300, handshakes_per_source: 5, handshake_refusal: alert}\n";
-// clang-format on
-
-static int parse(const char *text, size_t len, struct config **c, struct config_error *e) {
-    const struct config_source source = {text, len, "weir.yaml", folder};
-    return config_parse_on(&source, eight_cpus, c, e);
-}
-
-/* `good` with the first `from` made `to`; the caller frees. */
-static char *changed(const char *from, const char *to) {
-    const char *at = strstr(good, from);
-    char *text = NULL;
-    cr_assert(at, "the base has no <%s>", from);
-    cr_assert(asprintf(&text, "%.*s%s%s", (int)(at - good), good, to, at + strlen(from)) > 0);
-    return text;
-}
-
-struct refusal {
-    const char *from, *to;
-    unsigned line;
-    const char *key, *text; /* text: part of message or hint as formatted */
-};
-
-static void refused(const struct refusal *r) {
-    struct config *c;
-    struct config_error e;
-    char line[1200];
-    char *text = changed(r->from, r->to);
-    int rc = parse(text, strlen(text), &c, &e);
-    config_error_format(&e, line, sizeof(line));
-    cr_expect(rc == WEIR_EINVAL && !c, "<%s> -> <%s> was accepted", r->from, r->to);
-    cr_expect(!strcmp(e.file, "weir.yaml"));
-    cr_expect(e.line == r->line, "<%s>: line %u, not %u: %s", r->to, e.line, r->line, line);
-    cr_expect(e.column >= 1, "<%s>: no column", r->to);
-    cr_expect(!strcmp(e.key, r->key), "<%s>: key %s, not %s: %s", r->to, e.key, r->key, line);
-    cr_expect(strstr(line, r->text), "<%s>: no <%s> in: %s", r->to, r->text, line);
-    config_free(c);
-    free(text);
-}
-
-#define REFUSED(...)                                                                                                   \
-    do {                                                                                                               \
-        static const struct refusal cases[] = {__VA_ARGS__};                                                           \
-        for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++)                                                             \
-            refused(&cases[i]);                                                                                        \
-    } while (0)
 
 Test(config, accepts_and_resolves) {
     struct config *c;
@@ -133,15 +60,6 @@ Test(config, accepts_and_resolves) {
     cr_expect(c->n_warnings == 1, "only that proxy_protocol is not sent for udp");
     cr_expect(strstr(c->warnings[0], "weir.yaml:21:"), "%s", c->warnings[0]);
     config_free(c);
-}
-
-static struct config *accepted(const char *from, const char *to) {
-    struct config *c;
-    struct config_error e;
-    char *text = changed(from, to);
-    cr_assert_eq(parse(text, strlen(text), &c, &e), 0, "%s: %s", e.key, e.message);
-    free(text);
-    return c;
 }
 
 Test(config, how_tcp_behaves) {
@@ -247,31 +165,6 @@ Test(config, refuses_limits) {
 }
 
 /* A user name that no client of the listener could ever have. */
-Test(config, refuses_usernames_from_nowhere) {
-    static const char ca[] = "ciphersuites: X, client_certificates: required, client_ca: server.crt}\n";
-    struct config *c;
-    struct config_error e;
-    char text[4096];
-    REFUSED({"mode: mqtt, tls: t", "mode: mqtt, tls: t, username_from: subject", 19, "listeners[0].username_from",
-             "(client | common-name | fingerprint | psk-identity)"},
-            {"mode: mqtt, tls: t", "mode: mqtt, tls: t, username_from: common-name", 19, "listeners[0].username_from",
-             "clients show no certificates here"},
-            {"mode: mqtt, tls: t", "mode: mqtt, username_from: fingerprint", 19, "listeners[0].username_from",
-             "clients show no certificates here"},
-            {"mode: mqtt, tls: t", "mode: mqtt, tls: t, username_from: psk-identity", 19, "listeners[0].username_from",
-             "clients have no pre-shared keys here"},
-            {"mode: echo}", "mode: echo, tls: t, username_from: common-name}", 20, "listeners[1].username_from",
-             "mode echo has no user names"});
-    const char *at = strstr(good, "ciphersuites: X}\n"), *rest = at + strlen("ciphersuites: X}\n");
-    const char *listener = strstr(rest, "mode: mqtt, tls: t");
-    snprintf(text, sizeof(text), "%.*s%s%.*susername_from: common-name, %s", (int)(at - good), good, ca,
-             (int)(listener - rest), rest, listener);
-    cr_assert_eq(parse(text, strlen(text), &c, &e), 0, "%s: %s", e.key, e.message);
-    cr_expect_eq(c->listeners[0].username, CONFIG_USERNAME_COMMON_NAME);
-    cr_expect_eq(c->listeners[1].username, CONFIG_USERNAME_KEPT);
-    config_free(c);
-}
-
 Test(config, refuses_too_many_workers) {
     char list[512] = "[0";
     for (int i = 0; i < WEIR_MAX_WORKERS; i++)
@@ -335,75 +228,6 @@ Test(config, refuses_ports) {
         {"gateway: 198.18.0.254", "gateway_mac: '02:00:00:00:fe:01'", 6, "ports[0].gateway_mac", "there is no gateway"},
         {"mtu: 9000", "mtu: 15oo", 6, "ports[0].mtu", "\"15oo\" is not a number"},
         {"exclusive: true", "exclusive: maybe", 7, "ports[1].exclusive", "(true | false)"});
-}
-
-Test(config, takes_several_certificates) {
-    struct config *c;
-    struct config_error e;
-    char line[1200];
-    char *text = changed("certificate: server.crt, key: server.key, ",
-                         "certificate: server.crt, key: server.key, strict_sni: on, watch: off, security_level: 1,\n"
-                         "     groups: P-256, alpn: [h2, mqtt],\n"
-                         "     certificates: [{certificate: other.crt, key: server.key, names: [a.b, \"*.b\"], "
-                         "ocsp: x.der}], ");
-    touch("other.crt");
-    cr_assert(parse(text, strlen(text), &c, &e) == 0, "%s", config_error_format(&e, line, sizeof(line)));
-    const struct config_tls *t = &c->tls[0];
-    cr_expect(t->strict_sni && !t->watch && t->security_level == 1 && t->n_certificates == 2);
-    cr_expect_str_eq(t->where_groups, "weir.yaml:10:14: tls[0].groups");
-    cr_expect_str_eq(t->alpn[1], "mqtt");
-    cr_expect_eq(t->n_alpn, 2);
-    cr_expect_str_eq(t->certificates[0].where, "weir.yaml:9:5: tls[0]");
-    cr_expect_str_eq(t->certificates[1].where, "weir.yaml:11:21: tls[0].certificates[0]");
-    cr_expect(t->certificates[1].n_names == 2 && !strcmp(t->certificates[1].names[1], "*.b"));
-    cr_expect(t->certificates[1].ocsp[0] == '/' && t->certificates[0].ocsp == NULL);
-    config_free(c);
-    free(text);
-
-    text = changed("certificate: server.crt, key: server.key, ",
-                   "certificates: [{certificate: other.crt, key: server.key}], ");
-    cr_assert(parse(text, strlen(text), &c, &e) == 0, "%s", config_error_format(&e, line, sizeof(line)));
-    cr_expect_eq(c->tls[0].n_certificates, 1, "a list alone will do");
-    config_free(c);
-    free(text);
-}
-
-Test(config, refuses_tls) {
-    REFUSED(
-        {"name: t,", "name: \"\",", 9, "tls[0].name", "cannot be a name"},
-        {"certificate: server.crt, ", "", 9, "tls[0].certificate", "is missing (a PEM file"},
-        {"key: server.key, ", "", 9, "tls[0].key", "is missing (a PEM file"},
-        {"server.crt", "absent.crt", 9, "tls[0].certificate", "absent.crt cannot be read: No such file"},
-        {"server.key", "/", 9, "tls[0].key", "/ is not a file"},
-        {"\"1.3\"", "\"1.1\"", 9, "tls[0].min_version", "\"1.1\" is not known here (1.2 | 1.3)"},
-        {"ciphersuites: X", "ciphersuites: ''", 9, "tls[0].ciphersuites", "is empty"},
-        {"ciphersuites: X", "ciphers: ''", 9, "tls[0].ciphers", "is empty"},
-        {"ciphersuites: X", "groups: ''", 9, "tls[0].groups", "is empty"},
-        {"ciphersuites: X", "security_level: 6", 9, "tls[0].security_level", "0 to 5"},
-        {"ciphersuites: X", "strict_sni: yes", 9, "tls[0].strict_sni", "(on | off)"},
-        {"ciphersuites: X", "watch: 1", 9, "tls[0].watch", "(on | off)"},
-        {"ciphersuites: X", "client_certificates: yes", 9, "tls[0].client_certificates", "(off | optional | required)"},
-        {"ciphersuites: X", "client_certificates: required", 9, "tls[0].client_ca", "is missing"},
-        {"ciphersuites: X", "client_ca: server.crt", 9, "tls[0].client_ca", "client_certificates is off"},
-        {"ciphersuites: X", "client_certificates: optional, client_ca: absent", 9, "tls[0].client_ca",
-         "absent cannot be read"},
-        {"ciphersuites: X", "client_depth: 17", 9, "tls[0].client_depth", "0 to 16"},
-        {"ciphersuites: X", "psk_file: absent", 9, "tls[0].psk_file", "absent cannot be read"},
-        {"ciphersuites: X", "srp_file: absent", 9, "tls[0].srp_file", "absent cannot be read"},
-        {"ciphersuites: X", "key_log: ''", 9, "tls[0].key_log", "is empty"},
-        {"ciphersuites: X", "tickets: 5", 9, "tls[0].tickets", "0 to 4"},
-        {"ciphersuites: X", "ticket_rotate_s: 1", 9, "tls[0].ticket_rotate_s", "10 to 604800"},
-        {"ciphersuites: X", "ticket_keys: absent", 9, "tls[0].ticket_keys", "absent cannot be read: No such file"},
-        {"ciphersuites: X", "alpn: []", 9, "tls[0].alpn", "the list is empty"},
-        {"ciphersuites: X", "alpn: [h2, '']", 9, "tls[0].alpn[1]", "is empty"},
-        {"ciphersuites: X", "certificates: [{key: server.key}]", 9, "tls[0].certificates[0].certificate", "is missing"},
-        {"ciphersuites: X", "certificates: [{certificate: server.crt, key: server.key}]", 9,
-         "tls[0].certificates[0].certificate", "named twice"},
-        {"ciphersuites: X", "certificates: [{certificate: server.key, key: server.key, names: []}]", 9,
-         "tls[0].certificates[0].names", "the list is empty"},
-        {"ciphersuites: X", "certificates: [{file: server.key}]", 9, "tls[0].certificates[0].file", "unknown key"},
-        {"tls:\n", "tls:\n  - {name: t, certificate: server.crt, key: server.key}\n", 10, "tls[1].name",
-         "tls entry \"t\" exists already"});
 }
 
 Test(config, refuses_pools) {
@@ -573,17 +397,6 @@ Test(config, warns) {
         config_free(c);
         free(text);
     }
-}
-
-Test(config, warns_of_an_open_key_file) {
-    struct config *c;
-    struct config_error e;
-    char path[128];
-    snprintf(path, sizeof(path), "%s/server.key", folder);
-    chmod(path, 0644);
-    cr_assert(parse(good, strlen(good), &c, &e) == 0);
-    cr_expect(strstr(c->warnings[0], "tls[0].key") && strstr(c->warnings[0], "can be read by everybody"));
-    config_free(c);
 }
 
 Test(config, names_of_enums) {
