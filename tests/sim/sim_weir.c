@@ -3,6 +3,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED /* RAND_set_rand_method: the only way to make libssl repeat itself */
 #include "sim.h"
 
+#include "tests/eal.h"
 #include "weir/health.h"
 #include "weir/mbuf_pools.h"
 #include "weir/server_tls.h"
@@ -10,7 +11,6 @@
 
 #include <arpa/inet.h>
 #include <openssl/rand.h>
-#include <rte_eal.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_random.h>
@@ -83,9 +83,7 @@ static void device_make(unsigned port) {
 }
 
 void sim_init(void) {
-    char *argv[] = {"sim", "--no-huge", "--no-pci",          "--no-shconf", "--no-telemetry",
-                    "-m",  "256",       "--log-level=error", "-l",          "0"};
-    must(rte_eal_init((int)WEIR_ARRAY_LEN(argv), argv) >= 0, "rte_eal_init");
+    must(test_eal(256), "rte_eal_init");
     RAND_set_rand_method(&random_method);
     sim_rng_seed(&world.random, 1);
     strcpy(world.folder, "/tmp/weir-sim-XXXXXX");
