@@ -400,8 +400,6 @@ uint32_t tcp_snd_buf(const struct tcp_core *core, const struct tcp_conn *c);
 void tcp_progress_begins(struct tcp_core *core, struct tcp_conn *c, uint32_t bytes);
 /* `acked` bytes have left the send rope; SND.UNA stands behind them. */
 void tcp_progress(const struct tcp_core *core, struct tcp_conn *c, uint32_t acked);
-/* A timer of `ms` that finds a flow whose user timeout is over in time. */
-uint32_t tcp_progress_clamp(const struct tcp_core *core, const struct tcp_conn *c, uint32_t ms);
 /* While buffers are short: end what holds them without progress. When they no longer are: open the windows that this
  * has squeezed. Bounded work; once a turn. */
 void tcp_reclaim(struct tcp_core *core);
@@ -517,5 +515,13 @@ static inline bool tcp_receives(const struct tcp_conn *c) {
     return c->state >= TCP_ESTABLISHED && c->state <= TCP_FIN_WAIT_2;
 }
 static_assert(TCP_FIN_WAIT_1 == TCP_ESTABLISHED + 1 && TCP_FIN_WAIT_2 == TCP_FIN_WAIT_1 + 1, "tcp_receives");
+
+/* A timer of `ms` that finds a flow whose user timeout is over in time (tcp_reclaim.c); each ACK asks. */
+static inline uint32_t tcp_progress_clamp(const struct tcp_core *core, const struct tcp_conn *c, uint32_t ms) {
+    uint32_t waited_ms = tcp_now_ms(core) - c->progress_ms, most_ms = core->cfg.user_timeout_ms;
+    if (WEIR_LIKELY(waited_ms < most_ms && ms <= most_ms - waited_ms) || !tcp_synchronised(c))
+        return ms;
+    return waited_ms < most_ms ? most_ms - waited_ms : 1;
+}
 
 #endif

@@ -33,20 +33,15 @@ void tcp_progress_begins(struct tcp_core *core, struct tcp_conn *c, uint32_t byt
 
 void tcp_progress(const struct tcp_core *core, struct tcp_conn *c, uint32_t acked) {
     uint32_t now_ms = tcp_now_ms(core), waited_ms = now_ms - c->progress_ms;
-    uint64_t bought_ms = (uint64_t)acked * 1000 / TCP_PROGRESS_BYTES_PER_S;
-    if (c->tx.len_bytes && bought_ms < waited_ms && seq_lt(c->snd_una, c->progress_seq)) {
-        c->progress_ms += (uint32_t)bought_ms;
-    } else {
-        c->progress_ms = now_ms;
-        c->progress_seq = tcp_snd_end(c);
+    if (c->tx.len_bytes && seq_lt(c->snd_una, c->progress_seq)) {
+        uint64_t bought_ms = (uint64_t)acked * 1000 / TCP_PROGRESS_BYTES_PER_S;
+        if (bought_ms < waited_ms) {
+            c->progress_ms += (uint32_t)bought_ms;
+            return;
+        }
     }
-}
-
-uint32_t tcp_progress_clamp(const struct tcp_core *core, const struct tcp_conn *c, uint32_t ms) {
-    uint32_t waited_ms = tcp_now_ms(core) - c->progress_ms, most_ms = core->cfg.user_timeout_ms;
-    if (!tcp_synchronised(c))
-        return ms;
-    return weir_min_u32(ms, waited_ms < most_ms ? most_ms - waited_ms : 1);
+    c->progress_ms = now_ms;
+    c->progress_seq = tcp_snd_end(c);
 }
 
 /* Three quarters: no flow gets there by itself, since none holds more than it leaves (tcp_window.c). */
