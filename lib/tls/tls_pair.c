@@ -14,12 +14,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILE_MAX (1u << 20) /* a pair with a long chain has 10 KB */
+#define FILE_MAX (256u << 10) /* a pair with a long chain has 10 KB, all CAs of a browser 220 */
 
 /* --- files --- */
 
 struct text { /* of a file */
     uint8_t *at;
+    size_t bytes;
     BIO *bio; /* reads it */
 };
 
@@ -58,10 +59,12 @@ static bool text_open(struct text *text, const char *file) {
 
     *text = (struct text){.at = tls_secret_alloc(FILE_MAX, &locked)};
     ssize_t n = text->at ? file_read(file, text->at) : -1;
-    if (n >= 0)
-        text->bio = BIO_new_mem_buf(text->at, (int)n);
-    else
+    if (n < 0) {
         ERR_raise_data(ERR_LIB_SYS, errno, "%s", file);
+        return false;
+    }
+    text->bytes = (size_t)n;
+    text->bio = BIO_new_mem_buf(text->at, (int)n);
     return text->bio != NULL;
 }
 
@@ -104,7 +107,7 @@ static bool certificate_load(SSL_CTX *ssl, const char *file, char *error, size_t
     struct text text;
     bool ok = text_open(&text, file);
 
-    if (ok && memmem(text.at, FILE_MAX, "PRIVATE KEY", 11)) /* which libcrypto decodes, to pass over it */
+    if (ok && memmem(text.at, text.bytes, "PRIVATE KEY", 11)) /* which libcrypto decodes, to pass over it */
         tls_vault_enter();
     ok = ok && chain_use(ssl, text.bio);
     tls_vault_leave();

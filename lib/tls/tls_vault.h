@@ -20,12 +20,10 @@
 #define VAULT_STEP (64u << 10)  /* mapped as a whole from the beginning, locked in such steps */
 #define VAULT_MAX  (128u << 20) /* several thousand keys, old and new ones during a reload */
 
-/* Before anything else here; again is allowed. Returns 0 or WEIR_ENOMEM. Any thread may call all that follows. */
-int tls_vault_open(void);
+/* All of it begins with tls_libssl_guard (tls.h), and any thread may call it. */
 /* From now on, or no longer, this thread's allocations of libcrypto lie in the vault. They do not nest. */
 void tls_vault_enter(void);
 void tls_vault_leave(void);
-bool tls_vault_entered(void);
 
 /* NULL: no room, of which tls_vault_locked tells. Aligned as malloc's. */
 void *tls_vault_alloc(size_t bytes);
