@@ -3,9 +3,12 @@
  * any type and content, of which bytes may be flipped, doubled or cut off; raw bytes come; a few bytes or all of it are
  * delivered, in segments of some size; the pool runs empty for a while. Whatever comes: plaintext is exactly what the
  * peer sealed as data, in order and before the first damage; what we answer opens with the peer's keys or is nothing;
- * no mbuf and no key is left behind. Where the first byte says so we are the client, who gets tickets too. */
+ * no mbuf and no key is left behind. Where the first byte says so we are the client, who gets tickets too.
+ *
+ * Or it is what one end of a real connection sent, with the keys (tls_transcript.h). */
 #include "tests/eal.h"
 #include "tls/tls_msg.h"
+#include "tls_transcript.h"
 
 #include <stdlib.h>
 
@@ -200,12 +203,10 @@ static void step(struct run *r, struct span *s) {
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+static void steps_run(const uint8_t *data, size_t size) {
     static struct run r;
     struct span s = span_of(data, size);
 
-    if (mbufs == NULL)
-        start();
     memset(&r, 0, offsetof(struct run, sent));
     r.sent_bytes = r.read_bytes = r.honest_bytes = 0;
     r.damaged = r.dead = false;
@@ -222,6 +223,56 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rope_clear(&r.answer);
     tls_conn_free(&core, r.server);
     tls_conn_free(&core, r.client);
+}
+
+/* Records as they come off the wire. Returns how much plaintext they held; *verdicts: what tls_input said, -1: it is
+ * over. */
+static uint32_t records_take(tls_id id, struct span *s, bool genuine, int *verdicts) {
+    struct rope wire = {0}, plain = {0}, out = {0};
+    uint32_t read = 0;
+
+    for (int i = 0; i < 200 && span_left(s) > 0 && *verdicts >= 0; i++) {
+        uint32_t n = span_u16(s), piece = span_u8(s) + 1u;
+        struct span block = span_sub(s, weir_min_u32(n, (uint32_t)span_left(s)));
+        push(&wire, block.cur, (uint32_t)span_left(&block), piece == 256 ? 1400 : piece);
+        int rc = tls_input(&core, id, &wire, &plain, &out, 1u << 16);
+        *verdicts = rc < 0 ? -1 : *verdicts | rc;
+        if (genuine && !transcript_counts(&plain, read))
+            abort();
+        read += plain.len_bytes;
+        rope_clear(&plain);
+        rope_clear(&out);
+    }
+    rope_clear(&wire);
+    return read;
+}
+
+static void replay(const uint8_t *data, size_t size) {
+    bool genuine = transcript_genuine(data, size);
+    struct span s = span_of(data, size);
+    struct tls_dir_keys keys[2];
+    uint8_t head = span_u8(&s);
+    int verdicts = 0;
+
+    span_skip(&s, TRANSCRIPT_SEAL);
+    uint16_t claim = span_u16(&s);
+    transcript_keys_get(&s, &keys[TLS_READ]);
+    transcript_keys_get(&s, &keys[TLS_WRITE]);
+    tls_id id = conn_open((uint8_t)(1 + (head & TRANSCRIPT_SUITE) % tls_suites_count), &keys[0], &keys[1]);
+    tls_conn_get(&core, id)->is_client = head >> 7;
+    uint32_t read = records_take(id, &s, genuine, &verdicts);
+    if (genuine && (verdicts < 0 || read != claim || !(verdicts & TLS_CLOSE)))
+        abort();
+    tls_conn_free(&core, id);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (mbufs == NULL)
+        start();
+    if (size > 0 && data[0] & TRANSCRIPT)
+        replay(data, size);
+    else
+        steps_run(data, size);
     if (rte_mempool_in_use_count(mbufs) != 0 || core.conns.used != 0 || core.exts.used != 0 || core.tickets.used != 0)
         abort();
     return 0;
