@@ -2,7 +2,9 @@
 """Clients in the clients' namespace: raw MQTT over sockets, and the mosquitto programs."""
 import contextlib
 import signal
+import statistics
 import subprocess
+import time
 
 import mqtt
 import netns
@@ -27,6 +29,18 @@ def ping(sock):
     sock.sendall(mqtt.PING)
     answer = mqtt.read(sock)
     assert answer and answer[0] == mqtt.PINGRESP, f"no PINGRESP but {answer}"
+
+
+def median_s(lab, name, count, port=8883, tls=True, source=None):
+    """Of `count` clients, one after the other: the median of the seconds from connecting to an answered ping. Good to be
+    compared with another such median, as a busy machine's hiccups do not count."""
+    took = []
+    for number in range(count):
+        begin = time.monotonic()
+        with open_mqtt(lab, f"{name}-{number}", port, tls, source=source) as sock:
+            ping(sock)
+        took.append(time.monotonic() - begin)
+    return statistics.median(took)
 
 
 def leave(sock):
