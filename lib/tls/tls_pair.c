@@ -21,7 +21,8 @@
 struct text { /* of a file */
     uint8_t *at;
     size_t bytes;
-    BIO *bio; /* reads it */
+    BIO *bio;          /* reads it */
+    const char *fault; /* of a file that cannot be what it should be, where libcrypto would not name it */
 };
 
 static void text_close(struct text *text) {
@@ -53,8 +54,22 @@ static ssize_t file_read(const char *file, uint8_t *to) {
     return got < 0 ? -1 : (ssize_t)n;
 }
 
-/* false: libcrypto's list of errors says why, as if the file had been its own to read. */
-static bool text_open(struct text *text, const char *file) {
+/* What keeps a file from holding what lies in PEM blocks (RFC 7468) with such a label; NULL: nothing. */
+static const char *text_fault(const struct text *text, const char *label, const char *no_label) {
+    if (text->bytes == 0)
+        return "the file is empty";
+    if (memmem(text->at, text->bytes, "-----BEGIN ", 11) == NULL)
+        return "no PEM block found";
+    return memmem(text->at, text->bytes, label, strlen(label)) ? NULL : no_label;
+}
+
+static const char *text_reason(const struct text *text) {
+    return text->fault ? text->fault : tls_ctx_reason();
+}
+
+/* `label`: how the line ends with which a block of it begins, `no_label`: that there is none. false: text_reason says
+ * why, from libcrypto's list of errors where the file cannot be read, as if it had been its own to read. */
+static bool text_open(struct text *text, const char *file, const char *label, const char *no_label) {
     bool locked; /* or not: as with the keys of connections, of which the owner is told */
 
     *text = (struct text){.at = tls_secret_alloc(FILE_MAX, &locked)};
@@ -64,7 +79,8 @@ static bool text_open(struct text *text, const char *file) {
         return false;
     }
     text->bytes = (size_t)n;
-    text->bio = BIO_new_mem_buf(text->at, (int)n);
+    text->fault = text_fault(text, label, no_label);
+    text->bio = text->fault ? NULL : BIO_new_mem_buf(text->at, (int)n);
     return text->bio != NULL;
 }
 
@@ -105,16 +121,16 @@ static bool chain_use(SSL_CTX *ssl, BIO *in) {
 
 static bool certificate_load(SSL_CTX *ssl, const char *file, char *error, size_t error_bytes) {
     struct text text;
-    bool ok = text_open(&text, file);
+    bool ok = text_open(&text, file, "CERTIFICATE-----", "no PEM block of a certificate found");
 
     if (ok && memmem(text.at, text.bytes, "PRIVATE KEY", 11)) /* which libcrypto decodes, to pass over it */
         tls_vault_enter();
     ok = ok && chain_use(ssl, text.bio);
     tls_vault_leave();
-    text_close(&text);
     if (!ok)
         snprintf(error, error_bytes, "certificate %s: %s; it must be a readable PEM file, own certificate first", file,
-                 tls_ctx_reason());
+                 text_reason(&text));
+    text_close(&text);
     return ok;
 }
 
@@ -141,14 +157,10 @@ static bool key_use(SSL_CTX *ssl, BIO *in, bool *encrypted) {
     return ok;
 }
 
-static bool key_load(SSL_CTX *ssl, const char *file, const char *certificate_file, char *error, size_t error_bytes) {
-    struct text text;
-    bool encrypted = false, ok = text_open(&text, file) && key_use(ssl, text.bio, &encrypted);
-
-    text_close(&text);
-    if (ok)
-        return true;
+static void key_complain(const struct text *text, bool encrypted, const char *file, const char *certificate_file,
+                         char *error, size_t error_bytes) {
     int reason = ERR_GET_REASON(ERR_peek_error());
+
     if (encrypted)
         snprintf(error, error_bytes, "key %s: encrypted; store it without a passphrase, readable by weir alone", file);
     else if (reason == X509_R_KEY_VALUES_MISMATCH || reason == X509_R_KEY_TYPE_MISMATCH)
@@ -156,8 +168,19 @@ static bool key_load(SSL_CTX *ssl, const char *file, const char *certificate_fil
                  certificate_file);
     else
         snprintf(error, error_bytes, "key %s: %s; it must be a readable PEM file with one private key", file,
-                 tls_ctx_reason());
-    return false;
+                 text_reason(text));
+}
+
+static bool key_load(SSL_CTX *ssl, const char *file, const char *certificate_file, char *error, size_t error_bytes) {
+    struct text text;
+    bool encrypted = false;
+    bool ok = text_open(&text, file, "PRIVATE KEY-----", "no PEM block of a private key found") &&
+              key_use(ssl, text.bio, &encrypted);
+
+    if (!ok)
+        key_complain(&text, encrypted, file, certificate_file, error, error_bytes);
+    text_close(&text);
+    return ok;
 }
 
 bool tls_pair_load(SSL_CTX *ssl, const char *certificate_file, const char *key_file, char *error, size_t error_bytes) {

@@ -180,8 +180,13 @@ Test(tls_pair, files_that_are_none) {
     refused(large, key, "File too large");
     refused(certificate, large, "File too large");
     refused("/tmp", key, "directory");
-    refused(certificate, "/dev/null", "it must be a readable PEM file with one private key");
-    refused("/dev/null", key, "it must be a readable PEM file, own certificate first");
+    refused(certificate, "/dev/null",
+            "/dev/null: the file is empty; it must be a readable PEM file with one private key");
+    refused("/dev/null", key, "/dev/null: the file is empty; it must be a readable PEM file, own certificate first");
+    refused(certificate, "/etc/passwd", "no PEM block found");
+    refused("/etc/passwd", key, "no PEM block found");
+    refused(certificate, certificate, "no PEM block of a private key found");
+    refused(key, key, "no PEM block of a certificate found");
     unlink(large);
     harness_files_remove(certificate, key);
 }
