@@ -97,10 +97,24 @@ static void idle(struct worker *w) {
     nanosleep(&t, NULL);
 }
 
+/* Memory for an even share of all connections: by the worker itself, so that it is near, and before it turns, so that
+ * no turn waits for a page. */
+static void populate(const struct worker *w) {
+    const struct weir *weir = w->weir;
+    uint32_t share = (weir->config->memory.max_connections + weir->n_workers - 1) / weir->n_workers;
+    tcp_core_populate(&w->tcp, 2 * share);
+    tls_core_populate(&w->tls, share);
+    pool_populate(&w->sessions, share);
+    timer_wheel_populate(&w->session_wheel, share);
+    if (w->server_tls.base != NULL)
+        pool_populate(&w->server_tls, share);
+}
+
 int worker_main(void *arg) {
     struct worker *w = arg;
     struct weir *weir = w->weir;
     prctl(PR_SET_TIMERSLACK, 1000ul); /* nanoseconds: the default of 50 us would double short sleeps */
+    populate(w);
     rte_rcu_qsbr_thread_online(weir->rcu, w->index);
     uint64_t before = rte_rdtsc();
     while (!__atomic_load_n(&weir->stop, __ATOMIC_ACQUIRE)) {

@@ -63,6 +63,10 @@ int flow_table_init(struct flow_table *t, uint32_t capacity, uint64_t secret, co
     return 0;
 }
 
+void flow_table_populate(const struct flow_table *t) {
+    region_populate(t->buckets, flow_table_bytes(t->capacity));
+}
+
 void flow_table_fini(struct flow_table *t) {
     region_unmap(t->buckets, flow_table_bytes(t->capacity));
     *t = (struct flow_table){0};

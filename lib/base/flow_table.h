@@ -56,8 +56,9 @@ struct flow_table {
 
 #define FLOW_TABLE_BURST 64
 
-/* secret: per-boot random. Pages are touched on use. Returns 0 or WEIR_ENOMEM. */
+/* secret: per-boot random. Pages are touched on use, or by flow_table_populate at once. Returns 0 or WEIR_ENOMEM. */
 int flow_table_init(struct flow_table *t, uint32_t capacity, uint64_t secret, const struct flow_objects *objects);
+void flow_table_populate(const struct flow_table *t);
 void flow_table_fini(struct flow_table *t);
 
 /* Bytes for this capacity: the memory plan. */

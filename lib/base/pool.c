@@ -32,6 +32,8 @@ int pool_init(struct pool *p, const char *name, uint32_t object_bytes, uint32_t 
     void *base = region_map(bytes); /* objects are touched in order, so little of a huge page is wasted */
     if (base == NULL)
         return WEIR_ENOMEM;
+    if (flags & POOL_BURST)
+        region_small_pages(base, bytes);
     if (flags & POOL_SECRET && !region_guard(base, bytes))
         flags |= POOL_UNLOCKED;
     uint32_t stride = stride_of(object_bytes), shift = (uint32_t)__builtin_ctz(stride);
@@ -43,6 +45,10 @@ int pool_init(struct pool *p, const char *name, uint32_t object_bytes, uint32_t 
                        .flags = flags,
                        .name = name};
     return 0;
+}
+
+void pool_populate(const struct pool *p, uint32_t n) {
+    region_populate(p->base, pool_bytes(p->stride_bytes, weir_min_u32(n, p->capacity)));
 }
 
 void pool_fini(struct pool *p) {

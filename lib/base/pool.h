@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fixed-size objects in one mmap'ed region, named by a 4-byte index from 1; 0 is "none". Pages are touched on first use
- * only, so a large pool costs what is in use. Freed objects are poisoned for ASan and, with POOL_SECRET, zeroed at
- * once; such pools are locked in memory and left out of core dumps (region_guard). One thread owns a pool. */
+ * only, so a large pool costs what is in use, unless its owner calls pool_populate. Freed objects are poisoned for ASan
+ * and, with POOL_SECRET, zeroed at once; such pools are locked in memory and left out of core dumps (region_guard). One
+ * thread owns a pool. */
 #ifndef WEIR_POOL_H
 #define WEIR_POOL_H
 
@@ -10,6 +11,7 @@
 #define POOL_NONE     0u
 #define POOL_SECRET   1u /* locked where RLIMIT_MEMLOCK allows it, MADV_DONTDUMP, zero on free */
 #define POOL_UNLOCKED 2u /* set by pool_init: it did not */
+#define POOL_BURST    4u /* most of it is used in bursts only: small pages, so that none is long in coming */
 
 struct pool {
     uint8_t *base;           /* object i lies at base + (i - 1) * stride */
@@ -29,6 +31,9 @@ static_assert(sizeof(struct pool) == WEIR_CACHE_LINE, "one line");
 
 /* Reserve address space for `capacity` objects. Returns 0, WEIR_EINVAL (size 0, capacity 0) or WEIR_ENOMEM. */
 int pool_init(struct pool *p, const char *name, uint32_t object_bytes, uint32_t capacity, unsigned flags);
+
+/* Have memory under the first n objects (at most all) now, so that handing them out never waits for a page. */
+void pool_populate(const struct pool *p, uint32_t n);
 
 /* Unmap. All objects are gone. A zeroed pool is allowed. */
 void pool_fini(struct pool *p);

@@ -27,6 +27,10 @@ int timer_wheel_init(struct timer_wheel *w, uint32_t capacity, uint32_t now_ms) 
     return 0;
 }
 
+void timer_wheel_populate(const struct timer_wheel *w, uint32_t n) {
+    region_populate(w->nodes, nodes_bytes(weir_min_u32(n, w->capacity)));
+}
+
 void timer_wheel_fini(struct timer_wheel *w) {
     region_unmap(w->nodes, nodes_bytes(w->capacity));
     *w = (struct timer_wheel){0};

@@ -30,6 +30,8 @@ struct timer_wheel {
 
 /* Returns 0, WEIR_EINVAL or WEIR_ENOMEM. now_ms: the tick to start from. */
 int timer_wheel_init(struct timer_wheel *w, uint32_t capacity, uint32_t now_ms);
+/* Have memory under the nodes of ids up to n (at most all) now (region_populate). */
+void timer_wheel_populate(const struct timer_wheel *w, uint32_t n);
 void timer_wheel_fini(struct timer_wheel *w);
 
 /* Fire `id` at `deadline_ms` (wrapping u32 milliseconds; one in the past fires at the next tick) unless it is armed for

@@ -104,6 +104,16 @@ int tcp_core_init(struct tcp_core *core, const struct tcp_config *config, uint64
     return rc;
 }
 
+#define POPULATE_FLIGHTS 16384u /* flows with data under way at once; more take pages as they come */
+
+void tcp_core_populate(const struct tcp_core *core, uint32_t n) {
+    pool_populate(&core->conns, n);
+    pool_populate(&core->sents, POPULATE_FLIGHTS);
+    pool_populate(&core->flights, POPULATE_FLIGHTS);
+    timer_wheel_populate(&core->wheel, n);
+    flow_table_populate(&core->table);
+}
+
 void tcp_core_fini(struct tcp_core *core) {
     for (tcp_id id = 0; core->used && (id = tcp_conn_next(core, id)) != 0;)
         tcp_conn_free(core, tcp_conn_of(core, id));

@@ -21,7 +21,7 @@ static int admission_init(struct tls_core *core, const struct tls_config *config
     a->max_large = config->max_waiting_large ? config->max_waiting_large : a->max_waiting;
     a->patience_us = (uint64_t)(config->patience_ms ? config->patience_ms : TLS_PATIENCE_MS) * 1000;
     a->max_wait_us = (uint64_t)(config->max_wait_ms ? config->max_wait_ms : TLS_MAX_WAIT_MS) * 1000;
-    if (pool_init(&a->hellos, "tls_hello", sizeof(struct tls_hello), a->max_waiting, 0) < 0)
+    if (pool_init(&a->hellos, "tls_hello", sizeof(struct tls_hello), a->max_waiting, POOL_BURST) < 0)
         return WEIR_ENOMEM;
     a->max_per_source = config->max_per_source;
     a->sources =
@@ -74,6 +74,14 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
 fail:
     tls_core_fini(core);
     return WEIR_ENOMEM;
+}
+
+void tls_core_populate(const struct tls_core *core, uint32_t n) {
+    pool_populate(&core->conns, n);
+    pool_populate(&core->exts, n);
+    pool_populate(&core->places, core->places.capacity);
+    if (core->identities != NULL)
+        region_populate(core->identities, identities_bytes(core));
 }
 
 /* Bring every place home; by now nobody else runs the engine. */

@@ -203,6 +203,8 @@ static int open_tcp(struct load *l) {
                             .secret = {c->seed ^ 0x9e3779b97f4a7c15ull, c->seed * 0xbf58476d1ce4e5b9ull + 1}};
     int rc = tcp_core_init(&l->tcp, &tc, l->now_us);
     if (rc == 0)
+        tcp_core_populate(&l->tcp, tc.max_conns);
+    if (rc == 0)
         rc = pool_init(&l->brokers, "load_brokers", sizeof(struct broker), tc.max_conns, 0);
     for (uint32_t i = 0; i < c->n_brokers && rc == 0; i++)
         rc = tcp_listen(&l->tcp, c->broker_port.ifc.addrs[i].addr_be, c->broker_port_be, (uint16_t)i);

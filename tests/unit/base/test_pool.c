@@ -5,6 +5,8 @@
 
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 Test(pool, refuses_nothing_sizes) {
     struct pool p;
@@ -151,6 +153,46 @@ Test(pool, a_large_one_costs_what_is_touched) {
     cr_assert_eq(pool_init(&p, "t", 256, 100000000, 0), 0, "25 GB of address space");
     memset(pool_get(&p, pool_alloc(&p)), 1, 256);
     pool_fini(&p);
+}
+
+static uint32_t pages_there(const struct pool *p) {
+    unsigned char there[1024];
+    size_t bytes = pool_bytes(p->stride_bytes, p->capacity);
+    uint32_t n = 0;
+
+    cr_assert_leq(bytes / 4096, sizeof(there));
+    cr_assert_eq(mincore(p->base, bytes, there), 0);
+    for (size_t i = 0; i < bytes / 4096; i++)
+        n += there[i] & 1;
+    return n;
+}
+
+static long faults(void) {
+    struct rusage used;
+
+    cr_assert_eq(getrusage(RUSAGE_THREAD, &used), 0);
+    return used.ru_minflt;
+}
+
+/* Objects of a page each; small pages, so that none comes with its neighbours. */
+Test(pool, a_populated_one_takes_no_page_later) {
+    struct pool p;
+
+    for (unsigned flags = POOL_BURST; flags <= (POOL_BURST | POOL_SECRET); flags++) {
+        cr_assert_eq(pool_init(&p, "t", 4096, 64, flags), 0);
+        cr_expect_eq(pages_there(&p), 0);
+        pool_populate(&p, 48);
+        cr_expect_eq(pages_there(&p), 48);
+        long before = faults();
+        for (uint32_t i = 0; i < 48; i++)
+            memset(pool_get(&p, pool_alloc(&p)), 1, 8);
+        cr_expect_eq(faults(), before);
+        pool_populate(&p, 48);
+        cr_expect_eq(*(uint8_t *)pool_get(&p, 48), 1, "what lies there stays");
+        pool_populate(&p, 1000);
+        cr_expect_eq(pages_there(&p), 64, "at most all");
+        pool_fini(&p);
+    }
 }
 
 #ifdef WEIR_ASAN
