@@ -15,7 +15,7 @@
 #define PROTOCOL_LEN  255u /* RFC 7301 section 3.1 */
 
 #define CLIENT_DEPTH_MAX    16u
-#define TICKETS             2u
+#define TICKETS             1u /* a device has one connection, and gets another ticket with each resumption */
 #define TICKETS_MAX         4u
 #define TICKET_ROTATE_S     43200u
 #define TICKET_ROTATE_MIN_S 10u

@@ -94,7 +94,7 @@ struct tls_ctx_config {
     const char *srp_file; /* clients' SRP verifiers (tls_srp.h); with it, too; NULL: none */
     const char *key_log_file; /* keys of all connections are appended, for wireshark; NULL: nowhere */
     /* Session tickets (tls_ticket_keys.h). */
-    const uint32_t *tickets;      /* a handshake of 1.3, at most 4; 0: none, not in 1.2 either; NULL: 2 */
+    const uint32_t *tickets;      /* a handshake of 1.3, at most 4; 0: none, not in 1.2 either; NULL: 1 */
     const char *ticket_keys_file; /* shared by a fleet; NULL: keys at random */
     uint32_t ticket_rotate_s;     /* random keys are replaced, and tickets are good for twice as long; 0: 12 h */
     /* The context that this one replaces, or NULL. Files that are refused now and were not then are told of, and what

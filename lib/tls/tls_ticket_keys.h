@@ -21,7 +21,7 @@
 #define TLS_TICKET_KEYS_MAX   8u     /* of a set */
 #define TLS_TICKET_LIFE_MAX_S 604800 /* RFC 8446 section 4.6.1 */
 #define TLS_TICKET_ROTATE_S   43200u
-#define TLS_TICKETS           2u
+#define TLS_TICKETS           1u /* for each connection that a device opens side by side (RFC 8446 appendix C.4) */
 
 struct tls_ticket_key {
     uint8_t name[16];
