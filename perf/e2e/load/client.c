@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define DIALS_A_TURN     32u
+#define STORMY_DIALS     4u /* the same in a storm: their answers must fit into one burst beside those of others */
 #define LEAVES_A_TURN    32u
 #define CLOSING_AT_ONCE  1024u /* goodbyes under way: a flood of FINs would end in retransmissions */
 #define LOOKED_AT_A_TURN 1024u
@@ -183,7 +184,8 @@ static uint32_t dials_due(struct load *l) {
     uint32_t window = l->config.connect_window;
     if (!l->ways_known)
         window = weir_min_u32(window, ARP_WAITING_PACKETS / 2);
-    uint32_t room = weir_min_u32(window - weir_min_u32(l->stats.connecting, window), DIALS_A_TURN);
+    uint32_t room =
+        weir_min_u32(window - weir_min_u32(l->stats.connecting, window), l->config.storm ? STORMY_DIALS : DIALS_A_TURN);
     if (l->config.connect_rate == 0)
         return room;
     double now_ns = (double)l->now_ns;

@@ -11,7 +11,7 @@
 #define PATIENCE_MS     20000u /* from SYN to CONNACK */
 #define VISITS_A_TURN   256u
 #define VISITS_IN_STORM 4096u /* of which so many are paid attention: */
-#define STORMY_A_TURN   8u    /* devices do not wait for each other's handshakes, and must not here be measured to */
+#define STORMY_A_TURN   4u    /* devices do not wait for each other's handshakes, and must not here be measured to */
 #define RESETS_A_BURST  64u
 #define TIME_WAIT_MS    2000u /* RFC 9293 says minutes; here the link is short and ports are dear */
 #define TIME_WAIT_LEAST 16384u
