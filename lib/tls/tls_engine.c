@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The handshake engine: SSL objects are made, fed and freed here, on the worker itself or on a core of its own.
  *
- * All engines share OpenSSL's default library context. libssl 3.0 takes (read) locks there in every handshake to look its
- * algorithms up; a context an engine was measured and brings nothing: two threads with one each, or with the shared one,
- * took about 275 us of CPU time for the server's part of a full handshake (ECDSA P-256) and 205 us for a resumed one
- * either way, within the noise of a few per cent, and never slept on a lock. */
+ * All engines share OpenSSL's default library context. libssl 3.0 takes (read) locks there in every handshake to look
+ * its algorithms up; a context an engine was measured and brings nothing: two threads with one each, or with the shared
+ * one, took about 275 us of CPU time for the server's part of a full handshake (ECDSA P-256) and 205 us for a resumed
+ * one either way, within the noise of a few per cent, and never slept on a lock. */
 #include "tls_psk.h"
 #include "tls_srp.h"
+#include "tls_vault.h"
 #include "tls_verify.h"
 
 #include <intel-ipsec-mb.h>
@@ -269,6 +270,7 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
     }
     ERR_clear_error();
     int rc = SSL_do_handshake(msg->ssl);
+    tls_vault_leave(); /* where it failed in the middle of a ticket */
     int error = SSL_get_error(msg->ssl, rc);
 
     uint32_t n = output_peek(msg, &out);

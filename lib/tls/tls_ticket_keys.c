@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_ticket_keys.h"
+#include "tls_vault.h"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -178,14 +179,18 @@ static int open_up(const struct tls_ticket_set *set, const uint8_t *name, const 
     return 0;
 }
 
-/* SSL_CTX_set_tlsext_ticket_key_evp_cb(3) */
+/* SSL_CTX_set_tlsext_ticket_key_evp_cb(3). In between the callbacks of tls_verify.c and this one libssl has what a
+ * ticket holds in plain, and frees it as it is: so it lies in the vault. */
 static int ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int enc) {
     const struct tls_msg *msg = SSL_get_app_data(ssl);
     struct tls_ticket_keys *keys = msg->ctx->ticket_keys;
     const struct tls_ticket_set *set = tls_ticket_set_look(keys);
-    int rc = enc ? seal(set, name, iv, cipher, mac) : open_up(set, name, iv, cipher, mac);
 
+    tls_vault_leave();
+    int rc = enc ? seal(set, name, iv, cipher, mac) : open_up(set, name, iv, cipher, mac);
     tls_ticket_set_look_away(keys);
+    if (!enc && rc > 0)
+        tls_vault_enter();
     return rc;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_verify.h"
 #include "tls_srp.h"
+#include "tls_vault.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -111,7 +112,8 @@ struct tls_verify *tls_verify_new(const struct tls_ctx_config *config, char *err
         verify->issuers = sk_X509_NAME_new_null();
         verify->cas = sk_X509_new_null();
         verify->crls = sk_X509_CRL_new_null();
-        ok = verify->trust && verify->issuers && verify->cas && verify->crls && load(verify, config, error, error_bytes);
+        ok =
+            verify->trust && verify->issuers && verify->cas && verify->crls && load(verify, config, error, error_bytes);
         if (ok && config->client_crl_file)
             X509_STORE_set_flags(verify->trust, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     }
@@ -194,18 +196,25 @@ static bool holder_mark(const struct tls_ctx *ctx, const SSL_SESSION *session, s
     return ctx->psk && tls_psk_mark(ctx->psk, h->name, h->mark);
 }
 
-static int keep(SSL *ssl, void *arg) {
+static bool holder_keep(SSL *ssl) {
     const struct tls_msg *msg = SSL_get_app_data(ssl);
     SSL_SESSION *session = SSL_get_session(ssl);
     const char *psk = tls_psk_in_use(ssl, msg);
     struct holder h;
 
-    (void)arg;
     if (*psk == '\0')
-        return 1;
+        return true;
     snprintf(h.name, sizeof(h.name), "%s", psk);
     return holder_mark(msg->ctx, session, &h) &&
            SSL_SESSION_set1_ticket_appdata(session, &h, offsetof(struct holder, name) + strlen(psk)) == 1;
+}
+
+static int keep(SSL *ssl, void *arg) {
+    (void)arg;
+    if (!holder_keep(ssl))
+        return 0;
+    tls_vault_enter(); /* libssl writes the session down, secret and all; tls_ticket_keys.c leaves */
+    return 1;
 }
 
 /* Who it was, if anybody. Returns false where that key is not in the file any more. */
@@ -236,6 +245,7 @@ static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned c
     const struct tls_verify *verify = arg;
     X509 *peer = session ? SSL_SESSION_get0_peer(session) : NULL;
 
+    tls_vault_leave(); /* libssl has read what the ticket held; tls_ticket_keys.c entered */
     (void)name;
     (void)name_bytes;
     if (status == SSL_TICKET_EMPTY || status == SSL_TICKET_NO_DECRYPT)

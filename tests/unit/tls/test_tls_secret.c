@@ -36,6 +36,16 @@ Test(tls_secret, whatever_holds_keys_is_locked_and_not_dumped) {
     harness_fini(&h);
 }
 
+/* What a ticket holds sealed: in 1.2 the master secret. */
+static void ticket_needle_set(struct needle *n, const SSL *client) {
+    uint8_t secret[SSL_MAX_MASTER_KEY_LENGTH];
+
+    cr_assert(SSL_SESSION_has_ticket(SSL_get_session(client)));
+    cr_assert_geq(SSL_SESSION_get_master_key(SSL_get_session(client), secret, sizeof(secret)), NEEDLE_BYTES);
+    needle_set(n, secret, "a ticket's secret");
+    explicit_bzero(secret, sizeof(secret));
+}
+
 /* Its keys, as they are found while a connection lives and not once it has ended; and never in what a core dump has. */
 static void connection_check(struct harness *h, const char *suite, uint16_t version) {
     struct needle needles[NEEDLES] = {0};
@@ -47,6 +57,7 @@ static void connection_check(struct harness *h, const char *suite, uint16_t vers
         needle_set(&needles[2], c->secret[TLS_READ], "the read secret");
         needle_set(&needles[3], c->secret[TLS_WRITE], "the write secret");
     }
+    ticket_needle_set(&needles[4], h->client);
     SSL_free(h->client); /* libssl's end has the same keys, in this very process */
     h->client = NULL;
     cr_assert(wipes);
