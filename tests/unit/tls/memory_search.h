@@ -35,10 +35,11 @@ static inline void needle_set(struct needle *n, const uint8_t *bytes, const char
 }
 
 static inline uint32_t count(const uint8_t *at, size_t n, const struct needle *needle) {
+    const uint8_t first = (uint8_t)~needle->inverted[0], *end = at + n;
     uint32_t found = 0;
 
-    for (const uint8_t *end = at + n; at + NEEDLE_BYTES <= end; at++) {
-        size_t k = 0;
+    for (; (at = memchr(at, first, (size_t)(end - at))) && at + NEEDLE_BYTES <= end; at++) {
+        size_t k = 1;
         while (k < NEEDLE_BYTES && (at[k] ^ needle->inverted[k]) == 0xff)
             k++;
         found += k == NEEDLE_BYTES;
