@@ -2,6 +2,7 @@
 #include "memory_plan.h"
 
 #include "tcp/tcp.h"
+#include "tls/tls.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -17,8 +18,8 @@
 #define RING_HEAD     384u
 
 /* Flow: struct tcp_conn <= 256 B; struct tcp_sent of each segment that is out, struct tcp_flight while something is
- * lost. TLS: the two size classes. Table: flow_table.h. Handshake: an SSL object of OpenSSL 3.0 with its BIOs, keys of
- * both directions and certificate references. mbuf: 64 B mempool header, 128 B struct rte_mbuf, 128 B headroom and
+ * lost. TLS: the two size classes. Table: flow_table.h. Handshake: an SSL object of OpenSSL 3.0 with its BIOs, and
+ * what a client can make it hold. mbuf: 64 B mempool header, 128 B struct rte_mbuf, 128 B headroom and
  * 2,048 B data. */
 const struct memory_sizes memory_sizes_default = {
     .flow_bytes = 256,
@@ -33,7 +34,8 @@ const struct memory_sizes memory_sizes_default = {
     .table_entry_bytes = 11,
     .key_cache_entry_bytes = 1088,
     .hello_bytes = 768,
-    .handshake_bytes = 40960,
+    .handshake_bytes = TLS_HANDSHAKE_BYTES,
+    .client_chain_bytes = TLS_CLIENT_CHAIN_BYTES,
     .mbuf_bytes = 2368,
 };
 
@@ -51,7 +53,8 @@ static uint32_t power_of_two(uint32_t value) {
 /* What this configuration makes workers do. */
 struct memory_needs {
     bool tls, tcp, udp;
-    bool server_tls; /* towards servers */
+    bool server_tls;   /* towards servers */
+    bool certificates; /* of clients */
 };
 
 static struct memory_needs needs_of(const struct config *c) {
@@ -59,6 +62,7 @@ static struct memory_needs needs_of(const struct config *c) {
     for (unsigned i = 0; i < c->n_listeners; i++) {
         const struct config_listener *l = &c->listeners[i];
         n.tls |= l->tls != CONFIG_NONE;
+        n.certificates |= l->tls != CONFIG_NONE && c->tls[l->tls].client_certificates != TLS_CLIENT_CERTIFICATES_OFF;
         n.server_tls |= l->pool != CONFIG_NONE && c->pools[l->pool].tls.on;
         n.tcp |= l->mode != CONFIG_MODE_UDP;
         n.udp |= l->mode == CONFIG_MODE_UDP;
@@ -115,7 +119,7 @@ static void plan_objects(const struct config *c, struct memory_plan *plan) {
     r[MEMORY_RING].per_worker = 2 * (plan->n_workers - 1);
 }
 
-static void plan_sizes(const struct memory_sizes *s, struct memory_plan *plan) {
+static void plan_sizes(const struct memory_needs *needs, const struct memory_sizes *s, struct memory_plan *plan) {
     static const struct {
         const char *name;
         bool eal;
@@ -136,7 +140,7 @@ static void plan_sizes(const struct memory_sizes *s, struct memory_plan *plan) {
         [MEMORY_TLS_LARGE] = s->tls_large_bytes,
         [MEMORY_SERVER_TLS] = s->server_tls_bytes,
         [MEMORY_KEY_CACHE] = s->key_cache_entry_bytes,
-        [MEMORY_HANDSHAKE] = s->handshake_bytes,
+        [MEMORY_HANDSHAKE] = s->handshake_bytes + (needs->certificates ? s->client_chain_bytes : 0),
         [MEMORY_HELLO] = s->hello_bytes,
         [MEMORY_UDP_FLOW] = s->udp_flow_bytes,
         [MEMORY_MBUF] = s->mbuf_bytes,
@@ -180,7 +184,7 @@ void memory_plan_make(const struct config *c, const struct memory_sizes *sizes, 
     *plan = (struct memory_plan){0};
     plan_counts(c, &needs, plan);
     plan_objects(c, plan);
-    plan_sizes(sizes ? sizes : &memory_sizes_default, plan);
+    plan_sizes(&needs, sizes ? sizes : &memory_sizes_default, plan);
     plan_sums(plan);
 }
 

@@ -47,7 +47,8 @@ struct memory_sizes {         /* bytes */
     uint32_t table_entry_bytes;     /* flow table, per entry */
     uint32_t key_cache_entry_bytes; /* expanded key with its bookkeeping */
     uint32_t hello_bytes;           /* ClientHello that waits */
-    uint32_t handshake_bytes;       /* SSL object with its buffers, while a handshake runs */
+    uint32_t handshake_bytes;       /* SSL object with its buffers, while a handshake runs: at most */
+    uint32_t client_chain_bytes;    /* more of it, where clients are asked for certificates */
     uint32_t mbuf_bytes;            /* mempool element: header, struct rte_mbuf, headroom, data room */
 };
 

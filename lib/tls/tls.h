@@ -38,7 +38,7 @@
  * before the first full record has arrived; about 370 bytes more of a client until its session is taken or
  * given up; ropes only while data waits.
  *
- * Limits: record of at most 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32
+ * Limits: handshake messages, certificate chains among them, of at most 16 KB (tls_limits.c); record of at most 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32
  * KeyUpdates or tickets in a row; a KeyUpdate must fill a record of its own or follow tickets; a ticket of at most
  * 16,384 bytes, in however many records; renegotiation refused.
  *
@@ -209,6 +209,11 @@ struct tls_stats {
 
 #define TLS_PATIENCE_MS 1000u
 #define TLS_MAX_WAIT_MS 5000u
+
+/* A handshake takes about 40 KB. At most, whatever its client sends; and where clients are asked for certificates, with
+ * a chain that is as long as there may be. */
+#define TLS_HANDSHAKE_BYTES    73728u
+#define TLS_CLIENT_CHAIN_BYTES 98304u
 
 struct tls_config {
     uint32_t max_conns; /* states of each size class are reserved lazily, so both get this capacity */

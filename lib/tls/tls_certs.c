@@ -278,6 +278,11 @@ static int hello(SSL *ssl, int *alert, void *arg) {
     const char *name = sni(ssl, &n);
     const struct tls_set *set = tls_certs_find(certs, name, n);
 
+    if (!tls_limits_hello(ssl)) {
+        msg->refused = TLS_DROP_HS_TOO_LONG;
+        *alert = tls_drop_alert(TLS_DROP_HS_TOO_LONG);
+        return SSL_CLIENT_HELLO_ERROR;
+    }
     if (set == NULL && certs->strict) {
         msg->refused = TLS_DROP_HS_UNKNOWN_NAME;
         *alert = SSL_AD_UNRECOGNIZED_NAME;

@@ -115,6 +115,7 @@ bool tls_ctx_set_policy(SSL_CTX *ssl, uint16_t min_version, const char *ciphers,
     SSL_CTX_set_min_proto_version(ssl, min_version);
     SSL_CTX_set_max_proto_version(ssl, TLS_V13);
     SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_max_cert_list(ssl, TLS_MESSAGE_MAX);
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_dh_auto(ssl, 1); /* DHE where the lists name it: a group as strong as the rest (RFC 7919) */
     SSL_CTX_set_keylog_callback(ssl, keylog);

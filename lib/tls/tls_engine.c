@@ -17,9 +17,10 @@
 #include <rte_ring.h>
 #include <stdlib.h>
 
-#define LONG_STEP_US  100u /* a signature or a key exchange: after one of these, packets go first */
-#define STARTS_INLINE 1u   /* hellos that lie in an engine's ring for one worker: as many as a turn begins, ... */
-#define STARTS_CORE   4u   /* ... or as it takes for a handshake core to be busy while the worker turns once */
+#define LONG_STEP_US  100u  /* a signature or a key exchange: after one of these, packets go first */
+#define USUAL_RECORD  4096u /* bytes of one of a handshake */
+#define STARTS_INLINE 1u    /* hellos that lie in an engine's ring for one worker: as many as a turn begins, ... */
+#define STARTS_CORE   4u    /* ... or as it takes for a handshake core to be busy while the worker turns once */
 
 struct tls_engine *tls_engine_new(uint32_t max_handshakes) {
     bool locked = true;
@@ -168,6 +169,17 @@ static bool feed(struct tls_msg *msg) {
     return ok;
 }
 
+/* What was fed has been read. libssl's buffers grow with the largest record and never shrink: after one that is larger
+ * than usual, anew. */
+static bool feed_trim(struct tls_msg *msg, uint32_t fed_bytes) {
+    if (fed_bytes <= USUAL_RECORD || BIO_ctrl_pending(SSL_get_rbio(msg->ssl)) > 0)
+        return true;
+    BIO *bio = BIO_new(BIO_s_mem());
+    if (bio)
+        SSL_set0_rbio(msg->ssl, bio);
+    return bio != NULL;
+}
+
 /* What libssl wants to send, valid until the next call into it. */
 static uint32_t output_peek(struct tls_msg *msg, const uint8_t **data) {
     char *p = NULL;
@@ -189,6 +201,13 @@ static bool output_take(struct tls_msg *msg) {
     return ok;
 }
 
+/* A fatal alert in the clear. */
+static void alert_put(struct tls_msg *msg, int alert) {
+    const uint8_t record[TLS_HEADER_BYTES + 2] = {TLS_CT_ALERT, 3, 3, 0, 2, 2, (uint8_t)alert};
+
+    (void)rope_append(&msg->wire, msg->pool, record, sizeof(record));
+}
+
 static enum tls_drop shared_secret_drop(const SSL *ssl) {
     return tls_srp_in_use(ssl) ? TLS_DROP_HS_SRP : TLS_DROP_HS_PSK;
 }
@@ -208,6 +227,8 @@ static enum tls_drop failure(const SSL *ssl, const struct tls_msg *msg) {
     case SSL_R_BAD_SRP_PARAMETERS:
     case SSL_R_BAD_SRP_A_LENGTH:
         return shared_secret_drop(ssl);
+    case SSL_R_EXCESSIVE_MESSAGE_SIZE: /* of a message that was encrypted */
+        return TLS_DROP_HS_TOO_LONG;
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
         return TLS_DROP_HS_CLIENT_NO_CERT;
     case SSL_R_NO_SHARED_CIPHER:
@@ -258,8 +279,15 @@ static void complete(struct tls_engine *engine, struct tls_msg *msg) {
 }
 
 static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
+    uint32_t fed = msg->in.len_bytes;
     const uint8_t *out;
 
+    if (!tls_limits_record(msg)) {
+        rope_clear(&msg->in);
+        alert_put(msg, tls_drop_alert(TLS_DROP_HS_TOO_LONG));
+        msg_drop(msg, TLS_DROP_HS_TOO_LONG);
+        return;
+    }
     if (msg->ssl == NULL)
         msg->ssl = tls_ctx_ssl_new(msg->ctx, msg);
     msg->worked = true;
@@ -282,7 +310,7 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
     enum tls_drop drop = error == SSL_ERROR_WANT_READ ? TLS_DROP_NONE : msg->refused;
     if (error != SSL_ERROR_WANT_READ && drop == TLS_DROP_NONE)
         drop = failure(msg->ssl, msg);
-    if (!output_take(msg)) /* in failure: the alert */
+    if (!output_take(msg) || !feed_trim(msg, fed)) /* in failure: the alert */
         drop = TLS_DROP_NO_MEMORY;
     if (drop == TLS_DROP_NONE)
         msg->result = TLS_RES_MORE;

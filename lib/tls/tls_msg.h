@@ -38,6 +38,13 @@ enum tls_result {
     TLS_RES_DROPPED, /* `drop` says why, the SSL object is gone */
 };
 
+struct tls_messages { /* of a handshake, in the clear: what comes next (tls_limits.c) */
+    uint32_t left;    /* bytes of the present one */
+    uint8_t head[4];  /* of the next one: type and length, as far as it has come */
+    uint8_t head_bytes;
+    bool ccs; /* the peer's ChangeCipherSpec came */
+};
+
 struct tls_msg {
     /* the worker's part */
     tls_id conn;
@@ -73,6 +80,7 @@ struct tls_msg {
     SSL *ssl;
     uint8_t secret[2][TLS_SECRET_MAX]; /* 1.3: application traffic secrets, by enum tls_dir */
     uint8_t secret_bytes[2];
+    struct tls_messages messages;   /* of the peer's */
     enum tls_drop refused;          /* by us: libssl only knows that somebody said no */
     char psk[TLS_PSK_NAME_MAX + 1]; /* identity of the pre-shared key, or SRP user, in use; "" none */
     bool psk_new;                   /* found by name, not in a ticket */
@@ -109,6 +117,13 @@ void tls_handover_watch(struct tls_msg *msg, const uint8_t *out, uint32_t n);
 /* The handshake is complete and `last` is what libssl wrote in its last step. Returns true where msg->keys are set and
  * proven; else msg->drop says why, or is NONE where the suite stays with libssl. */
 bool tls_handover(struct tls_engine *engine, struct tls_msg *msg, const uint8_t *last, uint32_t n);
+
+/* --- tls_limits.c --- */
+#define TLS_MESSAGE_MAX (TLS_RECORD_MAX - 4u) /* behind its header: one record holds it, and libssl's first buffer */
+/* Is every handshake message in, or announced by, the record `in` short enough? */
+bool tls_limits_record(struct tls_msg *msg);
+/* In libssl's callback for it: are those lists of a ClientHello short enough of which libssl makes objects? */
+bool tls_limits_hello(SSL *ssl);
 
 /* --- tls_ctx.c --- */
 struct tls_ctx {

@@ -263,6 +263,18 @@ static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned c
                                                                        : SSL_TICKET_RETURN_USE_RENEW;
 }
 
+/* libssl parses whatever comes with the client's certificate, and keeps it. No more is of use than a chain with its
+ * root (RFC 8446 section 4.4.2). */
+static int chain_verify(X509_STORE_CTX *store, void *arg) {
+    const struct tls_verify *verify = arg;
+
+    if (sk_X509_num(X509_STORE_CTX_get0_untrusted(store)) > verify->depth + 2) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_CHAIN_TOO_LONG);
+        return 0;
+    }
+    return X509_verify_cert(store);
+}
+
 bool tls_verify_offer(SSL_CTX *ssl, struct tls_verify *verify) {
     if (SSL_CTX_set_session_ticket_cb(ssl, keep, resume, verify) != 1)
         return false;
@@ -278,6 +290,7 @@ bool tls_verify_offer(SSL_CTX *ssl, struct tls_verify *verify) {
     SSL_CTX_set_client_CA_list(ssl, issuers);
     SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | required, NULL);
     SSL_CTX_set_verify_depth(ssl, verify->depth);
+    SSL_CTX_set_cert_verify_callback(ssl, chain_verify, verify);
     return true;
 }
 

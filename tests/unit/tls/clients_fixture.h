@@ -5,6 +5,7 @@
 
 #include "certs_fixture.h"
 
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 static char cl_ca[64], cl_ca_key[64], cl_certificate[64], cl_key[64], cl_crl[] = "/tmp/weir-crl-XXXXXX";

@@ -341,6 +341,7 @@ Test(tls_drops, none_is_forgotten) {
         [TLS_DROP_HS_NO_SHARED_CIPHER] = "test_tls_handshake.c",
         [TLS_DROP_HS_UNKNOWN_NAME] = "test_tls_certs.c",
         [TLS_DROP_HS_NO_PROTOCOL] = "test_tls_alpn.c",
+        [TLS_DROP_HS_TOO_LONG] = "test_tls_limits.c",
         [TLS_DROP_HS_VERSION] = "test_tls_handshake.c",
         [TLS_DROP_HS_FAILED] = "test_tls_client.c",
         [TLS_DROP_HS_CERT_UNTRUSTED] = "test_tls_client.c",
