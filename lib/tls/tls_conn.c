@@ -77,7 +77,7 @@ static int conn_drop(struct tls_turn *t, enum tls_drop drop) {
         t->core->stats.handshakes_refused++;
     else if (drop == TLS_DROP_HS_STALLED)
         t->core->stats.handshakes_wasted++;
-    else if (t->c->phase == TLS_PHASE_HANDSHAKE)
+    else if (t->c->phase == TLS_PHASE_HANDSHAKE || drop == TLS_DROP_HS_TRAILING)
         t->core->stats.handshakes_failed++;
     conn_release(t->core, t->c, t->id);
     t->c->drop = (uint8_t)drop;

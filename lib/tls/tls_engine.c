@@ -245,6 +245,34 @@ static enum tls_drop failure(const SSL *ssl, const struct tls_msg *msg) {
     }
 }
 
+/* A record of a connection that stays with libssl. */
+static void record_in(struct tls_engine *engine, struct tls_msg *msg) {
+    enum tls_drop drop = TLS_DROP_NONE;
+    int n = 0;
+
+    if (!feed(msg))
+        drop = TLS_DROP_NO_MEMORY;
+    ERR_clear_error();
+    while (drop == TLS_DROP_NONE && (n = SSL_read(msg->ssl, engine->scratch, TLS_RECORD_MAX)) > 0) {
+        if (rope_append(&msg->plain, msg->pool, engine->scratch, (uint32_t)n) < 0)
+            drop = TLS_DROP_NO_MEMORY;
+    }
+    explicit_bzero(engine->scratch, TLS_RECORD_MAX);
+    msg->result = TLS_RES_LIBSSL;
+    if (drop == TLS_DROP_NONE) {
+        int error = SSL_get_error(msg->ssl, n);
+        if (error == SSL_ERROR_ZERO_RETURN)
+            msg->result = TLS_RES_CLOSED;
+        else if (error != SSL_ERROR_WANT_READ)
+            drop = TLS_DROP_LIBSSL;
+    }
+    if (!output_take(msg))
+        drop = TLS_DROP_NO_MEMORY;
+    if (drop != TLS_DROP_NONE)
+        msg_drop(msg, drop);
+    ERR_clear_error();
+}
+
 /* The handshake is complete: take the keys, or leave the records to libssl. */
 static void complete(struct tls_engine *engine, struct tls_msg *msg) {
     const uint8_t *last;
@@ -253,10 +281,7 @@ static void complete(struct tls_engine *engine, struct tls_msg *msg) {
     msg->resumed = SSL_session_reused(msg->ssl) && !msg->psk_new;
     msg->version = (uint16_t)SSL_version(msg->ssl);
     msg->suite_name = SSL_CIPHER_standard_name(SSL_get_current_cipher(msg->ssl));
-    if (SSL_has_pending(msg->ssl)) { /* in the record of the peer's Finished: would be lost */
-        msg_drop(msg, TLS_DROP_HS_TRAILING);
-        return;
-    }
+    msg->trailing = SSL_has_pending(msg->ssl);
     if (SSL_is_server(msg->ssl) && !tls_identity_new(msg->ssl, msg, &msg->identity)) {
         msg_drop(msg, TLS_DROP_NO_MEMORY);
         return;
@@ -276,6 +301,8 @@ static void complete(struct tls_engine *engine, struct tls_msg *msg) {
     else if (ours)
         ssl_end(msg);
     msg->result = ours ? TLS_RES_OPEN : TLS_RES_LIBSSL;
+    if (!ours && msg->trailing)
+        record_in(engine, msg);
 }
 
 static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
@@ -315,34 +342,6 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
     if (drop == TLS_DROP_NONE)
         msg->result = TLS_RES_MORE;
     else
-        msg_drop(msg, drop);
-    ERR_clear_error();
-}
-
-/* A record of a connection that stays with libssl. */
-static void record_in(struct tls_engine *engine, struct tls_msg *msg) {
-    enum tls_drop drop = TLS_DROP_NONE;
-    int n = 0;
-
-    if (!feed(msg))
-        drop = TLS_DROP_NO_MEMORY;
-    ERR_clear_error();
-    while (drop == TLS_DROP_NONE && (n = SSL_read(msg->ssl, engine->scratch, TLS_RECORD_MAX)) > 0) {
-        if (rope_append(&msg->plain, msg->pool, engine->scratch, (uint32_t)n) < 0)
-            drop = TLS_DROP_NO_MEMORY;
-    }
-    explicit_bzero(engine->scratch, TLS_RECORD_MAX);
-    msg->result = TLS_RES_LIBSSL;
-    if (drop == TLS_DROP_NONE) {
-        int error = SSL_get_error(msg->ssl, n);
-        if (error == SSL_ERROR_ZERO_RETURN)
-            msg->result = TLS_RES_CLOSED;
-        else if (error != SSL_ERROR_WANT_READ)
-            drop = TLS_DROP_LIBSSL;
-    }
-    if (!output_take(msg))
-        drop = TLS_DROP_NO_MEMORY;
-    if (drop != TLS_DROP_NONE)
         msg_drop(msg, drop);
     ERR_clear_error();
 }

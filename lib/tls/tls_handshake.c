@@ -182,9 +182,12 @@ static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
     tls_client_session_keep(t->core, t->c, msg);
     identity_take(t->core, t->c, t->id, msg);
     if (msg->result == TLS_RES_OPEN) {
+        bool trailing = msg->trailing;
         int rc = keys_take(t, msg);
         if (rc < 0)
             return rc;
+        if (trailing) /* it went with libssl; and no message may be there. The alert goes out under the new keys. */
+            return -TLS_DROP_HS_TRAILING;
     } else {
         t->c->phase = TLS_PHASE_LIBSSL;
     }

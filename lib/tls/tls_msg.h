@@ -68,6 +68,7 @@ struct tls_msg {
     uint8_t fragment_code; /* max_fragment_length, or 0 */
     uint16_t record_limit; /* the peer's record_size_limit, or 0: it has none */
     bool resumed;
+    bool trailing; /* something lay in the record of the peer's Finished, behind it */
     uint16_t version;
     const char *suite_name; /* static */
     struct tls_dir_keys keys[2];

@@ -2,6 +2,8 @@
 /* Real libssl clients: every suite and version is taken over, and nothing is lost on the way. */
 #include "harness.h"
 
+#include <openssl/err.h>
+
 static const struct {
     enum key_kind kind;
     uint16_t version;
@@ -309,6 +311,14 @@ Test(tls_handover, bytes_behind_finished_in_its_record) {
         harness_turn(&h);
     cr_assert_eq(h.error, -TLS_DROP_HS_TRAILING, "%s", tls_drop_name((enum tls_drop) - h.error));
     cr_assert_eq(h.core.places.used, 0);
+    cr_assert_eq(h.core.stats.drops[TLS_DROP_HS_TRAILING], 1);
+    cr_assert_eq(h.core.stats.handshakes_failed, 1);
+    cr_assert_eq(h.core.stats.handshakes_done, 0);
+    cr_assert_eq(h.core.stats.alerts_out, 1);
+    ERR_clear_error();
+    (void)SSL_do_handshake(h.client);
+    cr_assert_leq(SSL_read(h.client, message, 1), 0); /* it is told why, under the keys agreed on */
+    cr_assert_eq(ERR_GET_REASON(ERR_peek_last_error()), SSL_AD_REASON_OFFSET + SSL_AD_UNEXPECTED_MESSAGE);
     harness_fini(&h);
 }
 
