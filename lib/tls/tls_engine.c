@@ -245,10 +245,23 @@ static enum tls_drop failure(const SSL *ssl, const struct tls_msg *msg) {
     }
 }
 
+/* libssl answers each attempt to renegotiate, and each KeyUpdate, for ever. A peer that sends many such records without
+ * a byte of data has nothing else in mind. */
+static enum tls_drop idle_drop(struct tls_msg *msg, uint8_t type, uint32_t plain_bytes) {
+    if (plain_bytes > 0)
+        msg->idle_run = 0;
+    else if (++msg->idle_run > TLS_UPDATE_RUN_MAX && type == TLS_CT_HANDSHAKE)
+        return TLS_DROP_RENEGOTIATION;
+    return msg->idle_run > TLS_UPDATE_RUN_MAX ? TLS_DROP_UPDATE_FLOOD : TLS_DROP_NONE;
+}
+
 /* A record of a connection that stays with libssl. */
 static void record_in(struct tls_engine *engine, struct tls_msg *msg) {
     enum tls_drop drop = TLS_DROP_NONE;
+    uint8_t type = 0;
     int n = 0;
+
+    rope_copy(&msg->in, 0, &type, 1);
 
     if (!feed(msg))
         drop = TLS_DROP_NO_MEMORY;
@@ -263,8 +276,8 @@ static void record_in(struct tls_engine *engine, struct tls_msg *msg) {
         int error = SSL_get_error(msg->ssl, n);
         if (error == SSL_ERROR_ZERO_RETURN)
             msg->result = TLS_RES_CLOSED;
-        else if (error != SSL_ERROR_WANT_READ)
-            drop = TLS_DROP_LIBSSL;
+        else
+            drop = error == SSL_ERROR_WANT_READ ? idle_drop(msg, type, msg->plain.len_bytes) : TLS_DROP_LIBSSL;
     }
     if (!output_take(msg))
         drop = TLS_DROP_NO_MEMORY;

@@ -62,9 +62,9 @@ struct tls_msg {
     /* the answer */
     enum tls_result result;
     enum tls_drop drop;
-    struct rope wire;  /* to be sent */
-    struct rope plain; /* LIBSSL: opened */
-    uint8_t suite;     /* OPEN: row + 1 of tls_suites */
+    struct rope wire;      /* to be sent */
+    struct rope plain;     /* LIBSSL: opened */
+    uint8_t suite;         /* OPEN: row + 1 of tls_suites */
     uint8_t fragment_code; /* max_fragment_length, or 0 */
     uint16_t record_limit; /* the peer's record_size_limit, or 0: it has none */
     bool resumed;
@@ -86,6 +86,7 @@ struct tls_msg {
     char psk[TLS_PSK_NAME_MAX + 1]; /* identity of the pre-shared key, or SRP user, in use; "" none */
     bool psk_new;                   /* found by name, not in a ticket */
     bool named;                     /* the client's server name picked the certificate */
+    uint8_t idle_run;               /* LIBSSL: records in a row that held no data */
     bool limit_agreed;              /* record_size_limit: the client is to be told ours */
     uint8_t ccs_sent;               /* 1.2: what we send is encrypted */
     uint8_t finished[64];           /* 1.2: our Finished as sent, to prove the keys */

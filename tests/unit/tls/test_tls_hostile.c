@@ -2,7 +2,7 @@
 /* Clients that shake hands badly: a libssl client whose records somebody between it and us changes, doubles, adds to or
  * cuts. Whatever libssl or our framing makes of it, the client is told by the alert that the RFC names, one reason is
  * counted, the connection is over and its SSL object gone. And what is odd but allowed works. */
-#include "harness.h"
+#include "cbc_peer.h"
 
 #include <openssl/err.h>
 
@@ -355,4 +355,51 @@ Test(tls_hostile, cbc_tells_no_reasons) {
         cr_assert_eq(h.in.len_bytes, 0);
         harness_fini(&h);
     }
+}
+
+/* A ClientHello after the handshake is answered with no_renegotiation where libssl carries the records; each time, but
+ * not for ever. */
+Test(tls_hostile, renegotiation_flood_on_libssl) {
+    static const uint8_t hello[45] = {1, 0, 0, 41, 3, 3, [40] = 2, [41] = 0x13, [42] = 0x01, [43] = 1};
+    struct harness h;
+    struct cbc_peer peer;
+    uint8_t record[256];
+    uint32_t sent = 0;
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V12, .suite = "ECDHE-ECDSA-AES128-SHA"});
+    SSL_set_options(h.client, SSL_OP_NO_ENCRYPT_THEN_MAC);
+    cr_assert(harness_handshake(&h));
+    cbc_peer_init(&peer, &h);
+    for (; h.error == 0 && sent < 100; sent++) {
+        harness_inject(&h, record, cbc_peer_seal(&peer, TLS_CT_HANDSHAKE, hello, sizeof(hello), record));
+        harness_turn(&h);
+        if (sent == 20) { /* data in between makes it no flood */
+            harness_inject(&h, record, cbc_peer_seal(&peer, TLS_CT_DATA, "x", 1, record));
+            harness_turn(&h);
+            cr_assert_eq(h.in.len_bytes, 1);
+        }
+    }
+    cr_expect_eq(h.error, -TLS_DROP_RENEGOTIATION, "%s", tls_drop_name((enum tls_drop) - h.error));
+    cr_expect_eq(sent, 21 + TLS_UPDATE_RUN_MAX + 1, "%u", sent);
+    cr_expect_eq(h.core.stats.drops[TLS_DROP_RENEGOTIATION], 1);
+    cr_expect_eq(h.core.places.used, 0);
+    harness_fini(&h);
+}
+
+/* KeyUpdates of a suite of 1.3 that libssl carries. */
+Test(tls_hostile, key_update_flood_on_libssl) {
+    struct harness h;
+    uint32_t sent = 0;
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = "TLS_AES_128_CCM_SHA256"});
+    cr_assert(harness_handshake(&h));
+    for (; h.error == 0 && sent < 100; sent++) {
+        cr_assert_eq(SSL_key_update(h.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        SSL_do_handshake(h.client);
+        harness_client_flush(&h);
+        harness_turn(&h);
+    }
+    cr_expect_eq(h.error, -TLS_DROP_UPDATE_FLOOD, "%s", tls_drop_name((enum tls_drop) - h.error));
+    cr_expect_eq(sent, TLS_UPDATE_RUN_MAX + 1);
+    harness_fini(&h);
 }
