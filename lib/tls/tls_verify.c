@@ -238,6 +238,19 @@ static bool recall(struct tls_msg *msg, SSL_SESSION *session) {
     return true;
 }
 
+/* libssl resumes a session of 1.2 with the suite that it was made with, whether it may still be used or not, and
+ * whatever name the client asks for now (RFC 5246 appendix F.1.4; RFC 6066 section 3: not under another name). In 1.3
+ * it chooses the suite anew, and a name is not the session's (RFC 8446 section 4.2.11). */
+static bool still_offered(const SSL *ssl, const SSL_SESSION *session) {
+    const struct tls_msg *msg = SSL_get_app_data(ssl);
+    const char *name = SSL_SESSION_get0_hostname(session), *asked = msg->named ? msg->server_name : "";
+
+    if (SSL_version(ssl) == TLS_V13)
+        return true;
+    return sk_SSL_CIPHER_find(SSL_get_ciphers(ssl), (SSL_CIPHER *)(uintptr_t)SSL_SESSION_get0_cipher(session)) >= 0 &&
+           strcasecmp(name ? name : "", asked) == 0;
+}
+
 /* A resumed session is not verified again by libssl. What has changed since is looked at here, without any signature:
  * where it is not good any more, a full handshake follows, and says why. */
 static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_bytes,
@@ -256,7 +269,7 @@ static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned c
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     if (peer && verify->mode != TLS_CLIENT_CERTIFICATES_OFF && !still_good(verify, peer))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
-    if (!recall(SSL_get_app_data(ssl), session))
+    if (!still_offered(ssl, session) || !recall(SSL_get_app_data(ssl), session))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     /* A ticket of 1.3 is for one use (RFC 8446 appendix C.4): each time there is a new one. */
     return status == SSL_TICKET_SUCCESS && SSL_version(ssl) != TLS_V13 ? SSL_TICKET_RETURN_USE

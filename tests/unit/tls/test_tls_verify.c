@@ -102,7 +102,8 @@ static void middle_add(void) {
     f = fdopen(mkstemp(middle_key), "w");
     PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
     fclose(f);
-    cl_issue(&(struct harness_certificate){.kind = KEY_EC, .issuer_certificate = middle_file, .issuer_key = middle_key});
+    cl_issue(
+        &(struct harness_certificate){.kind = KEY_EC, .issuer_certificate = middle_file, .issuer_key = middle_key});
     SSL_CTX_add_extra_chain_cert(fx.h.client_ctx, middle);
     X509_free(ca);
     EVP_PKEY_free(ca_key);
@@ -211,4 +212,68 @@ Test(tls_verify, files) {
     fx.config.client_ca_file = cl_ca;
     fx.config.client_crl_file = cl_ca;
     cr_expect(!fx_load() && strstr(fx.error, "client_crl "), "%s", fx.error);
+}
+
+/* --- sessions that libssl would resume, and may not --- */
+
+/* A handshake with this name (NULL: none). Is the session resumed? */
+static bool resumes(SSL_SESSION *session, const char *name) {
+    SSL_SESSION *copy = session ? SSL_SESSION_dup(session) : NULL;
+
+    harness_connect(&fx.h, copy);
+    SSL_SESSION_free(copy);
+    if (name)
+        SSL_ctrl(fx.h.client, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)name);
+    cr_assert(harness_handshake(&fx.h), "%s", tls_drop_name((enum tls_drop) - fx.h.error));
+    struct tls_info info;
+    tls_conn_info(&fx.h.core, fx.h.id, &info);
+    cr_assert_eq(info.resumed, SSL_session_reused(fx.h.client));
+    if (session == NULL) {
+        uint8_t byte;
+        harness_turn(&fx.h);
+        (void)SSL_read(fx.h.client, &byte, 1); /* tickets of 1.3 */
+    }
+    cl_end();
+    return info.resumed;
+}
+
+/* A session of its own, not replaced by those that follow. */
+static SSL_SESSION *session_under(const char *name) {
+    cr_assert_not(resumes(NULL, name));
+    cr_assert_not_null(cl_session);
+    return SSL_SESSION_dup(cl_session);
+}
+
+Test(tls_verify, session_of_a_suite_that_is_gone) {
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        fx.config.ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305";
+        fx.config.ciphersuites = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
+        cr_assert(fx_load());
+        cl_version(versions[v]);
+        SSL_SESSION *session = session_under("a.example");
+        cr_expect(resumes(session, "a.example"));
+        fx.config.ciphers = "ECDHE-ECDSA-CHACHA20-POLY1305";
+        fx.config.ciphersuites = "TLS_CHACHA20_POLY1305_SHA256";
+        cr_assert(fx_load());
+        bool resumed = resumes(session, "a.example"); /* in 1.3 with the other suite, whose hash is the same */
+        cr_expect_eq(resumed, versions[v] == TLS_V13, "%x", versions[v]);
+        SSL_SESSION_free(session);
+    }
+}
+
+Test(tls_verify, session_of_another_name) {
+    harness_files_remove(fx.certificate[0], fx.key[0]);
+    harness_certificate(&(struct harness_certificate){.kind = KEY_EC, .alt_names = "DNS:a.example,DNS:b.example"},
+                        fx.certificate[0], fx.key[0]);
+    cr_assert(fx_load());
+    cl_version(TLS_V12);
+    SSL_SESSION *session = session_under("a.example"), *nameless = session_under(NULL);
+    cr_expect(resumes(session, "a.example"));
+    cr_expect(resumes(session, "A.example"), "names have no case");
+    cr_expect_not(resumes(session, "b.example"), "RFC 6066 section 3");
+    cr_expect_not(resumes(session, NULL));
+    cr_expect(resumes(nameless, NULL));
+    cr_expect_not(resumes(nameless, "b.example"));
+    SSL_SESSION_free(session);
+    SSL_SESSION_free(nameless);
 }
