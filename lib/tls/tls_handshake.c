@@ -6,6 +6,8 @@
 
 #include <rte_ring.h>
 
+#define ADMISSION_SHARE 4u /* of what tls_poll may name, one in so many is a handshake that waited */
+
 static struct tls_msg *msg_of(const struct tls_core *core, const struct tls_conn *c) {
     return pool_get(&core->places, c->place);
 }
@@ -398,14 +400,15 @@ bool tls_steps_wait(const struct tls_core *core) {
 }
 
 uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, uint32_t max) {
-    uint32_t n = 0;
+    /* However many completions there are, turn after turn: those that wait have a share of the room. */
+    uint32_t n = 0, room = tls_admission_waits(core) ? max - max / ADMISSION_SHARE : max;
     void *object;
 
     if (core->engine == NULL)
         return 0;
     if (core->run_inline && max_inline > 0)
         tls_engine_run_inline(core->engine, max_inline);
-    while (n < max && rte_ring_sc_dequeue(core->completions, &object) == 0) {
+    while (n < room && rte_ring_sc_dequeue(core->completions, &object) == 0) {
         struct tls_msg *msg = object;
         tls_id id = msg->conn;
         if (msg_home(core, msg))

@@ -530,6 +530,12 @@ int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, stru
 int tls_admission_hello(struct tls_core *core, struct tls_conn *c, struct rope *in);
 /* Expire, refuse and begin; the users of those that tls_input should be called for. Returns how many (at most max). */
 uint32_t tls_admission_run(struct tls_core *core, uint32_t *news, uint32_t max);
+/* Does anybody wait, to begin or to be refused? */
+static inline bool tls_admission_waits(const struct tls_core *core) {
+    const struct tls_queue *q = core->admission.queue;
+
+    return q[TLS_CLASS_CLIENT].n + q[TLS_CLASS_RESUMED].n + q[TLS_CLASS_FULL].n + q[TLS_CLASS_REFUSED].n > 0;
+}
 /* It ends before or during its handshake; it has ended its handshake. */
 void tls_admission_leave(struct tls_core *core, struct tls_conn *c);
 void tls_admission_done(struct tls_core *core, struct tls_conn *c);

@@ -407,3 +407,35 @@ Test(tls_admission, everyone_ends_in_one_way) {
     cr_assert_eq(s->handshakes_begun, 0);
     queue_fini(&q);
 }
+
+/* Completions that fill all the room of tls_poll, turn after turn (records that libssl carries elsewhere), leave a
+ * share of it to those that wait. */
+Test(tls_admission, completions_without_end) {
+    enum { BUSY = 4, POLLED = 4 };
+    struct queue q;
+    uint32_t news[POLLED];
+    bool begun = false;
+
+    queue_init(&q, (struct tls_config){.max_handshakes = 32}, false);
+    for (uint32_t i = 0; i < BUSY; i++)
+        cr_assert_eq(arrive(&q, i, FULL, 0), TLS_BUSY);
+    cr_assert_eq(arrive(&q, BUSY, FULL, 0), TLS_BUSY);
+    cr_assert_eq(stats(&q)->handshakes_waiting, 1);
+    for (int t = 0; t < 20 && !begun; t++) {
+        cr_assert_geq(tls_engine_run(q.engine, 16), POLLED - 1);
+        uint32_t n = tls_poll(&q.core, 0, news, POLLED);
+        for (uint32_t k = 0; k < n; k++) {
+            begun |= news[k] == BUSY;
+            if (news[k] == BUSY)
+                continue;
+            leave(&q, news[k]); /* and the next one is there at once: its hello is with the engine */
+            q.core.admission.max_starts = 32;
+            uint32_t waiting = q.core.admission.queue[TLS_CLASS_FULL].n;
+            q.core.admission.queue[TLS_CLASS_FULL].n = 0;
+            cr_assert_eq(arrive(&q, news[k], FULL, 0), TLS_BUSY);
+            q.core.admission.queue[TLS_CLASS_FULL].n = waiting;
+        }
+    }
+    cr_expect(begun, "the one that waits is never named");
+    queue_fini(&q);
+}
