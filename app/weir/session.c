@@ -116,7 +116,7 @@ static void pump_last_words(struct worker *w, struct session *s) {
         return;
     }
     if (session_pull_client(w, s) != 0 || pull_server(w, s) != 0 || session_push_server(w, s) != 0 ||
-        s->c2s.len_bytes != 0)
+        s->c2s.len_bytes != 0 || session_in_libssl(w, s))
         return;
     if (s->flags & SESSION_GOODBYE)
         session_finish(w, s, SESSION_END_CLIENT_RESET);
@@ -179,7 +179,7 @@ static bool session_last_words(struct worker *w, struct session *s, enum tcp_end
             session_finish(w, s, SESSION_END_CLIENT_RESET);
             return true;
         }
-        said = said || s->c2s.len_bytes != 0 || tcp_conn_unacked(&w->tcp, s->server) != 0;
+        said = said || s->c2s.len_bytes != 0 || session_in_libssl(w, s) || tcp_conn_unacked(&w->tcp, s->server) != 0;
     }
     if (!said)
         return false;

@@ -45,6 +45,12 @@ static inline struct rope *session_from_server(struct worker *w, const struct se
     return s->server_tls != 0 ? &session_server_of(w, s)->s2c : tcp_conn_rx(&w->tcp, s->server);
 }
 
+/* Is libssl elsewhere at work on bytes from the client, or sealing them for the server? */
+static inline bool session_in_libssl(const struct worker *w, const struct session *s) {
+    return (s->tls != 0 && tls_pending(&w->tls, s->tls)) ||
+           (s->server_tls != 0 && tls_pending(&w->tls, session_server_of(w, s)->tls));
+}
+
 /* Does more of the server's bytes come after what session_from_server has now, though its flow be over? */
 static inline bool session_server_has_more(const struct worker *w, const struct session *s) {
     return s->server_tls != 0 && session_server_of(w, s)->more;

@@ -129,7 +129,7 @@ static int pull_end(struct worker *w, struct session *s, const struct rope *rx, 
         s->flags |= SESSION_CLIENT_EOF;
         return 0;
     }
-    if (s->c2s.len_bytes != 0)
+    if (s->c2s.len_bytes != 0 || session_in_libssl(w, s))
         return 0; /* what came before still goes on */
     session_cut(w, s, SESSION_END_TLS_TRUNCATED);
     return 1;

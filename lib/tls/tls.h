@@ -346,6 +346,10 @@ void tls_fetch_key(const struct tls_core *core, tls_id id);
 /* Is the handshake complete (sealing possible)? */
 bool tls_established(const struct tls_core *core, tls_id id);
 
+/* Is libssl, which carries the records on another core, still at work on what it was given, in either direction? It comes
+ * back with a later tls_input, so nothing may end the stream before. tls_poll names the connection. */
+bool tls_pending(const struct tls_core *core, tls_id id);
+
 /* Seal at most `max_bytes` off `plain` into records appended to `wire`: small ones get a record as they are, bulk is
  * cut at what the peer takes, at most TLS_RECORD_MAX, and at the start of a burst so that a record fills a TCP segment
  * of `segment_bytes` payload (0: not known). Returns plaintext bytes taken, WEIR_ENOMEM (none taken), or WEIR_ESTATE

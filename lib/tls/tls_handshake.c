@@ -353,6 +353,12 @@ int tls_libssl_close(struct tls_core *core, struct tls_conn *c, struct rope *wir
     return WEIR_MORE;
 }
 
+bool tls_pending(const struct tls_core *core, tls_id id) {
+    const struct tls_conn *c = tls_conn_get(core, id);
+
+    return c->phase == TLS_PHASE_LIBSSL && (c->flags & TLS_F_IN_FLIGHT || msg_of(core, c)->unread);
+}
+
 /* --- once a turn --- */
 
 /* The connection a message belongs to; NULL: gone. A successor with the same id has another place, or none. */

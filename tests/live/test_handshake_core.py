@@ -3,6 +3,9 @@
 stay with libssl. What goes between is as whole as with workers that do it themselves."""
 import hashlib
 import os
+import socket
+import ssl
+import struct
 
 import pytest
 
@@ -14,11 +17,15 @@ from tls_server import TlsServer, end, server_context
 MATRIX = "ends"
 SIZE = 2 << 20
 CBC = "ECDHE-RSA-AES256-SHA384"
+CLIENTS_CBC = "ECDHE-ECDSA-AES256-SHA384"
+CUT = 3002
 POOLS = {"ours": (3000, {}, "1.3"), "libssl": (3001, {"ciphers": CBC}, "1.2")}  # who carries the records
 
 
 def configure(config, lab):
     certs = lab.certs
+    config["tls"].append({"name": "libssl", "certificate": certs.certificate("ecdsa"), "key": certs.key("ecdsa"),
+                          "ciphers": CLIENTS_CBC})
     certs.make("broker", "rsa", names=("broker.test",), addresses=lab.brokers)
     config["cores"]["handshake"] = [laboratory.CPUS[-1]]
     for name, (port, more, _) in POOLS.items():
@@ -26,6 +33,50 @@ def configure(config, lab):
                                 "servers": [{"name": "s", "address": f"{lab.brokers[3]}:{port}"}]})
         config["listeners"].append({"name": name, "mode": "tcp", "tls": "default", "pool": name,
                                     "address": f"{lab.front}:{port}"})
+
+
+    for number, (tls, pool) in enumerate((tls, pool) for tls in ("default", "libssl") for pool in POOLS):
+        config["listeners"].append({"name": f"cut-{tls}-{pool}", "mode": "tcp", "tls": tls, "pool": pool,
+                                    "address": f"{lab.front}:{CUT + number}"})
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("tls", ["default", "libssl"])
+@pytest.mark.parametrize("ending", ["FIN", "RST"])
+def test_last_words(lab, tls, pool, ending):
+    """A client that sends its last records and ends TCP at once, without close_notify: the server gets all of them, and
+    no orderly end."""
+    def serve(sock):
+        got = bytearray()
+        try:
+            while data := sock.recv(65536):
+                got += data
+                begun.append(data)
+            ended.append("in order")
+        except OSError:
+            ended.append("cut")
+        came.append(bytes(got))
+
+    (port, _, version), begun, came, ended = POOLS[pool], [], [], []
+    number = [(t, p) for t in ("default", "libssl") for p in POOLS].index((tls, pool))
+    changes = {"maximum_version": ssl.TLSVersion.TLSv1_2, "ciphers": CLIENTS_CBC} if tls == "libssl" else {}
+    server = TlsServer(lab, lab.brokers[3], port, server_context(lab, "broker", version), serve)
+    for turn in range(5):
+        begun.clear()
+        sock = lab.connect_tls(CUT + number, **changes)
+        sock.sendall(b"first")
+        wait_for("the session to flow", lambda: begun)
+        parts = [os.urandom(700) for _ in range(12)]
+        for part in parts:
+            sock.sendall(part)
+        raw = socket.socket(fileno=sock.detach())
+        if ending == "RST":
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raw.close()
+        wait_for("the server's end", lambda: len(came) > turn)
+        assert came[-1] == b"first" + b"".join(parts)
+        assert ended[-1] == "cut"
+    server.close()
 
 
 @pytest.mark.parametrize("pool", POOLS)

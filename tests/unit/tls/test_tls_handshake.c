@@ -322,3 +322,30 @@ Test(tls_handshake, established_only_when_complete) {
     cr_assert(h.verdicts & TLS_DONE);
     harness_fini(&h);
 }
+
+/* What libssl elsewhere has of a stream belongs to it, until it has come back. */
+Test(tls_handshake, pending_with_libssl_elsewhere) {
+    struct harness h;
+    uint32_t news[4];
+    struct rope wire = {0};
+
+    harness_init(
+        &h, &(struct harness_options){.version = TLS_V12, .suite = "ECDHE-ECDSA-AES128-SHA", .other_thread = true});
+    cr_assert(harness_handshake(&h));
+    harness_turn(&h);
+    cr_assert_not(tls_pending(&h.core, h.id));
+    cr_assert_eq(SSL_write(h.client, "the last words", 14), 14);
+    harness_client_flush(&h);
+    cr_assert_eq(tls_input(&h.core, h.id, &h.wire_in, &h.in, &wire, 4096), TLS_BUSY);
+    cr_assert(tls_pending(&h.core, h.id), "with the engine");
+    cr_assert_eq(tls_engine_run(h.engine, 8), 1);
+    cr_assert_eq(tls_poll(&h.core, 0, news, 4), 1);
+    cr_assert(tls_pending(&h.core, h.id), "back, and not taken");
+    cr_assert(tls_input(&h.core, h.id, &h.wire_in, &h.in, &wire, 4096) & TLS_PLAIN);
+    cr_assert_not(tls_pending(&h.core, h.id));
+    cr_assert_eq(h.in.len_bytes, 14);
+    harness_push(&h.out, "x", 1, false);
+    cr_assert_eq(tls_seal(&h.core, h.id, &h.out, &wire, 1, 0), 1);
+    cr_assert(tls_pending(&h.core, h.id), "sealing");
+    harness_fini(&h);
+}
