@@ -2,6 +2,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED /* all of SRP is, since 3.0, and nothing took its place */
 #include "tls_srp.h"
 #include "tls_psk.h"
+#include "tls_vault.h"
 
 #include <errno.h>
 #include <openssl/bn.h>
@@ -71,10 +72,13 @@ struct tls_srp *tls_srp_new(const char *file, char *error, size_t error_bytes) {
     char seed[2 * SEED_BYTES + 1];
 
     snprintf(error, error_bytes, "out of memory");
+    tls_vault_enter();
     if (srp && seed_make(seed))
         srp->users = SRP_VBASE_new(seed);
     explicit_bzero(seed, sizeof(seed));
-    if (srp && srp->users && users_read(srp->users, file, error, error_bytes))
+    bool ok = srp && srp->users && users_read(srp->users, file, error, error_bytes);
+    tls_vault_leave();
+    if (ok)
         return srp;
     tls_srp_free(srp);
     return NULL;
@@ -96,9 +100,11 @@ static int find(SSL *ssl, int *alert, void *arg) {
     *alert = SSL_AD_UNKNOWN_PSK_IDENTITY;
     if (name == NULL || !tls_psk_name_keep(msg, (const uint8_t *)name, strlen(name)))
         return SSL3_AL_FATAL;
+    tls_vault_enter(); /* both copy it */
     SRP_user_pwd *user = SRP_VBASE_get1_by_user(msg->ctx->srp->users, name);
     bool ok = user && SSL_set_srp_server_param(ssl, user->N, user->g, user->s, user->v, user->info) == 1;
     SRP_user_pwd_free(user);
+    tls_vault_leave();
     return ok ? SSL_ERROR_NONE : SSL3_AL_FATAL;
 }
 
@@ -114,7 +120,8 @@ bool tls_srp_mark(const struct tls_srp *srp, const char *user, uint8_t mark[TLS_
     const SRP_user_pwd *found = SRP_VBASE_get_by_user(srp->users, name); /* none is made up here */
     char *verifier = found ? BN_bn2hex(found->v) : NULL;
     bool ok = verifier && EVP_Digest(verifier, strlen(verifier), hash, NULL, EVP_sha256(), NULL) == 1;
-    OPENSSL_free(verifier);
+    if (verifier)
+        OPENSSL_clear_free(verifier, strlen(verifier));
     if (ok)
         memcpy(mark, hash, TLS_PSK_MARK_BYTES);
     return ok;

@@ -6,6 +6,8 @@
  * A user that is not known is answered with a salt that is always the same for the name and a verifier nobody has a
  * password for (RFC 5054 section 2.5.1.3): the handshake fails where one with a wrong password does.
  *
+ * Verifiers, and the copies that a handshake makes of one, lie in the vault (tls_vault.h).
+ *
  * Threading: immutable once made. */
 #ifndef WEIR_TLS_SRP_H
 #define WEIR_TLS_SRP_H

@@ -2,11 +2,18 @@
 /* SRP: the file of verifiers, and handshakes with and without a certificate beside. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "certs_fixture.h"
+#include "memory_search.h"
 #include "tls/tls_psk.h"
 #include "tls/tls_srp.h"
 
 #include <openssl/err.h>
 #include <openssl/srp.h>
+#include <sys/wait.h>
+
+static bool ours;
+__attribute__((constructor)) static void guard(void) {
+    ours = tls_libssl_guard(); /* before Criterion, or anybody else, uses libcrypto */
+}
 
 static char srp_file[] = "/tmp/weir-srp-XXXXXX", error[256], *password = "correct horse";
 
@@ -191,4 +198,51 @@ Test(tls_srp, files_that_are_refused) {
     cr_expect_null(tls_srp_new("/tmp", error, sizeof(error)));
     cr_expect(strstr(error, "directory"), "%s", error);
     tls_srp_free(NULL);
+}
+
+/* A user whose verifier this process knows from the file alone; a child, which makes it, tells what to search for. */
+static void user_of_a_child(const char *name, struct needle *needle) {
+    int ends[2];
+
+    cr_assert_eq(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        uint8_t words[512];
+        user_write(name, password);
+        SRP_VBASE *users = SRP_VBASE_new(NULL);
+        SRP_VBASE_init(users, srp_file);
+        const BIGNUM *v = sk_SRP_user_pwd_value(users->users_pwd, 0)->v;
+        BN_bn2lebinpad(v, words, BN_num_bytes(v));
+        needle_set(needle, words + 64, NULL);
+        (void)!write(ends[1], needle->inverted, sizeof(needle->inverted));
+        _exit(0);
+    }
+    close(ends[1]);
+    cr_assert_eq(read(ends[0], needle->inverted, sizeof(needle->inverted)), sizeof(needle->inverted));
+    needle->what = "a verifier";
+    close(ends[0]);
+    waitpid(child, NULL, 0);
+}
+
+/* Whoever has a verifier can be the server. */
+Test(tls_srp, verifiers_are_locked_and_not_dumped) {
+    struct needle needles[NEEDLES] = {0};
+
+    cr_assert(ours);
+    user_of_a_child("device-2", needles);
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_assert(shake("device-2", "SRP-AES-128-CBC-SHA"), "%s", tls_drop_name((enum tls_drop) - fx.h.error));
+    struct hits during = memory_search(needles);
+    cr_expect_gt(during.guarded, 1, "the file's, and the handshake's");
+    cr_expect_eq(during.in_dumps, 0, "%s is in %s", during.what, during.where);
+    end();
+    uint32_t none;
+    (void)tls_poll(&fx.h.core, 8, &none, 1); /* the SSL object goes */
+    struct hits alive = memory_search(needles);
+    cr_expect_gt(alive.guarded, 0, "the search finds what is there");
+    cr_expect_eq(alive.in_dumps, 0, "%s is in %s", alive.what, alive.where);
+    tls_ctx_unref(fx.h.ctx);
+    fx.h.ctx = NULL;
+    struct hits ended = memory_search(needles);
+    cr_expect_eq(ended.guarded + ended.in_dumps, 0, "%s is left in %s", ended.what, ended.where);
 }
