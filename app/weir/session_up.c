@@ -85,6 +85,8 @@ static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
     bool full = s->c2s.len_bytes >= max; /* an answer of the engine is taken all the same: our own records wait in it */
     bool shaking = s->phase == PHASE_HANDSHAKE;
     enum cycles_stage before = cycles_stage(&w->cycles, shaking ? CYCLES_HANDSHAKE : CYCLES_TLS_OPEN);
+    if (shaking) /* reloaded since it was accepted? */
+        tls_conn_renew(&w->tls, s->tls, w->snapshot->tls[w->weir->config->listeners[s->listener].tls]);
     int v = tls_input(&w->tls, s->tls, full ? &none : rx, &s->c2s, &wire, full ? 0 : max - s->c2s.len_bytes);
     cycles_stage(&w->cycles, before);
     if (v < 0)

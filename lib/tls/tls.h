@@ -286,6 +286,8 @@ bool tls_steps_wait(const struct tls_core *core);
  * Takes a reference on ctx while the handshake runs. */
 tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user);
 /* The address that a new connection's client has, for limits by source. Without it there is none for this one. */
+/* The context that new connections get is another one now: so does this one, where its handshake has not begun. */
+void tls_conn_renew(struct tls_core *core, tls_id id, struct tls_ctx *ctx);
 void tls_conn_source(struct tls_core *core, tls_id id, uint32_t addr_be);
 /* Zero the keys and free; cancels a handshake under way. */
 void tls_conn_free(struct tls_core *core, tls_id id);

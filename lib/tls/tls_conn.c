@@ -31,6 +31,16 @@ tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user) {
     return id;
 }
 
+void tls_conn_renew(struct tls_core *core, tls_id id, struct tls_ctx *ctx) {
+    struct tls_conn *c = tls_conn_get(core, id);
+
+    if (c->phase != TLS_PHASE_NEW || c->hs.ctx == ctx)
+        return;
+    tls_ctx_ref(ctx);
+    tls_ctx_unref(c->hs.ctx);
+    c->hs.ctx = ctx;
+}
+
 static void identity_drop(struct tls_core *core, struct tls_conn *c, tls_id id) {
     if (!c->identified)
         return;

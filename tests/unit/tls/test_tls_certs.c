@@ -205,3 +205,29 @@ Test(tls_certs, malformed_server_name_is_libssls_to_refuse) {
     cr_expect_eq(fx.h.error, -TLS_DROP_HS_FAILED, "%d", fx.h.error);
     harness_disconnect(&fx.h);
 }
+
+/* Accepted before a reload, and silent until after it: what is served now. Not so once the handshake has begun. */
+Test(tls_certs, renewed_until_the_handshake_begins) {
+    fx_add(KEY_EC, "DNS:a.example");
+    cr_assert(fx_load());
+    for (int begun = 0; begun < 2; begun++) {
+        harness_connect(&fx.h, NULL);
+        if (begun) {
+            SSL_do_handshake(fx.h.client);
+            harness_client_flush(&fx.h);
+            harness_turn(&fx.h);
+        }
+        struct tls_ctx *old = fx.h.ctx;
+        tls_ctx_ref(old);
+        harness_files_remove(fx.certificate[0], fx.key[0]);
+        harness_files(KEY_EC, fx.certificate[0], fx.key[0]);
+        cr_assert(fx_load());
+        tls_conn_renew(&fx.h.core, fx.h.id, fx.h.ctx);
+        tls_conn_renew(&fx.h.core, fx.h.id, fx.h.ctx);
+        cr_expect_eq(tls_ctx_shared(old), begun, "held by nobody else but a handshake");
+        cr_assert(harness_handshake(&fx.h));
+        cr_expect_eq(fx_served(), begun ? -1 : 0);
+        harness_disconnect(&fx.h);
+        tls_ctx_unref(old);
+    }
+}
