@@ -36,6 +36,8 @@ const struct memory_sizes memory_sizes_default = {
     .hello_bytes = 768,
     .handshake_bytes = TLS_HANDSHAKE_BYTES,
     .client_chain_bytes = TLS_CLIENT_CHAIN_BYTES,
+    .identity_bytes = TLS_IDENTITY_MAX,
+    .identity_names_bytes = TLS_IDENTITY_NAMES_MAX,
     .mbuf_bytes = 2368,
 };
 
@@ -55,6 +57,7 @@ struct memory_needs {
     bool tls, tcp, udp;
     bool server_tls;   /* towards servers */
     bool certificates; /* of clients */
+    bool names;        /* of clients are kept, or of their keys */
 };
 
 static struct memory_needs needs_of(const struct config *c) {
@@ -62,7 +65,11 @@ static struct memory_needs needs_of(const struct config *c) {
     for (unsigned i = 0; i < c->n_listeners; i++) {
         const struct config_listener *l = &c->listeners[i];
         n.tls |= l->tls != CONFIG_NONE;
-        n.certificates |= l->tls != CONFIG_NONE && c->tls[l->tls].client_certificates != TLS_CLIENT_CERTIFICATES_OFF;
+        if (l->tls != CONFIG_NONE) {
+            const struct config_tls *t = &c->tls[l->tls];
+            n.certificates |= t->client_certificates != TLS_CLIENT_CERTIFICATES_OFF;
+            n.names |= t->tell_names || t->psk_file != NULL || t->srp_file != NULL;
+        }
         n.server_tls |= l->pool != CONFIG_NONE && c->pools[l->pool].tls.on;
         n.tcp |= l->mode != CONFIG_MODE_UDP;
         n.udp |= l->mode == CONFIG_MODE_UDP;
@@ -99,7 +106,7 @@ static void plan_counts(const struct config *c, const struct memory_needs *needs
 }
 
 /* Objects one worker has of each pool. */
-static void plan_objects(const struct config *c, struct memory_plan *plan) {
+static void plan_objects(const struct config *c, const struct memory_needs *needs, struct memory_plan *plan) {
     struct memory_row *r = plan->rows;
     r[MEMORY_FLOW].per_worker = r[MEMORY_FLOW_TIMER].per_worker = plan->flows_per_worker;
     r[MEMORY_FLOW_TABLE].per_worker = plan->flows_per_worker + 2 * plan->udp_flows_per_worker;
@@ -112,6 +119,7 @@ static void plan_objects(const struct config *c, struct memory_plan *plan) {
     r[MEMORY_KEY_CACHE].per_worker = plan->key_cache_entries;
     r[MEMORY_HELLO].per_worker = plan->waiting_per_worker;
     r[MEMORY_HANDSHAKE].per_worker = plan->handshakes_per_worker;
+    r[MEMORY_IDENTITY].per_worker = needs->certificates || needs->names ? plan->pairs_per_worker : 0;
     r[MEMORY_UDP_FLOW].per_worker = plan->udp_flows_per_worker;
     for (unsigned i = 0; i < c->n_ports; i++)
         r[MEMORY_MBUF].per_worker += plan->mbufs[i];
@@ -141,6 +149,7 @@ static void plan_sizes(const struct memory_needs *needs, const struct memory_siz
         [MEMORY_SERVER_TLS] = s->server_tls_bytes,
         [MEMORY_KEY_CACHE] = s->key_cache_entry_bytes,
         [MEMORY_HANDSHAKE] = s->handshake_bytes + (needs->certificates ? s->client_chain_bytes : 0),
+        [MEMORY_IDENTITY] = needs->certificates ? s->identity_bytes : s->identity_names_bytes,
         [MEMORY_HELLO] = s->hello_bytes,
         [MEMORY_UDP_FLOW] = s->udp_flow_bytes,
         [MEMORY_MBUF] = s->mbuf_bytes,
@@ -183,7 +192,7 @@ void memory_plan_make(const struct config *c, const struct memory_sizes *sizes, 
     const struct memory_needs needs = needs_of(c);
     *plan = (struct memory_plan){0};
     plan_counts(c, &needs, plan);
-    plan_objects(c, plan);
+    plan_objects(c, &needs, plan);
     plan_sizes(&needs, sizes ? sizes : &memory_sizes_default, plan);
     plan_sums(plan);
 }

@@ -49,6 +49,8 @@ struct memory_sizes {         /* bytes */
     uint32_t hello_bytes;           /* ClientHello that waits */
     uint32_t handshake_bytes;       /* SSL object with its buffers, while a handshake runs: at most */
     uint32_t client_chain_bytes;    /* more of it, where clients are asked for certificates */
+    uint32_t identity_bytes;        /* what is known of a client that shows a certificate, at most, */
+    uint32_t identity_names_bytes;  /* and of others */
     uint32_t mbuf_bytes;            /* mempool element: header, struct rte_mbuf, headroom, data room */
 };
 
@@ -68,6 +70,7 @@ extern const struct memory_sizes memory_sizes_default;
     X(TLS_LARGE, "tls large", false, 0)                                                                                \
     X(SERVER_TLS, "tls to servers", false, 0)                                                                          \
     X(KEY_CACHE, "tls key cache", false, 0)                                                                            \
+    X(IDENTITY, "tls identities", false, 0)                                                                            \
     X(HANDSHAKE, "tls handshakes", false, 0)                                                                           \
     X(HELLO, "tls hellos that wait", false, 0)                                                                         \
     X(UDP_FLOW, "udp flows", false, 0)                                                                                 \

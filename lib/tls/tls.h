@@ -38,9 +38,10 @@
  * before the first full record has arrived; about 370 bytes more of a client until its session is taken or
  * given up; ropes only while data waits.
  *
- * Limits: handshake messages, certificate chains among them, of at most 16 KB (tls_limits.c); record of at most 16,384 + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32
- * KeyUpdates or tickets in a row; a KeyUpdate must fill a record of its own or follow tickets; a ticket of at most
- * 16,384 bytes, in however many records; renegotiation refused.
+ * Limits: handshake messages, certificate chains among them, of at most 16 KB (tls_limits.c); record of at most 16,384
+ * + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32 KeyUpdates or tickets in a row; a
+ * KeyUpdate must fill a record of its own or follow tickets; a ticket of at most 16,384 bytes, in however many records;
+ * renegotiation refused.
  *
  * Threading: a tls_core belongs to one worker. struct tls_ctx is immutable and may be shared. */
 #ifndef WEIR_TLS_H
@@ -238,8 +239,8 @@ struct tls_config {
     void *ticket_ctx;
 };
 
-/* Have SSL objects zeroed as they are freed, and certificates' private keys kept in memory that is locked and left out of
- * core dumps. Process-wide, and before the first use of libcrypto: false where that has passed. */
+/* Have SSL objects zeroed as they are freed, and certificates' private keys kept in memory that is locked and left out
+ * of core dumps. Process-wide, and before the first use of libcrypto: false where that has passed. */
 bool tls_libssl_guard(void);
 /* Are all private keys loaded so far locked in memory? False: RLIMIT_MEMLOCK is too small, there are too many of them,
  * or nobody called tls_libssl_guard. */
@@ -285,9 +286,9 @@ bool tls_steps_wait(const struct tls_core *core);
  * a context for clients).
  * Takes a reference on ctx while the handshake runs. */
 tls_id tls_conn_new(struct tls_core *core, struct tls_ctx *ctx, uint32_t user);
-/* The address that a new connection's client has, for limits by source. Without it there is none for this one. */
 /* The context that new connections get is another one now: so does this one, where its handshake has not begun. */
 void tls_conn_renew(struct tls_core *core, tls_id id, struct tls_ctx *ctx);
+/* The address that a new connection's client has, for limits by source. Without it there is none for this one. */
 void tls_conn_source(struct tls_core *core, tls_id id, uint32_t addr_be);
 /* Zero the keys and free; cancels a handshake under way. */
 void tls_conn_free(struct tls_core *core, tls_id id);
@@ -348,8 +349,8 @@ void tls_fetch_key(const struct tls_core *core, tls_id id);
 /* Is the handshake complete (sealing possible)? */
 bool tls_established(const struct tls_core *core, tls_id id);
 
-/* Is libssl, which carries the records on another core, still at work on what it was given, in either direction? It comes
- * back with a later tls_input, so nothing may end the stream before. tls_poll names the connection. */
+/* Is libssl, which carries the records on another core, still at work on what it was given, in either direction? It
+ * comes back with a later tls_input, so nothing may end the stream before. tls_poll names the connection. */
 bool tls_pending(const struct tls_core *core, tls_id id);
 
 /* Seal at most `max_bytes` off `plain` into records appended to `wire`: small ones get a record as they are, bulk is
@@ -377,21 +378,22 @@ struct tls_info {
 void tls_conn_info(const struct tls_core *core, tls_id id, struct tls_info *info);
 
 /* --- who a client is --- */
-#define TLS_IDENTITY_MAX 8192u /* bytes of one, at most */
-struct tls_identity {          /* immutable; texts are "" where there is nothing, and never hold control characters */
-    uint32_t bytes;            /* of the whole block */
-    bool certificate;          /* one was shown and found good, in this handshake or */
-    bool resumed;              /* in the one whose session this one resumed */
-    const char *version;       /* "TLSv1.3" */
-    const char *cipher;        /* OpenSSL's name of the suite */
-    const char *common_name;   /* of the certificate's subject */
-    const char *alt_names;     /* of the certificate, "DNS:a.example,IP:198.18.0.9", those that fit 1 KB */
-    const char *server_name;   /* asked for (SNI) */
-    const char *alpn;          /* agreed on */
-    const char *psk;           /* name of the pre-shared key, or of the SRP user */
-    uint8_t fingerprint[32];   /* SHA-256 of the certificate */
-    const uint8_t *der;        /* the certificate, */
-    uint32_t der_bytes;        /* 0 where it is longer than 4 KB */
+#define TLS_IDENTITY_MAX       6144u /* bytes of one, at most: of a client with a certificate, */
+#define TLS_IDENTITY_NAMES_MAX 800u  /* of one without */
+struct tls_identity {        /* immutable; texts are "" where there is nothing, and never hold control characters */
+    uint32_t bytes;          /* of the whole block */
+    bool certificate;        /* one was shown and found good, in this handshake or */
+    bool resumed;            /* in the one whose session this one resumed */
+    const char *version;     /* "TLSv1.3" */
+    const char *cipher;      /* OpenSSL's name of the suite */
+    const char *common_name; /* of the certificate's subject */
+    const char *alt_names;   /* of the certificate, "DNS:a.example,IP:198.18.0.9", those that fit 1 KB */
+    const char *server_name; /* asked for (SNI) */
+    const char *alpn;        /* agreed on */
+    const char *psk;         /* name of the pre-shared key, or of the SRP user */
+    uint8_t fingerprint[32]; /* SHA-256 of the certificate */
+    const uint8_t *der;      /* the certificate, */
+    uint32_t der_bytes;      /* 0 where it is longer than 4 KB */
     char text[];
 };
 /* Of a connection whose handshake is complete, for as long as it lives. NULL: nothing is known, or worth keeping

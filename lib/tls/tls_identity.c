@@ -12,7 +12,11 @@
 #define SANS_MAX 1024u /* bytes; further names are left out */
 #define CN_MAX   256u
 #define DER_MAX  4096u /* a longer certificate is not kept */
-static_assert(sizeof(struct tls_identity) + SANS_MAX + CN_MAX + DER_MAX + 1024 <= TLS_IDENTITY_MAX, "bound");
+#define ALPN_MAX 255u  /* RFC 7301 section 3.1 */
+#define NAMES_MAX                                                                                                      \
+    (sizeof(struct tls_identity) + TLS_NAME_MAX + ALPN_MAX + TLS_PSK_NAME_MAX + 5) /* each with its zero */
+static_assert(NAMES_MAX <= TLS_IDENTITY_NAMES_MAX, "bound");
+static_assert(NAMES_MAX + SANS_MAX + CN_MAX + DER_MAX <= TLS_IDENTITY_MAX, "bound");
 
 struct draft { /* an identity under way */
     char cn[CN_MAX], sans[SANS_MAX];

@@ -46,15 +46,21 @@ Test(memory_plan, tls_towards_servers) {
     cr_expect(p.tls_per_worker == 62500 && p.rows[MEMORY_SERVER_TLS].per_worker == 0);
 }
 
-/* Clients' chains are held while a handshake lasts. */
+/* Clients' chains are held while a handshake lasts, and who they are as long as they stay. */
 Test(memory_plan, client_certificates) {
     struct memory_plan p;
     config_make(&config, 100000, 2, true, false);
     memory_plan_make(&config, NULL, &p);
     cr_expect_eq(p.rows[MEMORY_HANDSHAKE].object_bytes, TLS_HANDSHAKE_BYTES);
+    cr_expect_eq(p.rows[MEMORY_IDENTITY].per_worker, 0);
+    config.tls[0].tell_names = true;
+    memory_plan_make(&config, NULL, &p);
+    cr_expect_eq(p.rows[MEMORY_IDENTITY].per_worker, p.pairs_per_worker);
+    cr_expect_eq(p.rows[MEMORY_IDENTITY].object_bytes, TLS_IDENTITY_NAMES_MAX);
     config.tls[0].client_certificates = TLS_CLIENT_CERTIFICATES_OPTIONAL;
     memory_plan_make(&config, NULL, &p);
     cr_expect_eq(p.rows[MEMORY_HANDSHAKE].object_bytes, TLS_HANDSHAKE_BYTES + TLS_CLIENT_CHAIN_BYTES);
+    cr_expect_eq(p.rows[MEMORY_IDENTITY].object_bytes, TLS_IDENTITY_MAX);
 }
 
 Test(memory_plan, counts_and_bytes) {
