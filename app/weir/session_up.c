@@ -131,8 +131,12 @@ static int pull_end(struct worker *w, struct session *s, const struct rope *rx, 
         s->flags |= SESSION_CLIENT_EOF;
         return 0;
     }
-    if (s->c2s.len_bytes != 0 || session_in_libssl(w, s))
-        return 0; /* what came before still goes on */
+    if (s->c2s.len_bytes != 0)
+        return 0;                  /* what came before still goes on */
+    if (session_in_libssl(w, s)) { /* so does what is being sealed for the server */
+        tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
+        return 0;
+    }
     session_cut(w, s, SESSION_END_TLS_TRUNCATED);
     return 1;
 }
@@ -216,8 +220,9 @@ int session_push_server(struct worker *w, struct session *s) {
     w->servers[w->pools[s->pool].servers[s->server_index].server_id].bytes_to += n;
     if (s->up_fed >= n)
         s->up_fed -= n;
-    /* Room again: more may lie on the client's rope. */
-    if (s->c2s.len_bytes < C2S_MAX && tcp_conn_rx(&w->tcp, s->client)->len_bytes != 0)
+    /* Room again: more may lie on the client's rope, or its end, which was waiting for this. */
+    if (s->c2s.len_bytes < C2S_MAX && (tcp_conn_rx(&w->tcp, s->client)->len_bytes != 0 ||
+                                       (s->c2s.len_bytes == 0 && tcp_conn_peer_fin(&w->tcp, s->client))))
         tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
     return 0;
 }
