@@ -10,6 +10,8 @@
 #include <rte_ring.h>
 #include <stdlib.h>
 
+#define BURST_SECRET (POOL_SECRET | POOL_BURST)
+
 static uint32_t alive_words(const struct tls_core *core) {
     return core->conns.capacity / 64 + 1;
 }
@@ -50,8 +52,8 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
                               .gcm_record_limit = TLS_GCM_RECORD_LIMIT};
     core->mbuf_room = rte_pktmbuf_data_room_size(config->pool) - RTE_PKTMBUF_HEADROOM;
     if (pool_init(&core->conns, "tls_conn", sizeof(struct tls_conn), config->max_conns, POOL_SECRET) < 0 ||
-        pool_init(&core->exts, "tls_ext", sizeof(struct tls_ext), config->max_conns, POOL_SECRET) < 0 ||
-        pool_init(&core->places, "tls_handshake", sizeof(struct tls_msg), max_handshakes, POOL_SECRET) < 0 ||
+        pool_init(&core->exts, "tls_ext", sizeof(struct tls_ext), config->max_conns, BURST_SECRET) < 0 ||
+        pool_init(&core->places, "tls_handshake", sizeof(struct tls_msg), max_handshakes, BURST_SECRET) < 0 ||
         pool_init(&core->clients, "tls_client", sizeof(struct tls_client), config->max_conns, 0) < 0 ||
         pool_init(&core->tickets, "tls_ticket", sizeof(struct rope), TLS_TICKETS_PARTIAL, 0) < 0)
         goto fail;
@@ -78,8 +80,6 @@ fail:
 
 void tls_core_populate(const struct tls_core *core, uint32_t n) {
     pool_populate(&core->conns, n);
-    pool_populate(&core->exts, n);
-    pool_populate(&core->places, core->places.capacity);
     if (core->identities != NULL)
         region_populate(core->identities, identities_bytes(core));
 }
