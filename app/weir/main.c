@@ -10,6 +10,7 @@
 #include "tcp/tcp_core.h"
 #include "worker.h"
 
+#include <rte_cycles.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
@@ -211,6 +212,14 @@ static int program_up(struct program *p, const char *argv0) {
 
 /* --- running --- */
 
+/* Until each worker turns: with many connections to be had, its memory takes a while to be there. */
+static void wait_for_turns(const struct weir *weir) {
+    for (uint16_t i = 0; i < weir->n_workers; i++) {
+        while (__atomic_load_n(&weir->workers[i]->turn_tsc, __ATOMIC_RELAXED) == 0)
+            rte_delay_us_sleep(100);
+    }
+}
+
 static int program_run(struct program *p) {
     struct weir *weir = &p->weir;
     struct engine_main_arg args[WEIR_MAX_HANDSHAKE];
@@ -221,6 +230,7 @@ static int program_run(struct program *p) {
         args[i] = (struct engine_main_arg){weir, weir->engines[i]};
         rte_eal_remote_launch(engine_main, &args[i], lcore++);
     }
+    wait_for_turns(weir);
     printf("weir: ready\n");
     fflush(stdout);
     int rc = control_run(p->control);
