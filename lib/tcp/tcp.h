@@ -196,6 +196,8 @@ struct tcp_config {
     X(reneged, "Times out-of-order data was given up because buffers were short (RFC 2018 8).")                        \
     X(windows_reopened, "Window updates sent because receive buffers were no longer short.")                           \
     X(pmtu_blackholes, "Times silence about large segments made a flow's smaller (RFC 4821 7.7).")                     \
+    X(pmtu_probes, "Segments sent to see whether the path takes larger ones by now (RFC 4821 7.5).")                   \
+    X(pmtu_raised, "Times one of those arrived and made a flow's segments larger.")                                    \
     X(ecn_ce_in, "Segments received with a congestion mark (CE, RFC 3168), on flows that agreed on it.")               \
     X(ecn_ece_in, "Segments received whose sender was told of a congestion mark (ECE, RFC 3168).")                     \
     X(ecn_reductions, "Congestion windows reduced because of ECE.")
@@ -289,7 +291,7 @@ void tcp_conn_options(struct tcp_core *core, tcp_id id, const struct tcp_options
 
 void tcp_conn_set_user(struct tcp_core *core, tcp_id id, uint32_t user);
 uint32_t tcp_conn_user(const struct tcp_core *core, tcp_id id);
-uint16_t tcp_conn_mss(const struct tcp_core *core, tcp_id id); /* payload bytes of a full segment on its path */
+uint16_t tcp_conn_mss(const struct tcp_core *core, tcp_id id);      /* payload bytes of a full segment on its path */
 uint16_t tcp_conn_listener(const struct tcp_core *core, tcp_id id); /* of an accepted flow */
 enum tcp_end tcp_conn_end(const struct tcp_core *core, tcp_id id);
 enum tcp_state tcp_conn_state(const struct tcp_core *core, tcp_id id);

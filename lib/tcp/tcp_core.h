@@ -78,11 +78,11 @@ struct tcp_conn {
     uint32_t srtt_us, rttvar_us, rto_us;
     uint32_t progress_seq; /* end of the send rope when progress_ms last became "now" */
     uint16_t sent_count;   /* records of outstanding segments */
-    uint16_t unused_too;
-    uint32_t drs_seq;     /* window auto-tuning (tcp_window.c): RCV.NXT when the round trip began */
-    uint32_t ts_offset;   /* per flow, hides our uptime */
-    uint32_t progress_ms; /* last time an ACK took us further; the user timeout counts from here */
-    uint32_t last_rx_ms;  /* keep-alive counts from here, and the 24 days after which PAWS expires */
+    uint16_t mss_full;     /* what mss was before the path was found to take less */
+    uint32_t drs_seq;      /* window auto-tuning (tcp_window.c): RCV.NXT when the round trip began */
+    uint32_t ts_offset;    /* per flow, hides our uptime */
+    uint32_t progress_ms;  /* last time an ACK took us further; the user timeout counts from here */
+    uint32_t last_rx_ms;   /* keep-alive counts from here, and the 24 days after which PAWS expires */
 
     /* Line 3: identity and rare events. */
     struct flow_key key;
@@ -194,8 +194,9 @@ struct tcp_reply {
 /* What a packet to this address may have (tcp_path.c). */
 struct tcp_path {
     uint32_t addr_be;
-    uint32_t until_ms; /* then it is tried anew */
+    uint32_t since_ms; /* when that was learnt; wait_s later more may be tried */
     uint16_t mtu;      /* 0: empty */
+    uint16_t wait_s;
 };
 #define TCP_PATHS     1024u
 #define TCP_PATH_WAYS 4u

@@ -128,8 +128,8 @@ uint32_t tcp_sent_room(const struct tcp_core *core, const struct tcp_conn *c) {
 void tcp_sent_add(struct tcp_core *core, struct tcp_conn *c, uint16_t len, uint8_t flags) {
     uint32_t i = pool_alloc_dirty(&core->sents);
     assert(i && len);
-    *tcp_sent_of(core, i) = (struct tcp_sent){
-        .seq = c->snd_nxt, .len = len, .flags = flags, .times = 1, .sent_us = (uint32_t)core->now_us};
+    *tcp_sent_of(core, i) =
+        (struct tcp_sent){.seq = c->snd_nxt, .len = len, .flags = flags, .times = 1, .sent_us = (uint32_t)core->now_us};
     if (c->seg_tail) {
         tcp_sent_of(core, c->seg_tail)->next = i;
     } else {
@@ -142,9 +142,18 @@ void tcp_sent_add(struct tcp_core *core, struct tcp_conn *c, uint16_t len, uint8
         time_append(core, tcp_flight_of(core, c), i);
 }
 
+/* Cut, or sent again: when this is acknowledged that says nothing about the path. */
+static void no_probe(struct tcp_conn *c, struct tcp_sent *s) {
+    if (WEIR_LIKELY(!(s->flags & TCP_SENT_PROBE)))
+        return;
+    s->flags &= (uint8_t)~TCP_SENT_PROBE;
+    c->flags &= ~TCP_F_PATH_PROBE;
+}
+
 void tcp_sent_again(struct tcp_core *core, struct tcp_conn *c, uint32_t i) {
     struct tcp_sent *s = tcp_sent_of(core, i);
     struct tcp_flight *f = tcp_flight_of(core, c);
+    no_probe(c, s);
     s->sent_us = (uint32_t)core->now_us;
     s->times += s->times != UINT8_MAX;
     if (!f)
@@ -173,6 +182,7 @@ bool tcp_sent_split(struct tcp_core *core, struct tcp_conn *c, uint32_t i, uint1
         return false;
     struct tcp_sent *s = tcp_sent_of(core, i), *rest = tcp_sent_of(core, r);
     struct tcp_flight *f = tcp_flight_of(core, c);
+    no_probe(c, s);
     *rest = *s;
     rest->seq += len;
     rest->len = (uint16_t)(rest->len - len);
@@ -295,6 +305,7 @@ static void head_delivered(struct tcp_core *core, struct tcp_conn *c, struct tcp
     struct tcp_sent *s = tcp_sent_of(core, c->seg_head);
     if (!(s->flags & TCP_SENT_SACKED)) {
         news->delivered += s->len;
+        news->probed |= s->flags & TCP_SENT_PROBE ? s->len : 0;
         tcp_rack_delivered(core, c, f, s, opts);
         pay_sack_steps(f);
     }

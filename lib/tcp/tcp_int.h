@@ -35,6 +35,7 @@
 #define TCP_F_SYN_ACKED    0x00100000u /* our SYN was acknowledged: snd_una stands on data */
 #define TCP_F_TLP          0x00200000u /* send a tail loss probe now */
 #define TCP_F_PTO          0x00400000u /* rexmit_ms is a probe timeout */
+#define TCP_F_PATH_PROBE   0x00800000u /* a segment larger than mss is out, to see whether it gets through */
 #define TCP_F_ON_READY     0x01000000u
 #define TCP_F_ON_PENDING   0x02000000u
 #define TCP_F_ON_TIME_WAIT 0x04000000u
@@ -42,7 +43,7 @@
 #define TCP_F_ECE          0x10000000u /* our ACKs echo a mark until the peer says CWR */
 #define TCP_F_CWR          0x20000000u /* the next new data says CWR */
 #define TCP_F_DSACK        0x40000000u /* the next ACK reports what arrived twice (struct tcp_flight) */
-#define TCP_F_BLACKHOLE    0x80000000u /* mss was lowered because large segments were never acknowledged */
+#define TCP_F_MSS_LOW      0x80000000u /* the path takes less than mss_full, as far as is known */
 
 #define TCP_RCV_BUF_UNIT 256u /* tcp_conn.rcv_buf counts in these */
 
@@ -249,6 +250,7 @@ struct rte_mbuf *tcp_build_reply(struct tcp_core *core, const struct tcp_reply *
 #define TCP_SENT_RESENT 0x04u /* out again */
 #define TCP_SENT_FIN    0x08u /* its last number is the FIN's */
 #define TCP_SENT_TIMED  0x10u /* in the list by time */
+#define TCP_SENT_PROBE  0x20u /* larger than mss, whole, and sent once: tries the path (tcp_path.c) */
 
 /* What an ACK brought. */
 struct tcp_news {
@@ -257,6 +259,7 @@ struct tcp_news {
     uint32_t rtt_us;                  /* of the latest segment delivered that was sent once; 0: none */
     uint32_t rtt_max_us;              /* of the earliest: what the RTO must cover, a delayed ACK included */
     uint32_t dsack_left, dsack_right; /* reported as received twice (RFC 2883); equal: nothing */
+    uint16_t probed;                  /* the segment that tries the path has arrived: its length; 0: has not */
     bool sacked;                      /* a record was SACKed */
     bool lost;                        /* a record was found lost */
 };
@@ -407,18 +410,27 @@ void tcp_reclaim(struct tcp_core *core);
 bool tcp_reclaim_reopens(const struct tcp_core *core);
 
 /* --- tcp_path.c --- */
-#define TCP_PATH_MS             600000u /* a path MTU from ICMP is tried anew after so long: RFC 1191 6.3 */
-#define TCP_PATH_GUESS_MS       60000u  /* one from timeouts, which an outage causes as well */
-#define TCP_BLACKHOLE_RTOS      3u      /* timeouts in a row per step: two in a row are no rarity on a lossy path */
-#define TCP_BLACKHOLE_MTU       1064u   /* the first step: what tunnels and old links take */
-#define TCP_BLACKHOLE_MTU_LEAST 576u    /* the last: RFC 9293 3.7.1's default */
-/* Payload bytes of a segment to this address, options not yet taken off: `mss`, or less where it is known that the path
- * takes less. Asked when a flow starts. */
-uint16_t tcp_path_mss(struct tcp_core *core, uint32_t addr_be, uint16_t mss);
+#define TCP_PATH_WAIT_S         600u /* no larger segment for so long after ICMP, as RFC 1191 3 recommends; */
+#define TCP_PATH_RAISED_S       120u /* ... after one that got through (the same), where there is a larger one still; */
+#define TCP_PATH_GUESS_S        5u   /* ... after timeouts, which an outage causes as well; twice that after each try */
+#define TCP_PATH_KEEP_S         60u  /* the time to try has come and nobody has: then it is forgotten */
+#define TCP_BLACKHOLE_RTOS      3u   /* timeouts in a row per step: two in a row are no rarity on a lossy path */
+#define TCP_BLACKHOLE_MTU       1064u /* the first step: what tunnels and old links take */
+#define TCP_BLACKHOLE_MTU_LEAST 576u  /* the last: RFC 9293 3.7.1's default */
+/* c->mss_full of a flow that starts is known: c->mss is that, or less where it is known that the path takes less. */
+void tcp_path_start(struct tcp_core *core, struct tcp_conn *c);
 /* ICMP says that a segment of this flow, which is outstanding, was too large. next_hop_mtu 0: it does not say why. */
 void tcp_path_frag_needed(struct tcp_core *core, struct tcp_conn *c, uint16_t next_hop_mtu);
 /* The retransmission timer has fired; c->backoff still counts the timeouts before this one. */
 void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c);
+/* New data is about to leave a flow with TCP_F_MSS_LOW: the length of a segment to try the path with; 0: none now. */
+uint32_t tcp_path_probe_len(struct tcp_core *core, const struct tcp_conn *c);
+/* It has left, the last segment of all. */
+void tcp_path_probe_sent(struct tcp_core *core, struct tcp_conn *c);
+/* It has arrived, and was so long. */
+void tcp_path_probe_acked(struct tcp_core *core, struct tcp_conn *c, uint16_t len);
+/* Is it the one segment that is lost? */
+bool tcp_path_probe_lost(const struct tcp_core *core, const struct tcp_conn *c);
 
 /* --- tcp_ecn.c --- RFC 3168 */
 /* Our SYN will offer it, or not. */

@@ -66,7 +66,11 @@ static void remember(struct tcp_conn *c, struct tcp_flight *f) {
     f->undo_possible = true;
 }
 
+/* Not for the one segment that was too large for the path: that tells nothing of congestion, and goes out again in
+ * smaller pieces (RFC 4821 3). */
 static void enter_recovery(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, uint32_t acked) {
+    if (WEIR_UNLIKELY(tcp_path_probe_lost(core, c)))
+        return;
     remember(c, f);
     c->ssthresh = reduced(core, c, acked);
     c->recover = c->snd_nxt;
@@ -198,6 +202,8 @@ static void advance(struct tcp_core *core, struct tcp_conn *c, const struct tcp_
 /* The flow has a block: something is, or was, unusual. */
 static void react(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, const struct tcp_seg *seg,
                   struct tcp_news *news) {
+    if (WEIR_UNLIKELY(news->probed))
+        tcp_path_probe_acked(core, c, news->probed);
     if (news->dsack_left != news->dsack_right)
         tcp_rack_dsack(c, f);
     if (was_needless(c, f, seg, news))

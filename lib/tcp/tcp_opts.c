@@ -127,8 +127,8 @@ void tcp_opts_negotiate(struct tcp_core *core, struct tcp_conn *c, const struct 
         c->wscales = (uint8_t)(core->rcv_wscale << 4 | o->wscale);
     }
     uint16_t mss = tcp_mss_towards(core, c->port, o->mss ? o->mss : TCP_MSS_DEFAULT);
-    mss = tcp_path_mss(core, c->key.remote_addr_be, mss);
-    c->mss = (uint16_t)(mss - (o->has_ts ? TCP_OPT_TS_BYTES : 0));
+    c->mss_full = (uint16_t)(mss - (o->has_ts ? TCP_OPT_TS_BYTES : 0));
+    tcp_path_start(core, c);
     c->cwnd = tcp_loss_iw(c);
     c->ssthresh = TCP_SSTHRESH_INITIAL;
 }

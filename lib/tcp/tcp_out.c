@@ -294,12 +294,27 @@ static enum out_result out_segments(struct out *o, struct tcp_conn *c) {
     }
 }
 
+/* One segment larger than the path is known to take, where it is time to try. */
+static bool out_path_probe(struct out *o, struct tcp_conn *c) {
+    uint16_t mss = c->mss, len = (uint16_t)tcp_path_probe_len(o->core, c);
+    if (!len || !tcp_sent_may(o->core, c))
+        return true;
+    c->mss = len; /* or the device would cut it */
+    bool out = out_new(o, c, len);
+    c->mss = mss;
+    if (out)
+        tcp_path_probe_sent(o->core, c);
+    return out;
+}
+
 static enum out_result out_data(struct out *o, struct tcp_conn *c) {
     if (c->snd_nxt == tcp_snd_end(c) ? !(c->flags & TCP_F_SHUTDOWN) : c->flags & TCP_F_FIN_SENT)
         return OUT_DONE;
     tcp_cc_idle(o->core, c);
     uint32_t before = c->snd_nxt;
-    enum out_result r = out_segments(o, c);
+    enum out_result r = OUT_BLOCKED;
+    if (WEIR_LIKELY(!(c->flags & TCP_F_MSS_LOW)) || out_path_probe(o, c))
+        r = out_segments(o, c);
     if (c->snd_nxt != before)
         tcp_loss_sent(o->core, c);
     return r;

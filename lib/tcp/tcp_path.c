@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* How large a packet the path takes (RFC 1191): what ICMP says and what silence tells lowers a flow's segments, and is
- * remembered for the peer's address, so that the next flow to it begins with what this one had to learn. What is
- * remembered ages: the path may have become wider, and only trying tells (RFC 1191 6.3).
+ * remembered for the peer's address, so that the next flow to it begins with what this one had to learn.
  *
  * Black holes: a router that drops large packets and sends no ICMP, or whose ICMP is filtered. After TCP_BLACKHOLE_RTOS
  * timeouts in a row with a full segment at the head, segments become smaller step by step, in the spirit of RFC 4821
- * 7.7. Timeouts may as well mean an outage, so this is remembered for a short time only.
+ * 7.7. Timeouts may as well mean an outage.
+ *
+ * Up again: the path may have become wider, or was never narrow, and only trying tells (RFC 1191 3 and 6.3). When its
+ * time has come and the flow has nothing to repair, one segment of what waits goes out as large as the flow once was
+ * (RFC 4821 7.4, 7.5). If it arrives so do others. If it is lost it goes again in pieces, alone it is no sign of
+ * congestion, and the next try comes after twice the time. A time that has come and that nobody uses is over soon: then
+ * nothing is known of that address, and the next flow to it begins with full segments.
  *
  * A fixed table of sets: an address falls into one set, whose oldest entry makes room. Flooding it makes us forget. */
 #include "tcp_int.h"
@@ -15,8 +20,17 @@ static struct tcp_path *set_of(struct tcp_core *core, uint32_t addr_be) {
     return &core->paths[h % (TCP_PATHS / TCP_PATH_WAYS) * TCP_PATH_WAYS];
 }
 
+static uint32_t age_ms(const struct tcp_core *core, const struct tcp_path *p) {
+    return tcp_now_ms(core) - p->since_ms;
+}
+
+/* May a larger segment be tried? */
+static bool is_due(const struct tcp_core *core, const struct tcp_path *p) {
+    return age_ms(core, p) >= p->wait_s * 1000u;
+}
+
 static bool is_live(const struct tcp_core *core, const struct tcp_path *p) {
-    return p->mtu && (int32_t)(p->until_ms - tcp_now_ms(core)) > 0;
+    return p->mtu && age_ms(core, p) < (p->wait_s + TCP_PATH_KEEP_S) * 1000u;
 }
 
 static struct tcp_path *find(struct tcp_core *core, uint32_t addr_be) {
@@ -27,7 +41,7 @@ static struct tcp_path *find(struct tcp_core *core, uint32_t addr_be) {
     return NULL;
 }
 
-static void learn(struct tcp_core *core, uint32_t addr_be, uint16_t mtu, uint32_t for_ms) {
+static void learn(struct tcp_core *core, uint32_t addr_be, uint32_t mtu, uint32_t wait_s) {
     struct tcp_path *set = set_of(core, addr_be), *p = find(core, addr_be);
     for (unsigned i = 0; !p && i < TCP_PATH_WAYS; i++)
         if (!is_live(core, &set[i]))
@@ -35,30 +49,39 @@ static void learn(struct tcp_core *core, uint32_t addr_be, uint16_t mtu, uint32_
     if (!p) {
         p = set;
         for (unsigned i = 1; i < TCP_PATH_WAYS; i++)
-            if ((int32_t)(set[i].until_ms - p->until_ms) < 0)
+            if (age_ms(core, &set[i]) > age_ms(core, p))
                 p = &set[i];
     }
-    *p = (struct tcp_path){addr_be, tcp_now_ms(core) + for_ms, mtu};
+    *p = (struct tcp_path){addr_be, tcp_now_ms(core), (uint16_t)mtu, (uint16_t)wait_s};
     core->paths_learnt = true;
-}
-
-uint16_t tcp_path_mss(struct tcp_core *core, uint32_t addr_be, uint16_t mss) {
-    const struct tcp_path *p = core->paths_learnt ? find(core, addr_be) : NULL;
-    return p ? (uint16_t)weir_min_u32(mss, p->mtu - TCP_HEADERS) : mss;
 }
 
 static uint32_t overhead(const struct tcp_conn *c) {
     return TCP_HEADERS + (c->flags & TCP_F_TS ? TCP_OPT_TS_BYTES : 0);
 }
 
+static uint32_t mtu_of(const struct tcp_conn *c) {
+    return c->mss + overhead(c);
+}
+
+void tcp_path_start(struct tcp_core *core, struct tcp_conn *c) {
+    const struct tcp_path *p = core->paths_learnt ? find(core, c->key.remote_addr_be) : NULL;
+    c->mss = c->mss_full;
+    c->flags &= ~TCP_F_MSS_LOW;
+    if (!p || p->mtu - overhead(c) >= c->mss_full)
+        return;
+    c->mss = (uint16_t)(p->mtu - overhead(c));
+    c->flags |= TCP_F_MSS_LOW;
+}
+
 /* Smaller segments from here on, and what is out and too large once more. Never larger ones. */
-static bool lower(struct tcp_core *core, struct tcp_conn *c, uint16_t mtu, uint32_t for_ms) {
+static bool lower(struct tcp_core *core, struct tcp_conn *c, uint16_t mtu) {
     mtu = (uint16_t)weir_max_u32(mtu, TCP_PATH_MTU_MIN);
     uint32_t mss = mtu - overhead(c);
     if (mss >= c->mss)
         return false;
-    learn(core, c->key.remote_addr_be, mtu, for_ms);
     c->mss = (uint16_t)mss;
+    c->flags |= TCP_F_MSS_LOW;
     c->cwnd = weir_max_u32(c->cwnd, mss);
     tcp_loss_mss_lowered(core, c);
     return true;
@@ -79,8 +102,14 @@ static bool is_proven(const struct tcp_conn *c) {
 }
 
 void tcp_path_frag_needed(struct tcp_core *core, struct tcp_conn *c, uint16_t next_hop_mtu) {
+    uint32_t addr_be = c->key.remote_addr_be;
     if (!tcp_synchronised(c)) /* nothing of ours was large yet */
         return;
+    if ((c->flags & TCP_F_PATH_PROBE) && (!next_hop_mtu || next_hop_mtu >= mtu_of(c))) { /* it is the one too large */
+        learn(core, addr_be, mtu_of(c), TCP_PATH_WAIT_S);
+        tcp_loss_mss_lowered(core, c);
+        return;
+    }
     /* RFC 5927 7.2: where segments of this size have got through, the report is believed only once they do so no more:
      * after a timeout. If it was true it comes again with the retransmission. A flow at its beginning has nothing to
      * doubt it by, and must not wait. */
@@ -88,8 +117,19 @@ void tcp_path_frag_needed(struct tcp_core *core, struct tcp_conn *c, uint16_t ne
         core->stats.pmtu_held++;
         return;
     }
-    if (lower(core, c, next_hop_mtu ? next_hop_mtu : plateau_below(c->mss + overhead(c)), TCP_PATH_MS))
-        core->stats.pmtu_lowered++;
+    if (!lower(core, c, next_hop_mtu ? next_hop_mtu : plateau_below(mtu_of(c))))
+        return;
+    learn(core, addr_be, mtu_of(c), TCP_PATH_WAIT_S);
+    core->stats.pmtu_lowered++;
+}
+
+/* A guess puts off no try that is due, and brings none forward: RFC 1191 3 forbids that after ICMP. */
+static void guess(struct tcp_core *core, const struct tcp_conn *c) {
+    struct tcp_path *p = find(core, c->key.remote_addr_be);
+    if (p)
+        p->mtu = (uint16_t)weir_min_u32(p->mtu, mtu_of(c));
+    else
+        learn(core, c->key.remote_addr_be, mtu_of(c), TCP_PATH_GUESS_S);
 }
 
 void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c) {
@@ -100,9 +140,55 @@ void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c) {
     uint32_t len = head->len - !!(head->flags & TCP_SENT_FIN);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(steps); i++)
         if (steps[i] - overhead(c) < len) {
-            c->flags |= TCP_F_BLACKHOLE;
             core->stats.pmtu_blackholes++;
-            lower(core, c, steps[i], TCP_PATH_GUESS_MS);
+            if (lower(core, c, steps[i]))
+                guess(core, c);
             return;
         }
+}
+
+uint32_t tcp_path_probe_len(struct tcp_core *core, const struct tcp_conn *c) {
+    const uint32_t not_now = TCP_F_PATH_PROBE | TCP_F_RECOVERY | TCP_F_LOSS | TCP_F_RESEND | TCP_F_SHUTDOWN;
+    if (c->backoff || (c->flags & not_now))
+        return 0;
+    uint32_t len = weir_min_u32(tcp_snd_end(c) - c->snd_nxt, c->mss_full);
+    if (len <= c->mss || tcp_pipe(core, c) + len > c->cwnd || seq_lt(c->snd_una + c->snd_wnd, c->snd_nxt + len))
+        return 0;
+    const struct tcp_path *p = find(core, c->key.remote_addr_be);
+    return !p || is_due(core, p) ? len : 0;
+}
+
+void tcp_path_probe_sent(struct tcp_core *core, struct tcp_conn *c) {
+    const struct tcp_path *p = find(core, c->key.remote_addr_be);
+    uint32_t wait_s = p ? weir_min_u32(2u * p->wait_s, TCP_PATH_WAIT_S) : TCP_PATH_GUESS_S;
+    learn(core, c->key.remote_addr_be, mtu_of(c), wait_s);
+    tcp_flight_take(core, c); /* hears of it */
+    tcp_sent_of(core, c->seg_tail)->flags |= TCP_SENT_PROBE;
+    c->flags |= TCP_F_PATH_PROBE;
+    core->stats.pmtu_probes++;
+}
+
+void tcp_path_probe_acked(struct tcp_core *core, struct tcp_conn *c, uint16_t len) {
+    struct tcp_path *p = find(core, c->key.remote_addr_be);
+    c->flags &= ~TCP_F_PATH_PROBE;
+    if (len <= c->mss) /* only its end was left */
+        return;
+    c->mss = len;
+    c->cwnd = weir_max_u32(c->cwnd, len);
+    core->stats.pmtu_raised++;
+    if (len < c->mss_full) {
+        learn(core, c->key.remote_addr_be, mtu_of(c), TCP_PATH_RAISED_S);
+        return;
+    }
+    c->flags &= ~TCP_F_MSS_LOW;
+    if (p)
+        p->mtu = 0;
+}
+
+bool tcp_path_probe_lost(const struct tcp_core *core, const struct tcp_conn *c) {
+    if (!(c->flags & TCP_F_PATH_PROBE) || !(c->flags & TCP_F_SACK)) /* without SACK nobody knows */
+        return false;
+    const struct tcp_sent *s = tcp_sent_of(core, c->seg_head);
+    const uint8_t both = TCP_SENT_PROBE | TCP_SENT_LOST;
+    return (s->flags & both) == both && tcp_flight_of(core, c)->lost == s->len;
 }

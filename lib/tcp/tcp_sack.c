@@ -59,6 +59,7 @@ static void take_block(struct tcp_core *core, struct tcp_conn *c, struct tcp_fli
             measure(core, s, news);
             tcp_sent_sacked(core, f, i);
             news->delivered += s->len;
+            news->probed |= s->flags & TCP_SENT_PROBE ? s->len : 0;
             news->sacked = true;
         }
         last = i;

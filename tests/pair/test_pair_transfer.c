@@ -240,3 +240,36 @@ Test(pair_transfer, black_hole_below_the_mss) {
     pair_close(p, 0);
     cr_assert(pair_finish(p));
 }
+
+/* Both sides' small segments come from silence that was no black hole: soon they are full again. One that is a black
+ * hole stays small, and the tries that it swallows become rare. */
+static void transfer_after_silence(bool black_hole) {
+    struct pair *p = pair_new_established(8);
+    const struct tcp_stats *st = tcp_core_stats(p->side[0].core);
+    p->path_mtu = 1100;
+    p->black_hole = true;
+    pair_write(p, 0, 0, 4000);
+    pair_run(p, pair_all_arrived, 20 * PAIR_SECOND);
+    cr_assert_eq(st->pmtu_blackholes, 1);
+    p->path_mtu = black_hole ? 1100 : 0;
+    for (unsigned i = 0; i < 60 && !p->error[0]; i++) {
+        pair_write(p, 0, 0, 4000);
+        pair_run(p, pair_all_arrived, 20 * PAIR_SECOND);
+        pair_run(p, NULL, PAIR_SECOND);
+    }
+    cr_expect_eq(tcp_conn_mss(p->side[0].core, p->conn[0].end[0].id), black_hole ? 1064 - 52 : 1448);
+    cr_expect_eq(st->pmtu_raised, !black_hole);
+    cr_expect_eq(st->pmtu_probes, black_hole ? 3 : 1, "%lu", st->pmtu_probes); /* after 5, 10, 20 s; 40 more */
+    cr_expect_eq(st->pmtu_blackholes, 1);
+    p->path_mtu = 0;
+    pair_close(p, 0);
+    cr_assert(pair_finish(p));
+}
+
+Test(pair_transfer, large_segments_again_after_an_outage) {
+    transfer_after_silence(false);
+}
+
+Test(pair_transfer, small_segments_stay_in_a_black_hole) {
+    transfer_after_silence(true);
+}

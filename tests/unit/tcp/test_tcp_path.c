@@ -9,10 +9,18 @@ static struct tcp_conn *c;
 static struct decoded d[64];
 
 static void open_flow(void) {
-    struct tcp_config config = {.user_timeout_ms = 3600000};
+    struct tcp_config config = {.user_timeout_ms = 3600000, .keepalive_idle_ms = 7200000};
     core = harness_core(&config);
     id = in_state(core, TCP_ESTABLISHED);
     c = tcp_conn_of(core, id);
+}
+
+/* What a flow to this address begins with. */
+static uint16_t mss_towards(uint32_t addr_be) {
+    struct tcp_conn flow = {.mss_full = 1460, .key.remote_addr_be = addr_be};
+    tcp_path_start(core, &flow);
+    cr_assert_eq(!!(flow.flags & TCP_F_MSS_LOW), flow.mss < 1460);
+    return flow.mss;
 }
 
 /* So many bytes are out. */
@@ -22,12 +30,16 @@ static void open_sending(uint32_t bytes) {
     drain(core, d, 64);
 }
 
+static void pass(uint32_t ms) {
+    core->now_us += ms * 1000ull;
+    tcp_timers(core, core->now_us);
+}
+
 /* The flow is over, and so much time goes by. */
 static void gone_for(uint32_t ms) {
     tcp_conn_abort(core, id);
     drain(core, d, 64);
-    core->now_us += ms * 1000ull;
-    tcp_timers(core, core->now_us);
+    pass(ms);
 }
 
 static void frag_needed(uint16_t mtu) {
@@ -119,8 +131,10 @@ Test(tcp_path, remembered_for_the_address_and_forgotten) {
     cr_assert_eq(mss_of_a_new_flow(1), 1460);
     frag_needed(1300);
     cr_assert_eq(mss_of_a_new_flow(2), 1260);
-    cr_assert_eq(tcp_path_mss(core, RTE_BE32(0xc6120003u), 1460), 1460, "another address");
-    gone_for(TCP_PATH_MS + 1);
+    cr_assert_eq(mss_towards(RTE_BE32(0xc6120003u)), 1460, "another address");
+    gone_for(TCP_PATH_WAIT_S * 1000);
+    cr_assert_eq(mss_of_a_new_flow(4), 1260, "may try, with one segment");
+    pass(TCP_PATH_KEEP_S * 1000);
     cr_assert_eq(mss_of_a_new_flow(3), 1460, "RFC 1191 6.3: tried anew");
     harness_core_free(core);
 }
@@ -134,10 +148,10 @@ Test(tcp_path, attack_flood_of_addresses) {
         c->mss = 1460;
         c->key.remote_addr_be = rte_cpu_to_be_32(0x0a000000u + i);
         tcp_path_frag_needed(core, c, 1000);
-        cr_assert_eq(tcp_path_mss(core, c->key.remote_addr_be, 1460), 960);
+        cr_assert_eq(mss_towards(c->key.remote_addr_be), 960);
     }
     for (uint32_t i = 0; i < 10 * TCP_PATHS; i++)
-        known += tcp_path_mss(core, rte_cpu_to_be_32(0x0a000000u + i), 1460) == 960;
+        known += mss_towards(rte_cpu_to_be_32(0x0a000000u + i)) == 960;
     cr_assert(known > TCP_PATHS / 2 && known <= TCP_PATHS, "%u", known);
     c->key = key;
     harness_core_free(core);
@@ -150,7 +164,7 @@ Test(tcp_path, black_hole) {
     cr_assert_eq(c->mss, 1460, "so far it may be losses");
     time_out(TCP_BLACKHOLE_RTOS);
     cr_assert_eq(c->mss, TCP_BLACKHOLE_MTU - 40);
-    cr_assert(c->flags & TCP_F_BLACKHOLE);
+    cr_assert(c->flags & TCP_F_MSS_LOW);
     cr_assert_eq(core->stats.pmtu_blackholes, 1);
     cr_assert_leq(d[0].len, TCP_BLACKHOLE_MTU - 40, "and so it leaves");
     cr_assert_eq(mss_of_a_new_flow(5), TCP_BLACKHOLE_MTU - 40);
@@ -158,7 +172,7 @@ Test(tcp_path, black_hole) {
     cr_assert_eq(c->mss, TCP_BLACKHOLE_MTU_LEAST - 40);
     time_out(3 * TCP_BLACKHOLE_RTOS);
     cr_assert_eq(core->stats.pmtu_blackholes, 2, "no further");
-    gone_for(TCP_PATH_GUESS_MS + 1);
+    gone_for((TCP_PATH_GUESS_S + TCP_PATH_KEEP_S) * 1000);
     cr_assert_eq(mss_of_a_new_flow(6), 1460, "a guess is soon forgotten");
     harness_core_free(core);
 }
@@ -168,6 +182,214 @@ Test(tcp_path, small_segments_are_no_black_hole) {
     time_out(2 * TCP_BLACKHOLE_RTOS);
     cr_assert_eq(c->mss, 1460);
     cr_assert_eq(core->stats.pmtu_blackholes, 0);
+    harness_core_free(core);
+}
+
+/* --- up again --- */
+
+/* The peer has all that is out; the last of it tells how long the way takes. */
+static void all_arrives(void) {
+    while (c->snd_una != c->snd_nxt) {
+        sleep_ms(core, 1);
+        struct craft ack = peer_segment(core, id);
+        feed(core, &ack);
+        drain(core, d, 64);
+    }
+}
+
+/* A flow whose segments a black hole, or an outage, has made smaller, and that sends again. */
+static void open_lowered(void) {
+    open_sending(1460);
+    time_out(TCP_BLACKHOLE_RTOS);
+    all_arrives();
+    send_bytes(core, id, 100);
+    drain(core, d, 64);
+    all_arrives();
+    cr_assert(c->mss == TCP_BLACKHOLE_MTU - 40 && !c->backoff);
+    c->cwnd = 14600;
+}
+
+static void pass_on(uint32_t ms) {
+    sleep_ms(core, ms);
+    drain(core, d, 64);
+}
+
+/* The longest of what leaves now, where so much is to be sent. */
+static uint32_t longest_of(uint32_t bytes) {
+    uint32_t longest = 0;
+    send_bytes(core, id, bytes);
+    for (unsigned n = drain(core, d, 64), i = 0; i < n; i++)
+        longest = weir_max_u32(longest, d[i].len);
+    return longest;
+}
+
+Test(tcp_path, an_outage_is_over) {
+    open_lowered();
+    pass_on(TCP_PATH_GUESS_S * 1000);
+    send_bytes(core, id, 4000);
+    cr_assert_eq(drain(core, d, 64), 4);
+    cr_assert(d[0].len == 1460 && d[1].len == 1024 && d[2].len == 1024, "one to try, the others as before");
+    cr_assert_eq(c->mss, 1024);
+    all_arrives();
+    cr_assert_eq(c->mss, 1460);
+    cr_assert(!(c->flags & (TCP_F_MSS_LOW | TCP_F_PATH_PROBE)));
+    cr_assert(core->stats.pmtu_probes == 1 && core->stats.pmtu_raised == 1);
+    cr_assert_eq(mss_of_a_new_flow(1), 1460, "the next one need not try");
+    harness_core_free(core);
+}
+
+/* No larger than what waits, and so it shows no more. */
+Test(tcp_path, tried_with_what_there_is) {
+    open_lowered();
+    pass_on(TCP_PATH_GUESS_S * 1000);
+    cr_assert_eq(longest_of(1024), 1024);
+    all_arrives();
+    cr_assert_eq(core->stats.pmtu_probes, 0);
+    cr_assert_eq(longest_of(1300), 1300);
+    all_arrives();
+    cr_assert_eq(c->mss, 1300);
+    cr_assert(c->flags & TCP_F_MSS_LOW);
+    cr_assert_eq(longest_of(1460), 1300, "RFC 1191 3: not within a minute");
+    all_arrives();
+    pass_on(TCP_PATH_RAISED_S * 1000);
+    cr_assert_eq(longest_of(1460), 1460);
+    all_arrives();
+    cr_assert(c->mss == 1460 && !(c->flags & TCP_F_MSS_LOW));
+    harness_core_free(core);
+}
+
+/* Each try that fails doubles the time to the next. */
+Test(tcp_path, black_hole_is_tried_ever_more_rarely) {
+    open_lowered();
+    uint32_t wait_s = TCP_PATH_GUESS_S;
+    for (unsigned i = 1; i < 12; i++) {
+        pass_on(wait_s * 1000 - 1000);
+        cr_assert_eq(longest_of(1460), 1024, "too soon for try %u", i);
+        all_arrives();
+        pass_on(1000);
+        cr_assert_eq(longest_of(1460), 1460, "try %u", i);
+        cr_assert(c->flags & TCP_F_PATH_PROBE);
+        cr_assert_gt(next_output(), 0);
+        cr_assert(d[0].seq == c->snd_una && d[0].len <= 1024, "in pieces once it is lost");
+        cr_assert(!(c->flags & TCP_F_PATH_PROBE));
+        all_arrives();
+        c->cwnd = 14600;
+        cr_assert(c->mss == 1024 && core->stats.pmtu_probes == i && !core->stats.pmtu_raised);
+        send_bytes(core, id, 100);
+        drain(core, d, 64);
+        all_arrives();
+        wait_s = weir_min_u32(2 * wait_s, TCP_PATH_WAIT_S);
+    }
+    cr_assert_eq(core->stats.pmtu_blackholes, 1);
+    harness_core_free(core);
+}
+
+Test(tcp_path, nothing_is_tried_while_something_is_wrong) {
+    open_lowered();
+    pass_on(TCP_PATH_GUESS_S * 1000);
+    c->backoff = 1;
+    cr_assert_eq(longest_of(1460), 1024, "the path is silent");
+    c->backoff = 0;
+    all_arrives();
+    c->cwnd = 1459;
+    cr_assert_eq(longest_of(1460), 1024, "the network does not take it");
+    all_arrives();
+    c->cwnd = 14600;
+    c->snd_wnd = 1459;
+    cr_assert_leq(longest_of(1460), 1024, "the peer does not take it");
+    c->snd_wnd = 65535;
+    tcp_pending(core, c);
+    drain(core, d, 64);
+    all_arrives();
+    send_bytes(core, id, 1460);
+    tcp_conn_shutdown(core, id);
+    drain(core, d, 64);
+    cr_assert_eq(d[0].len, 1024, "nothing will come that is large");
+    harness_core_free(core);
+}
+
+/* RFC 4821 3: alone it is no sign of congestion, with others it is. */
+static void lose_the_probe(bool alone) {
+    open_flow();
+    c->flags |= TCP_F_SACK;
+    c->mss = 1024;
+    c->flags |= TCP_F_MSS_LOW;
+    cr_assert_eq(longest_of(8000), 1460);
+    struct craft ack = peer_segment(core, id);
+    ack.ack = c->snd_una;
+    ack.n_sacks = 1;
+    ack.sacks[0] = (struct tcp_sack){c->snd_una + 1460 + (alone ? 0 : 1024), c->snd_nxt};
+    sleep_ms(core, 10);
+    feed(core, &ack);
+    sleep_ms(core, 10);
+    drain(core, d, 64);
+    cr_assert_eq(core->stats.fast_retransmits, !alone);
+    cr_assert_eq(c->cwnd < 14600, !alone);
+    cr_assert_eq(core->stats.retransmits, 2 + !alone);
+    all_arrives();
+    cr_assert(c->mss == 1024 && !core->stats.pmtu_raised && !(c->flags & TCP_F_PATH_PROBE));
+    harness_core_free(core);
+}
+
+Test(tcp_path, lost_alone_it_is_no_congestion) {
+    lose_the_probe(true);
+}
+
+Test(tcp_path, lost_with_others_it_is) {
+    lose_the_probe(false);
+}
+
+/* RFC 1191 3: a router that says so is not asked again for long. */
+Test(tcp_path, icmp_answers_the_try) {
+    open_sending(1460);
+    frag_needed(1400);
+    drain(core, d, 64);
+    all_arrives();
+    pass_on(TCP_PATH_WAIT_S * 1000);
+    for (unsigned i = 1; i < 3; i++) {
+        c->cwnd = 14600;
+        cr_assert_eq(longest_of(4000), 1460);
+        frag_needed(i == 1 ? 1400 : 0);
+        cr_assert_eq(drain(core, d, 64), 2);
+        cr_assert(d[0].len == 1360 && d[1].len == 100, "in pieces at once");
+        all_arrives();
+        cr_assert_eq(c->mss, 1360);
+        pass_on(TCP_PATH_WAIT_S * 1000 - 1000);
+        cr_assert_eq(longest_of(4000), 1360);
+        all_arrives();
+        pass_on(1000);
+    }
+    cr_assert_eq(core->stats.pmtu_held + core->stats.rto_fired, 0);
+    harness_core_free(core);
+}
+
+/* Silence is no reason to ask again before the time that ICMP has set. */
+Test(tcp_path, a_guess_brings_nothing_forward) {
+    open_sending(1460);
+    frag_needed(1400);
+    all_arrives();
+    send_bytes(core, id, 1360);
+    drain(core, d, 64);
+    time_out(TCP_BLACKHOLE_RTOS);
+    all_arrives();
+    send_bytes(core, id, 100);
+    drain(core, d, 64);
+    all_arrives();
+    cr_assert_eq(c->mss, 1024);
+    pass_on(TCP_PATH_WAIT_S / 2 * 1000);
+    cr_assert_eq(longest_of(1460), 1024);
+    all_arrives();
+    pass_on(TCP_PATH_WAIT_S / 2 * 1000);
+    cr_assert_eq(longest_of(1460), 1460);
+    harness_core_free(core);
+}
+
+/* 25 days later milliseconds in 32 bits look as if they lay ahead. */
+Test(tcp_path, nothing_comes_back_when_the_clock_wraps) {
+    open_sending(1460);
+    frag_needed(1300);
+    gone_for(0x80000000u);
+    cr_assert_eq(mss_of_a_new_flow(1), 1460);
     harness_core_free(core);
 }
 
