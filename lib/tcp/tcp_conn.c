@@ -187,8 +187,7 @@ void tcp_conn_abort(struct tcp_core *core, tcp_id id) {
         tcp_rx_settle(core, c);
         return;
     }
-    tcp_reset_flow(core, c);
-    tcp_conn_over(core, c, TCP_END_ABORTED);
+    tcp_conn_reset(core, c, TCP_END_ABORTED);
 }
 
 void tcp_conn_release(struct tcp_core *core, tcp_id id) {

@@ -114,19 +114,6 @@ void tcp_core_populate(const struct tcp_core *core, uint32_t n) {
     flow_table_populate(&core->table);
 }
 
-void tcp_core_fini(struct tcp_core *core) {
-    for (tcp_id id = 0; core->used && (id = tcp_conn_next(core, id)) != 0;)
-        tcp_conn_free(core, tcp_conn_of(core, id));
-    flow_table_fini(&core->table);
-    timer_wheel_fini(&core->wheel);
-    pool_fini(&core->flights);
-    pool_fini(&core->sents);
-    pool_fini(&core->reasm);
-    pool_fini(&core->conns);
-    free(core->used);
-    core->used = NULL;
-}
-
 uint32_t tcp_conn_bytes(void) {
     return sizeof(struct tcp_conn) + sizeof(struct timer_node);
 }
@@ -196,17 +183,32 @@ static void quiesce(struct tcp_core *core, struct tcp_conn *c) {
     tcp_reasm_clear(core, c);
 }
 
-void tcp_conn_free(struct tcp_core *core, struct tcp_conn *c) {
-    uint32_t id = tcp_id_of(core, c);
-    detach(core, c);
-    quiesce(core, c);
+/* The owner knows it no more. */
+static void let_go(struct tcp_core *core, struct tcp_conn *c) {
+    c->flags &= ~TCP_F_OWNED;
+    c->events = 0;
+    c->user = 0;
     tcp_list_remove(core, &core->ready, TCP_LIST_READY, c);
     rope_clear(&c->rx);
     tcp_rx_settle(core, c);
+}
+
+static void free_now(struct tcp_core *core, struct tcp_conn *c) {
+    uint32_t id = tcp_id_of(core, c);
+    detach(core, c);
+    quiesce(core, c);
+    let_go(core, c);
     core->half_open -= is_half_open(c);
     core->stats.by_state[c->state]--;
     core->used[id / 64] &= ~(1ull << (id % 64));
     pool_free(&core->conns, id);
+}
+
+void tcp_conn_free(struct tcp_core *core, struct tcp_conn *c) {
+    if (WEIR_UNLIKELY(tcp_owes_reset(c)))
+        let_go(core, c);
+    else
+        free_now(core, c);
 }
 
 void tcp_conn_raise(struct tcp_core *core, struct tcp_conn *c, uint8_t events) {
@@ -233,6 +235,23 @@ void tcp_conn_over(struct tcp_core *core, struct tcp_conn *c, enum tcp_end end) 
     c->end = (uint8_t)end;
     if (close_conn(core, c))
         tcp_conn_raise(core, c, TCP_EV_CLOSED);
+}
+
+void tcp_conn_reset(struct tcp_core *core, struct tcp_conn *c, enum tcp_end end) {
+    if (WEIR_LIKELY(tcp_reset_flow(core, c))) {
+        tcp_conn_over(core, c, end);
+        return;
+    }
+    core->stats.ends[end]++;
+    c->end = (uint8_t)end;
+    detach(core, c);
+    quiesce(core, c);
+    tcp_conn_set_state(core, c, TCP_CLOSED);
+    tcp_pending(core, c);
+    if (c->flags & TCP_F_OWNED)
+        tcp_conn_raise(core, c, TCP_EV_CLOSED);
+    else
+        let_go(core, c);
 }
 
 void tcp_conn_time_wait(struct tcp_core *core, struct tcp_conn *c) {
@@ -270,4 +289,19 @@ void tcp_conn_established(struct tcp_core *core, struct tcp_conn *c) {
     }
     if (c->tx.len_bytes || (c->flags & TCP_F_SHUTDOWN))
         tcp_pending(core, c);
+}
+
+/* --- the core's end --- */
+
+void tcp_core_fini(struct tcp_core *core) {
+    for (tcp_id id = 0; core->used && (id = tcp_conn_next(core, id)) != 0;)
+        free_now(core, tcp_conn_of(core, id));
+    flow_table_fini(&core->table);
+    timer_wheel_fini(&core->wheel);
+    pool_fini(&core->flights);
+    pool_fini(&core->sents);
+    pool_fini(&core->reasm);
+    pool_fini(&core->conns);
+    free(core->used);
+    core->used = NULL;
 }

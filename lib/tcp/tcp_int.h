@@ -193,6 +193,7 @@ uint16_t tcp_cookie_window(const struct tcp_core *core);
 /* --- tcp_reply.c --- */
 /* Queue an answer. False: its ring is full. */
 bool tcp_reply_push(struct tcp_core *core, enum tcp_reply_kind kind, const struct tcp_reply *r);
+bool tcp_replies_full(const struct tcp_core *core, enum tcp_reply_kind kind);
 bool tcp_replies_wait(const struct tcp_core *core);
 /* Build what waits, at most `max`; with `half` at most half of it and of each port's room. Returns how many. */
 uint16_t tcp_replies_send(struct tcp_core *core, struct rte_mbuf **to, uint16_t max, bool half);
@@ -227,8 +228,8 @@ uint8_t tcp_dsack_block(const struct tcp_core *core, const struct tcp_conn *c, s
 /* --- tcp_out.c --- */
 /* Put a flow on the PENDING list where it is not yet. */
 void tcp_pending(struct tcp_core *core, struct tcp_conn *c);
-/* RST that kills the peer's side of this flow. */
-void tcp_reset_flow(struct tcp_core *core, const struct tcp_conn *c);
+/* RST that kills the peer's side of this flow, where it has one. False: too many answers wait. */
+bool tcp_reset_flow(struct tcp_core *core, const struct tcp_conn *c);
 /* snd_nxt moves on by `n` bytes of the rope. */
 void tcp_snd_skip(struct tcp_conn *c, uint32_t n);
 /* Drop `n` acknowledged bytes off the send rope; snd_una and snd_nxt still hold their old values. */
@@ -478,10 +479,13 @@ static inline tcp_id tcp_id_of(const struct tcp_core *core, const struct tcp_con
 }
 /* A zeroed flow in `state`, entered in the table. NULL: no room, or the 4-tuple exists. */
 struct tcp_conn *tcp_conn_new(struct tcp_core *core, const struct flow_key *key, uint8_t port, enum tcp_state state);
-/* Give everything back at once. */
+/* Give everything back: at once, but for the object of one that still owes its peer a RST. */
 void tcp_conn_free(struct tcp_core *core, struct tcp_conn *c);
 /* The flow is over: out of the table, CLOSED. The owner gets TCP_EV_CLOSED; without an owner the object is freed. */
 void tcp_conn_over(struct tcp_core *core, struct tcp_conn *c, enum tcp_end end);
+/* The same, and its peer is told. Where too many answers wait already the flow waits for its turn on the PENDING list:
+ * a server that dies with all its flows leaves no client in the dark. */
+void tcp_conn_reset(struct tcp_core *core, struct tcp_conn *c, enum tcp_end end);
 /* Both FINs are through. */
 void tcp_conn_time_wait(struct tcp_core *core, struct tcp_conn *c);
 /* A TIME-WAIT flow gives its 4-tuple away or expires. */
@@ -521,6 +525,10 @@ static inline uint32_t tcp_ts_now(const struct tcp_core *core, const struct tcp_
 /* After a full handshake, before the end. */
 static inline bool tcp_synchronised(const struct tcp_conn *c) {
     return c->state >= TCP_ESTABLISHED;
+}
+/* Over, and PENDING: nothing else would be left for it to send. */
+static inline bool tcp_owes_reset(const struct tcp_conn *c) {
+    return c->state == TCP_CLOSED && (c->flags & TCP_F_ON_PENDING);
 }
 /* The peer may send more. */
 static inline bool tcp_receives(const struct tcp_conn *c) {

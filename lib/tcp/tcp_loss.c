@@ -341,8 +341,7 @@ static void timed_out(struct tcp_core *core, struct tcp_conn *c) {
 
 bool tcp_loss_rto(struct tcp_core *core, struct tcp_conn *c) {
     if (tcp_synchronised(c) && tcp_now_ms(core) - c->progress_ms >= core->cfg.user_timeout_ms) {
-        tcp_reset_flow(core, c);
-        tcp_conn_over(core, c, TCP_END_RTO_TIMEOUT);
+        tcp_conn_reset(core, c, TCP_END_RTO_TIMEOUT);
         return false;
     }
     if (!c->sent_count)

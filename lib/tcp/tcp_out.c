@@ -13,7 +13,8 @@ struct out {
     uint32_t quantum;
 };
 
-enum out_result { OUT_DONE, OUT_BLOCKED, OUT_SPENT }; /* nothing left; no room or mbuf; quantum used up */
+/* Nothing left; no room or mbuf; quantum used up; the flow is over. */
+enum out_result { OUT_DONE, OUT_BLOCKED, OUT_SPENT, OUT_OVER };
 
 void tcp_pending(struct tcp_core *core, struct tcp_conn *c) {
     if (c->flags & TCP_F_ON_PENDING)
@@ -28,10 +29,16 @@ static uint32_t ack_seq(const struct tcp_conn *c) {
     return seq_lt(edge, c->snd_nxt) ? edge : c->snd_nxt;
 }
 
-void tcp_reset_flow(struct tcp_core *core, const struct tcp_conn *c) {
+static struct tcp_reply reset_of(const struct tcp_conn *c) {
+    return (struct tcp_reply){
+        .key = c->key, .seq = ack_seq(c), .ack = c->rcv_nxt, .flags = WIRE_TCP_RST | WIRE_TCP_ACK, .port = c->port};
+}
+
+bool tcp_reset_flow(struct tcp_core *core, const struct tcp_conn *c) {
     if (c->state == TCP_SYN_SENT || c->state == TCP_TIME_WAIT || c->state == TCP_CLOSED)
-        return; /* the peer has nothing to reset: RFC 9293 3.10.5 */
-    tcp_reset(core, &c->key, c->port, ack_seq(c), c->rcv_nxt, WIRE_TCP_RST | WIRE_TCP_ACK);
+        return true; /* the peer has nothing to reset: RFC 9293 3.10.5 */
+    const struct tcp_reply r = reset_of(c);
+    return !tcp_replies_full(core, TCP_REPLIES_RESET) && tcp_reply_push(core, TCP_REPLIES_RESET, &r);
 }
 
 /* --- the cursor: where in the send rope snd_nxt stands --- */
@@ -350,10 +357,29 @@ static bool out_ack(struct out *o, struct tcp_conn *c) {
     return true;
 }
 
+/* The RST that found too many answers waiting. */
+static enum out_result out_reset(struct out *o, struct tcp_conn *c) {
+    const struct tcp_reply r = reset_of(c);
+    if (o->n == o->max || !o->port->tx_room)
+        return OUT_BLOCKED;
+    struct rte_mbuf *m = tcp_build_reply(o->core, &r);
+    if (!m) {
+        o->core->stats.no_mbuf++;
+        return OUT_BLOCKED;
+    }
+    o->to[o->n++] = m;
+    o->port->tx_room--;
+    o->core->stats.segs_out++;
+    o->core->stats.resets_out++;
+    return c->flags & TCP_F_OWNED ? OUT_DONE : OUT_OVER;
+}
+
 static enum out_result out_conn(struct out *o, struct tcp_conn *c) {
-    if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED) { /* ACK_NOW: a challenge (RFC 9293 3.10.7.4) */
+    if (c->state < TCP_ESTABLISHED) {
+        if (c->state == TCP_CLOSED)
+            return out_reset(o, c);
         bool done = out_syn(o, c) && (!(c->flags & TCP_F_ACK_NOW) || out_ack(o, c));
-        return done ? OUT_DONE : OUT_BLOCKED;
+        return done ? OUT_DONE : OUT_BLOCKED; /* ACK_NOW: a challenge (RFC 9293 3.10.7.4) */
     }
     if ((c->flags & TCP_F_ACK_NOW) && (c->reasm_count || (c->flags & TCP_F_DSACK)) && !out_ack(o, c))
         return OUT_BLOCKED;
@@ -393,6 +419,8 @@ static void out_port(struct out *o, uint8_t port) {
         tcp_list_remove(core, l, TCP_LIST_PENDING, c);
         if (r == OUT_SPENT)
             tcp_list_push(core, l, TCP_LIST_PENDING, c);
+        else if (r == OUT_OVER)
+            tcp_conn_free(core, c);
     }
     if (l->count == 0)
         core->pending_ports &= ~(1u << port);

@@ -91,8 +91,7 @@ static void look_at(struct tcp_core *core, struct tcp_conn *c, bool waiting_goes
         core->stats.reneged++;
     }
     if (waiting_goes && tcp_synchronised(c) && c->tx.mbufs && now_ms - c->progress_ms >= core->reclaim_after_ms) {
-        tcp_reset_flow(core, c);
-        tcp_conn_over(core, c, TCP_END_RECLAIMED);
+        tcp_conn_reset(core, c, TCP_END_RECLAIMED);
     }
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Answers that belong to no living flow: resets and SYN cookies. They wait in two rings of their own kind, so that a
  * flood that draws the one does not push out the other, and leave in turns; what finds its ring full is lost, which TCP
- * survives. Half of what a call of tcp_output may send is theirs, the flows have the other half, and either takes what
- * the other leaves. */
+ * survives; but a flow that ends with a RST then waits for its own (tcp_conn_reset). Half of what a call of tcp_output
+ * may send is theirs, the flows have the other half, and either takes what the other leaves. */
 #include "tcp_int.h"
 
 static uint32_t waiting(const struct tcp_replies *q) {
@@ -17,6 +17,10 @@ bool tcp_reply_push(struct tcp_core *core, enum tcp_reply_kind kind, const struc
     }
     q->ring[q->tail++ % TCP_REPLIES] = *r;
     return true;
+}
+
+bool tcp_replies_full(const struct tcp_core *core, enum tcp_reply_kind kind) {
+    return waiting(&core->replies[kind]) == TCP_REPLIES;
 }
 
 bool tcp_replies_wait(const struct tcp_core *core) {

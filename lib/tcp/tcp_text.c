@@ -120,8 +120,7 @@ int tcp_text(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
         return -TCP_DROP_WINDOW_CLOSED;
     }
     if (seg->len && (c->flags & TCP_F_RELEASED)) {
-        tcp_reset_flow(core, c);
-        tcp_conn_over(core, c, TCP_END_LATE_DATA);
+        tcp_conn_reset(core, c, TCP_END_LATE_DATA);
         return -TCP_DROP_LATE_DATA;
     }
     if (seg->seq != c->rcv_nxt)

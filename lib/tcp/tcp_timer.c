@@ -77,8 +77,7 @@ static void life_expired(struct tcp_core *core, struct tcp_conn *c) {
         tcp_conn_over(core, c, c->flags & TCP_F_PASSIVE ? TCP_END_HALF_OPEN_TIMEOUT : TCP_END_CONNECT_TIMEOUT);
         return;
     default:
-        tcp_reset_flow(core, c);
-        tcp_conn_over(core, c, TCP_END_LINGER_TIMEOUT);
+        tcp_conn_reset(core, c, TCP_END_LINGER_TIMEOUT);
     }
 }
 
@@ -87,8 +86,7 @@ static bool persist_expired(struct tcp_core *core, struct tcp_conn *c) {
     /* RFC 9293 3.8.6.1 would probe for as long as the peer answers. A server may reclaim (RFC 6429 3): a peer that
      * keeps its window shut holds our memory. */
     if (tcp_now_ms(core) - c->progress_ms >= core->cfg.user_timeout_ms) {
-        tcp_reset_flow(core, c);
-        tcp_conn_over(core, c, TCP_END_PERSIST_TIMEOUT);
+        tcp_conn_reset(core, c, TCP_END_PERSIST_TIMEOUT);
         return false;
     }
     if (c->backoff < UINT8_MAX)
@@ -101,8 +99,7 @@ static bool persist_expired(struct tcp_core *core, struct tcp_conn *c) {
 
 static bool keepalive_expired(struct tcp_core *core, struct tcp_conn *c) {
     if (c->keep_sent >= core->cfg.keepalive_probes) {
-        tcp_reset_flow(core, c);
-        tcp_conn_over(core, c, TCP_END_KEEPALIVE_TIMEOUT);
+        tcp_conn_reset(core, c, TCP_END_KEEPALIVE_TIMEOUT);
         return false;
     }
     c->keep_sent++;

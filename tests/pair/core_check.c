@@ -76,7 +76,7 @@ static bool estimators(const struct tcp_core *core, const struct tcp_conn *c, st
 static bool deadlines(const struct tcp_core *core, const struct tcp_conn *c, struct core_fault *f) {
     bool pending = c->flags & TCP_F_ON_PENDING;
     if (in(c, S(CLOSED)))
-        return c->rexmit_ms || c->ack_ms || c->life_ms || pending ? WRONG("%s", "over, but has timers") : true;
+        return c->rexmit_ms || c->ack_ms || c->life_ms ? WRONG("%s", "over, but has timers") : true;
     if (c->snd_una != core_snd_nxt(c) && !c->rexmit_ms && !pending)
         return WRONG("%u outstanding without a timer", core_snd_nxt(c) - c->snd_una);
     if (in(c, S(SYN_SENT) | S(SYN_RECEIVED) | S(TIME_WAIT)) && !c->life_ms)

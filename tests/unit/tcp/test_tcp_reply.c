@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "../../pair/core_check.h"
 #include "harness.h"
 
 #include <criterion/criterion.h>
@@ -89,4 +90,48 @@ Test(tcp_reply, a_full_port_keeps_them) {
     cr_assert_eq(drain(core, d, 64), 3);
     cr_assert(!tcp_busy(core));
     harness_core_free(core);
+}
+
+/* A server dies with more flows than resets find room: every client hears of it, within as many calls as it takes to
+ * send them, and no flow is left. */
+static void many_end_at_once(bool owned) {
+    enum { FLOWS = 1000 };
+    struct tcp_core *core = harness_core(&(struct tcp_config){.max_conns = FLOWS + 24});
+    struct decoded d[256];
+    unsigned told = 0;
+    for (uint16_t i = 0; i < FLOWS; i++)
+        establish(core, &(struct craft){.mss = 1460, .remote_port = (uint16_t)(2000 + i)});
+    cr_assert_eq(core->stats.by_state[TCP_ESTABLISHED], FLOWS);
+    for (tcp_id id = 0; (id = tcp_conn_next(core, id)) != 0;) {
+        if (owned)
+            tcp_conn_reset(core, tcp_conn_of(core, id), TCP_END_RTO_TIMEOUT);
+        else
+            tcp_conn_abort(core, id);
+    }
+    struct core_fault fault = {0};
+    cr_assert(core_check(core, CORE_CHECK_ALL, 0, &fault), "%s", fault.text);
+    for (tcp_id id; owned && (id = tcp_ready_next(core)) != 0;) {
+        cr_assert_eq(tcp_conn_events(core, id) & TCP_EV_CLOSED, TCP_EV_CLOSED);
+        tcp_conn_release(core, id);
+    }
+    cr_assert_eq(core->conns.used, FLOWS - TCP_REPLIES, "those whose RST waits");
+    for (unsigned calls = 0; tcp_busy(core); calls++) {
+        cr_assert_leq(calls, 2 * FLOWS / 64);
+        for (unsigned n = drain(core, d, 64), i = 0; i < n; i++) {
+            cr_assert(d[i].flags & WIRE_TCP_RST);
+            told++;
+        }
+    }
+    cr_assert_eq(told, FLOWS);
+    cr_assert(core->conns.used == 0 && core->stats.resets_out == FLOWS && core->stats.replies_lost == 0);
+    cr_assert_eq(core->stats.by_state[TCP_CLOSED], 0);
+    harness_core_free(core);
+}
+
+Test(tcp_reply, a_thousand_aborted_at_once) {
+    many_end_at_once(false);
+}
+
+Test(tcp_reply, a_thousand_timed_out_at_once) {
+    many_end_at_once(true);
 }
