@@ -39,9 +39,10 @@ static void probe_end(struct worker *w, uint32_t index, bool alive) {
     struct rope wire = {0};
     if (alive && p->tls != 0 && tls_close(&w->tls, p->tls, &wire) == 0)
         (void)probe_send(w, p, &wire);
-    if (alive)
+    if (alive) {
+        rope_clear(tcp_conn_rx(&w->tcp, p->flow)); /* looked at; or the broker is sent a RST */
         tcp_conn_release(&w->tcp, p->flow);
-    else
+    } else
         tcp_conn_abort(&w->tcp, p->flow);
     probe_free(w, index, alive);
 }

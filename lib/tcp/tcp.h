@@ -83,7 +83,7 @@ const char *tcp_drop_text(enum tcp_drop d);
 
 /* Why a connection ended. X(NAME, text) in tcp_ends.def: FIN (both sides closed), PEER_RESET, ABORTED (by us), REFUSED
  * (RST to our SYN), CONNECT_TIMEOUT, RTO_TIMEOUT, KEEPALIVE_TIMEOUT, PERSIST_TIMEOUT, HALF_OPEN_TIMEOUT, UNREACHABLE,
- * NO_MEMORY, LINGER_TIMEOUT */
+ * NO_MEMORY, LINGER_TIMEOUT, UNREAD and so on */
 enum tcp_end {
     TCP_END_NONE,
 #define X(name, text) TCP_END_##name,
@@ -323,7 +323,11 @@ void tcp_conn_shutdown(struct tcp_core *core, tcp_id id);
 /* RST now; the flow ends with TCP_END_ABORTED, without an event, and is released. */
 void tcp_conn_abort(struct tcp_core *core, tcp_id id);
 /* The owner is done: shutdown where that has not happened, drop what is unread and what comes, no more events. After
- * TCP_EV_CLOSED this frees the flow. */
+ * TCP_EV_CLOSED this frees the flow.
+ * Where bytes are unread the peer learns that they are lost, by a RST in place of the FIN (RFC 1122 4.2.2.13, RFC 2525
+ * 2.17): an owner that does not care takes them off the rope first. Not while bytes of the owner's own are still to be
+ * acknowledged, as Linux does even then: a RST takes them away from the peer, an alert or a CONNACK that says why among
+ * them, and such last words tell more than a RST. Those leave, then the FIN; what the peer sends then draws the RST. */
 void tcp_conn_release(struct tcp_core *core, tcp_id id);
 
 /* Everything `ss -ti` would show. */

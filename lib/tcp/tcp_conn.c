@@ -172,10 +172,14 @@ void tcp_conn_shutdown(struct tcp_core *core, tcp_id id) {
         tcp_pending(core, c);
 }
 
+static void disown(struct tcp_conn *c) {
+    c->flags = (c->flags & ~(TCP_F_OWNED | TCP_F_WANT_ROOM)) | TCP_F_RELEASED;
+    c->user = 0; /* what it named may be gone before the flow is */
+}
+
 void tcp_conn_abort(struct tcp_core *core, tcp_id id) {
     struct tcp_conn *c = tcp_conn_of(core, id);
-    c->flags = (c->flags & ~TCP_F_OWNED) | TCP_F_RELEASED;
-    c->user = 0;
+    disown(c);
     if (c->state == TCP_CLOSED) {
         tcp_conn_free(core, c);
         return;
@@ -190,16 +194,26 @@ void tcp_conn_abort(struct tcp_core *core, tcp_id id) {
     tcp_conn_reset(core, c, TCP_END_ABORTED);
 }
 
+/* Bytes that we have acknowledged and that nobody will read are lost, and a FIN would tell the peer that they were not
+ * (RFC 1122 4.2.2.13, RFC 2525 2.17). */
+static bool loses_unread(const struct tcp_conn *c) {
+    return c->rx.len_bytes && !c->tx.len_bytes && c->state != TCP_TIME_WAIT;
+}
+
 void tcp_conn_release(struct tcp_core *core, tcp_id id) {
     struct tcp_conn *c = tcp_conn_of(core, id);
     if (c->state == TCP_CLOSED) {
         tcp_conn_free(core, c);
         return;
     }
+    if (loses_unread(c)) {
+        disown(c);
+        tcp_conn_reset(core, c, TCP_END_UNREAD);
+        return;
+    }
     tcp_conn_shutdown(core, id);
-    c->flags = (c->flags & ~(TCP_F_OWNED | TCP_F_WANT_ROOM)) | TCP_F_RELEASED;
+    disown(c);
     c->events = 0;
-    c->user = 0; /* what it named may be gone before the flow is */
     tcp_list_remove(core, &core->ready, TCP_LIST_READY, c);
     rope_clear(&c->rx);
     tcp_rx_settle(core, c);

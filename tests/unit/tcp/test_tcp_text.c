@@ -74,6 +74,7 @@ Test(tcp_text, old_bytes_are_cut) {
 Test(tcp_text, data_after_release_is_reset) {
     open_flow(NULL);
     feed_data(core, id, 10);
+    rope_clear(tcp_conn_rx(core, id)); /* read */
     drain_all(core);
     tcp_conn_release(core, id);
     cr_assert_eq(core->stats.rx_mbufs, 0, "unread bytes are dropped");
