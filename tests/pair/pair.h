@@ -215,7 +215,8 @@ struct pair_cell {
     uint16_t mtu[2];
     uint16_t path_mtu; /* of a path that changes to it, and back, now and then; 0: it does not */
     uint32_t strip;
-    bool black_hole; /* and its router says nothing */
+    bool black_hole;       /* and its router says nothing */
+    bool default_timeouts; /* in place of ones that nothing reaches; none may fire */
     enum pair_close close;
     struct tcp_options options[2];
 };

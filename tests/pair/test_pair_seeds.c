@@ -62,7 +62,7 @@ int main(int argc, char **argv) {
     pair_init();
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         struct pair_cell cell;
-        char text[512];
+        char text[600];
         pair_cell_draw(&cell, seed);
         pair_cell_print(&cell, text, sizeof(text));
         if (verbose)
