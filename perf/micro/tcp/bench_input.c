@@ -94,6 +94,7 @@ int main(void) {
     peer_close(&b.peer);
     b.peer.modern = true;
     run_data(&b, 100, 32);
+    run_data(&b, 1448, 32);
     run_data(&b, 100, 512);
     run_data(&b, 1448, 512);
     run_acks(&b);
