@@ -188,6 +188,8 @@ int session_closes(struct worker *w, struct session *s) {
         /* A client that leaves before its session is up: nobody to tell. */
         if (s->flags & (SESSION_CLIENT_EOF | SESSION_CLIENT_GONE) && s->phase != PHASE_DIALING &&
             s->phase != PHASE_SERVER_HANDSHAKE) {
+            if (s->client != 0)
+                rope_clear(tcp_conn_rx(&w->tcp, s->client)); /* half a CONNECT was looked at, and nobody lost it */
             session_finish(w, s, SESSION_END_CLIENT_CLOSED);
             return 1;
         }

@@ -20,10 +20,12 @@ void session_charge(struct worker *w, struct session *s) {
 
 /* A client that left before its handshake began has nothing to be told. */
 static int client_left(struct worker *w, struct session *s) {
-    if (tcp_conn_state(&w->tcp, s->client) == TCP_CLOSED)
+    if (tcp_conn_state(&w->tcp, s->client) == TCP_CLOSED) {
         session_kill(w, s, SESSION_END_CLIENT_RESET);
-    else
+    } else {
+        rope_clear(tcp_conn_rx(&w->tcp, s->client)); /* its ClientHello: it does not care for it any more */
         session_finish(w, s, SESSION_END_CLIENT_CLOSED);
+    }
     return 1;
 }
 
