@@ -90,11 +90,11 @@ static const struct tls_aead chacha = {
 
 /* --- suites (IANA TLS Cipher Suites); whichever key exchange, the records are the same --- */
 #define V13(id, name, aead, hash)                                                                                      \
-    { id, TLS_V13, name, &aead, hash, 0, 12, &aead != &chacha }
+    { id, TLS_V13, name, &aead, hash, 0, 12, &aead != &chacha, 1 }
 #define GCM12(id, name, aead, hash)                                                                                    \
-    { id, TLS_V12, name, &aead, hash, 8, 4, true }
+    { id, TLS_V12, name, &aead, hash, 8, 4, true, 0 }
 #define CHACHA12(id, name)                                                                                             \
-    { id, TLS_V12, name, &chacha, TLS_SHA256, 0, 12, false }
+    { id, TLS_V12, name, &chacha, TLS_SHA256, 0, 12, false, 0 }
 
 const struct tls_suite tls_suites[] = {
     V13(0x1301, "TLS_AES_128_GCM_SHA256", gcm128, TLS_SHA256),

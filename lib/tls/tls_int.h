@@ -7,6 +7,7 @@
 
 #include "../base/span.h"
 
+#include <smmintrin.h>
 #include <string.h>
 
 #define TLS_HEADER_BYTES      5u
@@ -67,6 +68,7 @@ struct tls_suite {
     uint8_t explicit_bytes; /* of the nonce, in front of each record: 8 in TLS 1.2 GCM (RFC 5288), else 0 */
     uint8_t fixed_iv_bytes; /* of the nonce, from the key block: 4 there, else 12 */
     bool limited;           /* GCM: keys wear out after gcm_record_limit records */
+    uint8_t inner_bytes;    /* 1.3: the type behind the plaintext */
 };
 extern const struct tls_suite tls_suites[];
 extern const uint8_t tls_suites_count;
@@ -75,7 +77,7 @@ uint8_t tls_suite_find(uint16_t version, uint16_t id);
 
 /* Bytes of a record beside header and plaintext: explicit nonce, inner type, tag. */
 static inline uint32_t tls_suite_overhead(const struct tls_suite *s) {
-    return s->explicit_bytes + (s->version == TLS_V13) + TLS_TAG_BYTES;
+    return s->explicit_bytes + s->inner_bytes + TLS_TAG_BYTES;
 }
 
 /* The five bytes in front of a record with n bytes behind them, the first on the wire in the lowest byte. */
@@ -92,6 +94,14 @@ static inline void tls_header_put(uint8_t *p, uint8_t type, uint32_t n) {
     p[4] = (uint8_t)(header >> 32);
 }
 
+/* Is this the header? Eight bytes of a record are there to be read. */
+static inline bool tls_header_is(const uint8_t *p, uint8_t type, uint32_t n) {
+    uint64_t first;
+
+    memcpy(&first, p, sizeof(first));
+    return (first ^ tls_header(type, n)) << 24 == 0;
+}
+
 /* Sixteen bytes in one store: the cipher loads them as one vector right away, and the CPU forwards a store to a load
  * only where one store covers it. */
 static inline void tls_store_16(uint8_t p[16], uint64_t low, uint64_t high) {
@@ -101,15 +111,17 @@ static inline void tls_store_16(uint8_t p[16], uint64_t low, uint64_t high) {
 }
 
 /* Nonce and additional data of record `seq`. `n` is the length the AAD speaks of: ciphertext and tag in 1.3, plaintext
- * in 1.2. `explicit_nonce` (8 bytes) only for reading with suites that carry one. */
-static inline void tls_op_set(struct tls_op *op, const struct tls_suite *s, const uint8_t iv[TLS_NONCE_BYTES],
-                              uint64_t seq, uint8_t type, uint32_t n, const uint8_t *explicit_nonce) {
+ * in 1.2. `explicit_nonce` (8 bytes) only for reading with suites that carry one. `v13`: is the suite one of 1.3? Where
+ * the caller has asked before, what the other version needs is not compiled in. */
+static inline void tls_op_set_as(struct tls_op *op, const struct tls_suite *s, bool v13,
+                                 const uint8_t iv[TLS_NONCE_BYTES], uint64_t seq, uint8_t type, uint32_t n,
+                                 const uint8_t *explicit_nonce) {
     uint32_t fixed;
     uint64_t rest;
 
     memcpy(&fixed, iv, sizeof(fixed));
     memcpy(&rest, iv + sizeof(fixed), sizeof(rest));
-    if (s->explicit_bytes == 0) /* RFC 8446 section 5.3, RFC 7905 section 2: the counter is folded into the IV */
+    if (v13 || s->explicit_bytes == 0) /* RFC 8446 section 5.3, RFC 7905 section 2: the counter is folded into the IV */
         rest ^= __builtin_bswap64(seq);
     else if (explicit_nonce) /* RFC 5288 section 3: the peer chose it */
         memcpy(&rest, explicit_nonce, sizeof(rest));
@@ -117,13 +129,18 @@ static inline void tls_op_set(struct tls_op *op, const struct tls_suite *s, cons
         rest = __builtin_bswap64(__builtin_bswap64(rest) + seq);
     tls_store_16(op->nonce, fixed | rest << 32, rest >> 32);
 
-    if (s->version == TLS_V13) { /* RFC 8446 section 5.2: the header alone */
+    if (v13) { /* RFC 8446 section 5.2: the header alone */
         tls_store_16(op->aad, tls_header(type, n), 0);
         op->aad_bytes = TLS_HEADER_BYTES;
     } else { /* RFC 5246 section 6.2.3.3 */
         tls_store_16(op->aad, __builtin_bswap64(seq), tls_header(type, n));
         op->aad_bytes = 8 + TLS_HEADER_BYTES;
     }
+}
+
+static inline void tls_op_set(struct tls_op *op, const struct tls_suite *s, const uint8_t iv[TLS_NONCE_BYTES],
+                              uint64_t seq, uint8_t type, uint32_t n, const uint8_t *explicit_nonce) {
+    tls_op_set_as(op, s, s->version == TLS_V13, iv, seq, type, n, explicit_nonce);
 }
 
 /* Constant in time. */
@@ -348,35 +365,43 @@ void tls_keycache_free(struct tls_keycache *cache);
 /* The expanded key of `name`. `*hit` false: the place is new and the caller fills it at once. Valid until the next
  * call. */
 struct gcm_key_data *tls_keycache_get(struct tls_keycache *cache, uint64_t name, bool *hit);
-/* The same, but NULL where it is not there. */
-static inline const void *tls_keycache_find(struct tls_keycache *cache, uint64_t name) {
+/* Two bits a way, from the lowest: is it there? Which one it is nobody can foretell, so nothing branches on it. */
+static inline uint32_t tls_keycache_ways(const struct tls_keycache_set *s, uint64_t name) {
+    const __m128i *names = (const __m128i *)(const void *)s->name, all = _mm_set1_epi64x((long long)name);
+    __m128i low = _mm_packs_epi32(_mm_cmpeq_epi64(names[0], all), _mm_cmpeq_epi64(names[1], all));
+    __m128i high = _mm_packs_epi32(_mm_cmpeq_epi64(names[2], all), _mm_cmpeq_epi64(names[3], all));
+
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+}
+/* Is it there? Then `key` is the same as tls_keycache_get would return. */
+static inline bool tls_keycache_find(struct tls_keycache *cache, uint64_t name, const void **key) {
     uint32_t index = (uint32_t)(name * TLS_KEYCACHE_HASH >> cache->shift);
     struct tls_keycache_set *s = &cache->set[index];
+    uint32_t ways = tls_keycache_ways(s, name);
 
-    for (uint32_t way = 0; way < TLS_KEYCACHE_WAYS; way++) {
-        if (s->name[way] == name) {
-            s->used |= (uint8_t)(1u << way);
-            return cache->key + (size_t)(index * TLS_KEYCACHE_WAYS + way) * TLS_EXPANDED_BYTES;
-        }
-    }
-    return NULL;
+    if (WEIR_UNLIKELY(ways == 0))
+        return false;
+    uint32_t way = (uint32_t)__builtin_ctz(ways) / 2;
+    s->used |= (uint8_t)(1u << way);
+    *key = cache->key + (size_t)(index * TLS_KEYCACHE_WAYS + way) * TLS_EXPANDED_BYTES;
+    return true;
 }
 void tls_keycache_evict(struct tls_keycache *cache, uint64_t name);
 /* Fetch ahead what tls_keycache_get of that name will look at, and of the key what a small record needs. */
 void tls_keycache_fetch(const struct tls_keycache *cache, uint64_t name);
 
-/* One record of this direction: key, nonce and additional data; the arguments of tls_op_set. */
+/* One record of this direction: key, nonce and additional data; the arguments of tls_op_set_as. */
 static inline void tls_op_begin(struct tls_op *op, struct tls_core *core, struct tls_conn *c, tls_id id,
-                                enum tls_dir dir, const struct tls_suite *s, uint8_t type, uint32_t n,
+                                enum tls_dir dir, const struct tls_suite *s, bool v13, uint8_t type, uint32_t n,
                                 const uint8_t *explicit_nonce) {
     op->mgr = core->mgr;
     op->ctx = core->aead_ctx;
-    op->key = s->aead->expand ? tls_keycache_find(core->cache, tls_keycache_name(id, dir, c->epoch[dir])) : NULL;
-    if (WEIR_LIKELY(op->key != NULL))
+    if (WEIR_LIKELY(s->aead->expand != NULL &&
+                    tls_keycache_find(core->cache, tls_keycache_name(id, dir, c->epoch[dir]), &op->key)))
         core->stats.key_cache_hits++;
     else
         op->key = tls_conn_key_expand(core, c, id, dir);
-    tls_op_set(op, s, c->iv[dir], c->seq[dir], type, n, explicit_nonce);
+    tls_op_set_as(op, s, v13, c->iv[dir], c->seq[dir], type, n, explicit_nonce);
 }
 
 /* Take the first mbuf off a rope. */
@@ -430,34 +455,44 @@ static inline int tls_frame_peek(const struct rope *wire, uint32_t body_max, str
 #define TLS_NO_MBUF 1
 int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_frame *f, struct rope *wire,
                     struct rope *out);
+/* Open a record of `bytes` bytes, header and all, where it lies in one piece; they are enough for header, explicit
+ * nonce and tag. Returns whether the tag fits: else nobody may see what it was decrypted to. */
+static inline bool tls_record_open_at(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
+                                      bool v13, uint8_t type, uint8_t *record, uint32_t bytes) {
+    uint32_t explicit_bytes = v13 ? 0 : s->explicit_bytes,
+             n = bytes - TLS_HEADER_BYTES - explicit_bytes - TLS_TAG_BYTES;
+    uint8_t *body = record + TLS_HEADER_BYTES, *text = body + explicit_bytes, tag[TLS_TAG_BYTES];
+    struct tls_op op;
+
+    tls_op_begin(&op, core, c, id, TLS_READ, s, v13, type, v13 ? n + TLS_TAG_BYTES : n, body);
+    s->aead->open(&op, text, text, n, tag);
+    if (WEIR_UNLIKELY(!tls_tag_equal(tag, text + n)))
+        return false;
+    c->seq[TLS_READ]++;
+    core->stats.records_opened++;
+    core->stats.opened_in_place++;
+    return true;
+}
 /* Does the record `f` in front of `wire` fill a private mbuf, as nearly all small ones do? */
 static inline bool tls_record_fills_mbuf(const struct rope *wire, const struct tls_frame *f) {
     return wire->head->data_len == TLS_HEADER_BYTES + f->body_bytes && rope_mbuf_private(wire->head);
 }
-/* Open such a one where it lies; `m` is it, taken off the wire and cut to its plaintext. Returns 0, or minus an enum
- * tls_drop: then the wire is dropped. */
+/* Open such a one where it lies; `out` is its mbuf, taken off the wire and cut to its plaintext. Returns 0, or minus an
+ * enum tls_drop: then the wire is dropped. */
 static inline int tls_record_open_mbuf(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
                                        const struct tls_frame *f, struct rope *wire, struct rte_mbuf **out) {
     struct rte_mbuf *m = wire->head;
-    uint32_t head = TLS_HEADER_BYTES + s->explicit_bytes, n = f->body_bytes - s->explicit_bytes - TLS_TAG_BYTES;
-    uint8_t *record = rte_pktmbuf_mtod(m, uint8_t *), tag[TLS_TAG_BYTES];
-    struct tls_op op;
 
     if (WEIR_UNLIKELY(f->body_bytes < (uint32_t)s->explicit_bytes + TLS_TAG_BYTES))
         return -TLS_DROP_SHORT_RECORD;
-    tls_op_begin(&op, core, c, id, TLS_READ, s, f->type, s->version == TLS_V13 ? f->body_bytes : n,
-                 record + TLS_HEADER_BYTES);
-    s->aead->open(&op, record + head, record + head, n, tag);
-    if (WEIR_UNLIKELY(!tls_tag_equal(tag, record + head + n))) { /* what it was decrypted to is nobody's to see */
+    if (WEIR_UNLIKELY(!tls_record_open_at(core, c, id, s, s->version == TLS_V13, f->type,
+                                          rte_pktmbuf_mtod(m, uint8_t *), m->data_len))) {
         rope_clear(wire);
         return -TLS_DROP_BAD_MAC;
     }
     *out = tls_rope_pop(wire);
-    m->data_off = (uint16_t)(m->data_off + head);
-    m->data_len = (uint16_t)n;
-    c->seq[TLS_READ]++;
-    core->stats.records_opened++;
-    core->stats.opened_in_place++;
+    m->data_off = (uint16_t)(m->data_off + TLS_HEADER_BYTES + s->explicit_bytes);
+    m->data_len = (uint16_t)(f->body_bytes - s->explicit_bytes - TLS_TAG_BYTES);
     return 0;
 }
 /* Cut the rope to its first n bytes. */

@@ -132,6 +132,7 @@ static int open_copy(struct tls_core *core, const struct tls_op *op, const struc
 int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_frame *f, struct rope *wire,
                     struct rope *out) {
     const struct tls_suite *s = tls_conn_suite(c);
+    bool v13 = s->version == TLS_V13;
     struct extent e = {.total = TLS_HEADER_BYTES + f->body_bytes, .head = TLS_HEADER_BYTES + s->explicit_bytes};
     uint8_t scratch[8], sent[TLS_TAG_BYTES], tag[TLS_TAG_BYTES];
     struct tls_op op;
@@ -147,7 +148,7 @@ int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const 
         return -TLS_DROP_SHORT_RECORD;
     e.tail = e.total - TLS_TAG_BYTES;
     rope_copy(wire, e.tail, sent, sizeof(sent));
-    tls_op_begin(&op, core, c, id, TLS_READ, s, f->type, s->version == TLS_V13 ? f->body_bytes : e.tail - e.head,
+    tls_op_begin(&op, core, c, id, TLS_READ, s, v13, f->type, v13 ? f->body_bytes : e.tail - e.head,
                  rope_peek(wire, TLS_HEADER_BYTES, sizeof(scratch), scratch));
     int rc = e.total <= wire->head->data_len && e.tail - e.head <= core->mbuf_room
                  ? open_copy(core, &op, s->aead, &e, wire, out, tag)

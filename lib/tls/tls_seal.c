@@ -30,7 +30,7 @@ static void sealing_set(struct tls_core *core, struct tls_conn *c, tls_id id, ui
     r->inner_bytes = v13;
     r->tail_bytes = v13 + TLS_TAG_BYTES;
     r->body_bytes = s->explicit_bytes + n + r->tail_bytes;
-    tls_op_begin(&r->op, core, c, id, TLS_WRITE, s, r->outer, v13 ? r->body_bytes : n, NULL);
+    tls_op_begin(&r->op, core, c, id, TLS_WRITE, s, v13, r->outer, v13 ? r->body_bytes : n, NULL);
 }
 
 static void head_put(const struct sealing *r, uint8_t *p) {
@@ -127,33 +127,33 @@ static int seal_parts(struct tls_core *core, struct tls_conn *c, tls_id id, uint
 }
 
 /* Is the record all of the first mbuf, one that may be written to and has room for head and tail? */
-static bool fills_mbuf(const struct rope *plain, uint32_t n) {
-    const struct rte_mbuf *m = plain->head;
-
-    return m && m->data_len == n && rope_mbuf_private(m) && rte_pktmbuf_headroom(m) >= HEAD_MAX &&
+static inline bool fills_mbuf(const struct rte_mbuf *m, uint32_t n) {
+    return m->data_len == n && rope_mbuf_private(m) && rte_pktmbuf_headroom(m) >= HEAD_MAX &&
            rte_pktmbuf_tailroom(m) >= TAIL_MAX;
 }
 
-/* Such a one: where it lies, or as a small piece into the mbuf at the end of `wire`. */
-static inline void seal_mbuf(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
-                             uint8_t type, struct rope *plain, struct rope *wire) {
-    struct rte_mbuf *m = plain->head, *tail = wire->tail;
-    bool v13 = s->version == TLS_V13;
-    uint8_t *src = rte_pktmbuf_mtod(m, uint8_t *), outer = v13 ? TLS_CT_DATA : type;
-    uint32_t n = m->data_len, head = TLS_HEADER_BYTES + s->explicit_bytes;
+/* Such a one: where it lies, or as a small piece into the mbuf at the end of `wire`. `v13`: of that version? */
+static inline __attribute__((always_inline)) void seal_mbuf(struct tls_core *core, struct tls_conn *c, tls_id id,
+                                                            const struct tls_suite *s, bool v13, uint8_t type,
+                                                            struct rte_mbuf *m, struct rope *wire) {
+    struct rte_mbuf *tail = wire->tail;
+    uint32_t n = m->data_len, head = TLS_HEADER_BYTES + (v13 ? 0 : s->explicit_bytes);
+    uint32_t body = head - TLS_HEADER_BYTES + n + v13 + TLS_TAG_BYTES, bytes = TLS_HEADER_BYTES + body;
+    uint8_t *src = rte_pktmbuf_mtod(m, uint8_t *), outer = v13 ? TLS_CT_DATA : type, *dst = src - head;
     struct tls_op op;
+    bool behind = false;
 
-    src[n] = type; /* 1.3's inner type; this early, as the cipher loads it together with what lies in front */
-    n += v13;
-    uint32_t bytes = head + n + TLS_TAG_BYTES, body = bytes - TLS_HEADER_BYTES;
-    tls_op_begin(&op, core, c, id, TLS_WRITE, s, outer, v13 ? body : n, NULL);
-    tls_rope_pop(plain);
-    bool behind = tail && bytes <= ROPE_COPY_MAX && rope_mbuf_private(tail) && rte_pktmbuf_tailroom(tail) >= bytes;
-    uint8_t *dst = behind ? rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len) : src - head;
-
+    if (v13)
+        src[n++] = type; /* this early, as the cipher loads it together with what lies in front */
+    tls_op_begin(&op, core, c, id, TLS_WRITE, s, v13, outer, v13 ? body : n, NULL);
+    if (tail != NULL) {
+        behind = bytes <= ROPE_COPY_MAX && rope_mbuf_private(tail) && rte_pktmbuf_tailroom(tail) >= bytes;
+        if (behind)
+            dst = rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len);
+    }
     s->aead->seal(&op, dst + head, src, n, dst + head + n);
     tls_header_put(dst, outer, body);
-    if (s->explicit_bytes)
+    if (!v13 && s->explicit_bytes)
         memcpy(dst + TLS_HEADER_BYTES, op.nonce + s->fixed_iv_bytes, 8);
     if (behind) {
         tail->data_len = (uint16_t)(tail->data_len + bytes);
@@ -162,26 +162,30 @@ static inline void seal_mbuf(struct tls_core *core, struct tls_conn *c, tls_id i
     } else {
         m->data_off = (uint16_t)(m->data_off - head);
         m->data_len = (uint16_t)bytes;
-        rope_link(wire, m);
+        if (WEIR_LIKELY(tail == NULL))
+            *wire = (struct rope){.head = m, .tail = m, .len_bytes = bytes, .mbufs = 1};
+        else
+            rope_link(wire, m);
     }
+    c->seq[TLS_WRITE]++;
+    core->stats.records_sealed++;
 }
 
-static inline int record_seal(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
-                              uint8_t type, struct rope *plain, uint32_t n, struct rope *wire) {
-    if (WEIR_LIKELY(fills_mbuf(plain, n))) {
-        seal_mbuf(core, c, id, s, type, plain, wire);
-    } else if (seal_parts(core, c, id, type, plain, n, wire) < 0) {
+int tls_record_seal(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_t type, struct rope *plain, uint32_t n,
+                    struct rope *wire) {
+    const struct tls_suite *s = tls_conn_suite(c);
+
+    if (plain->head != NULL && fills_mbuf(plain->head, n)) {
+        seal_mbuf(core, c, id, s, s->version == TLS_V13, type, tls_rope_pop(plain), wire);
+        return 0;
+    }
+    if (seal_parts(core, c, id, type, plain, n, wire) < 0) {
         core->stats.no_mbuf++;
         return WEIR_ENOMEM;
     }
     c->seq[TLS_WRITE]++; /* with all mbufs taken beforehand, a nonce is used exactly once */
     core->stats.records_sealed++;
     return 0;
-}
-
-int tls_record_seal(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_t type, struct rope *plain, uint32_t n,
-                    struct rope *wire) {
-    return record_seal(core, c, id, tls_conn_suite(c), type, plain, n, wire);
 }
 
 int tls_record_seal_bytes(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_t type, const uint8_t *data,
@@ -244,26 +248,67 @@ static int seal_bulk(struct tls_core *core, struct tls_conn *c, tls_id id, struc
     return taken > 0 ? (int)taken : rc;
 }
 
-int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes,
-             uint32_t segment_bytes) {
+/* tls_seal, whatever there is in whatever phase. */
+static __attribute__((noinline)) int seal_any(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire,
+                                              uint32_t max_bytes, uint32_t segment_bytes) {
     struct tls_conn *c = tls_conn_get(core, id);
-    uint32_t total = plain->len_bytes < max_bytes ? plain->len_bytes : max_bytes;
+    uint32_t total = weir_min_u32(plain->len_bytes, max_bytes);
 
-    if (WEIR_UNLIKELY(c->phase != TLS_PHASE_OPEN || c->flags & TLS_F_WRITE_CLOSED)) {
+    if (c->phase != TLS_PHASE_OPEN || c->flags & TLS_F_WRITE_CLOSED) {
         if (c->phase != TLS_PHASE_LIBSSL || c->flags & TLS_F_WRITE_CLOSED)
             return WEIR_ESTATE;
         return tls_libssl_seal(core, c, plain, wire, max_bytes);
     }
-    if (WEIR_UNLIKELY(total - 1 >= weir_min_u32(c->record_max, TLS_SMALL_BYTES)))
+    if (total - 1 >= weir_min_u32(c->record_max, TLS_SMALL_BYTES))
         return seal_bulk(core, c, id, plain, wire, total, segment_bytes);
-    const struct tls_suite *s = tls_conn_suite(c);
-    int rc = before_seal(core, c, s, id, wire);
+    int rc = before_seal(core, c, tls_conn_suite(c), id, wire);
     if (rc == 0)
-        rc = record_seal(core, c, id, s, TLS_CT_DATA, plain, total, wire);
+        rc = tls_record_seal(core, c, id, TLS_CT_DATA, plain, total, wire);
     if (rc < 0)
         return rc;
     core->stats.bytes_sealed += total;
     return (int)total;
+}
+
+/* All there is to seal is one mbuf. If it may be a record as it is, under a key that is not worn out, this is all there
+ * is to do. */
+static inline __attribute__((always_inline)) int seal_alone(struct tls_core *core, tls_id id, struct rope *plain,
+                                                            struct rope *wire, uint32_t max_bytes,
+                                                            uint32_t segment_bytes, bool v13) {
+    struct tls_conn *c = tls_conn_get(core, id);
+    const struct tls_suite *s = tls_conn_suite(c);
+    struct rte_mbuf *m = plain->head;
+    uint32_t n = m->data_len;
+
+    if (WEIR_UNLIKELY(!fills_mbuf(m, n) || c->seq[TLS_WRITE] + 1 >= core->gcm_record_limit))
+        return seal_any(core, id, plain, wire, max_bytes, segment_bytes);
+    *plain = (struct rope){0};
+    seal_mbuf(core, c, id, s, v13, TLS_CT_DATA, m, wire);
+    core->stats.bytes_sealed += n;
+    return (int)n;
+}
+
+static __attribute__((noinline)) int seal_alone13(struct tls_core *core, tls_id id, struct rope *plain,
+                                                  struct rope *wire, uint32_t max_bytes, uint32_t segment_bytes) {
+    return seal_alone(core, id, plain, wire, max_bytes, segment_bytes, true);
+}
+
+static __attribute__((noinline)) int seal_alone12(struct tls_core *core, tls_id id, struct rope *plain,
+                                                  struct rope *wire, uint32_t max_bytes, uint32_t segment_bytes) {
+    return seal_alone(core, id, plain, wire, max_bytes, segment_bytes, false);
+}
+
+int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes,
+             uint32_t segment_bytes) {
+    const struct tls_conn *c = tls_conn_get(core, id);
+    uint32_t total = plain->len_bytes;
+
+    if (WEIR_UNLIKELY(plain->mbufs != 1 || c->phase != TLS_PHASE_OPEN ||
+                      c->flags & (TLS_F_WRITE_CLOSED | TLS_F_UPDATE_OWED) || total > max_bytes ||
+                      total > TLS_SMALL_BYTES || total > c->record_max))
+        return seal_any(core, id, plain, wire, max_bytes, segment_bytes);
+    return tls_conn_suite(c)->version == TLS_V13 ? seal_alone13(core, id, plain, wire, max_bytes, segment_bytes)
+                                                 : seal_alone12(core, id, plain, wire, max_bytes, segment_bytes);
 }
 
 int tls_close(struct tls_core *core, tls_id id, struct rope *wire) {

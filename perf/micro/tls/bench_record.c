@@ -140,6 +140,32 @@ static void open_alone(void *arg, uint32_t rounds) {
     }
 }
 
+/* As many records of one connection in a turn, an mbuf each. */
+#define TOGETHER 8u
+
+static void together_reset(void *arg, uint32_t rounds) {
+    struct bench *b = arg;
+
+    records_reset(arg, rounds * TOGETHER);
+    for (uint32_t i = 0; i < rounds; i++) {
+        for (uint32_t j = 1; j < TOGETHER; j++) {
+            struct rope *r = &b->rope[i * TOGETHER + j];
+            rope_link(&b->rope[i * TOGETHER], r->head);
+            *r = (struct rope){0};
+        }
+    }
+}
+
+static void open_together(void *arg, uint32_t rounds) {
+    struct bench *b = arg;
+    struct rope answer = {0};
+
+    for (uint32_t i = 0; i < rounds; i++) {
+        if (tls_input(&core, b->server[0], &b->rope[i * TOGETHER], &b->alone[i], &answer, UINT32_MAX) != TLS_PLAIN)
+            exit(1);
+    }
+}
+
 static void seal_alone(void *arg, uint32_t rounds) {
     struct bench *b = arg;
 
@@ -240,8 +266,9 @@ static void raw_set(struct bench *b) {
     EVP_CipherInit_ex(b->evp, cipher, NULL, key, iv, 1);
 }
 
-/* `more`: what else the name is to say. */
-static void run(struct bench *b, const char *what, const char *more, bench_step once, bench_step reset) {
+/* `more`: what else the name is to say; `ops`: records a round. */
+static void run_ops(struct bench *b, const char *what, const char *more, uint32_t ops, bench_step once,
+                    bench_step reset) {
     char name[64];
     bool v12 = b->suite->version == TLS_V12;
     const char *cipher = v12 ? strstr(b->suite->name, "WITH_") + strlen("WITH_") : b->suite->name + strlen("TLS_");
@@ -249,7 +276,11 @@ static void run(struct bench *b, const char *what, const char *more, bench_step 
 
     snprintf(name, sizeof(name), "%s %u B%s, %.*s%s", what, b->n, more, (int)(hash - cipher), cipher,
              v12 ? " 1.2" : "");
-    bench_run(name, 1, BATCH, once, reset, b);
+    bench_run(name, ops, BATCH / ops, once, reset, b);
+}
+
+static void run(struct bench *b, const char *what, const char *more, bench_step once, bench_step reset) {
+    run_ops(b, what, more, 1, once, reset);
 }
 
 int main(void) {
@@ -275,6 +306,8 @@ int main(void) {
             run(&b, "IPsec-MB open in mbufs", "", raw_open_in_mbufs, plain_reset);
             run(&b, "tls_input", "", open_records, records_reset);
             run(&b, "tls_input alone", "", open_alone, records_reset);
+            if (b.n < SEGMENT)
+                run_ops(&b, "tls_input", ", 8 a turn", TOGETHER, open_together, together_reset);
             run(&b, "IPsec-MB seal", "", raw_seal, NULL);
             run(&b, "EVP seal", "", evp_seal, NULL);
             run(&b, "IPsec-MB seal in mbufs", "", raw_seal_in_mbufs, plain_reset);

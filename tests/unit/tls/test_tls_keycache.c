@@ -61,3 +61,23 @@ Test(tls_keycache, never_hands_out_one_place_for_two_names) {
     }
     tls_keycache_free(cache);
 }
+
+/* Whichever of a set's ways it is in. */
+Test(tls_keycache, find_finds_what_get_finds) {
+    struct tls_keycache *cache = tls_keycache_new(2 * TLS_KEYCACHE_WAYS);
+    uint32_t ways_seen = 0;
+
+    for (tls_id id = 1; id <= 200; id++) {
+        uint64_t name = tls_keycache_name(id, TLS_READ, 0);
+        const void *key = NULL;
+        bool hit;
+        cr_assert_not(tls_keycache_find(cache, name, &key));
+        const struct gcm_key_data *k = tls_keycache_get(cache, name, &hit);
+        cr_assert(tls_keycache_find(cache, name, &key));
+        cr_assert_eq(key, k);
+        ways_seen |= 1u << (((const uint8_t *)key - cache->key) / TLS_EXPANDED_BYTES % TLS_KEYCACHE_WAYS);
+        cr_assert_not(tls_keycache_find(cache, tls_keycache_name(id, TLS_WRITE, 0), &key), "the other direction's");
+    }
+    cr_assert_eq(ways_seen, (1u << TLS_KEYCACHE_WAYS) - 1);
+    tls_keycache_free(cache);
+}

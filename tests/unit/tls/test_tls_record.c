@@ -152,6 +152,112 @@ Test(tls_record, damaged_byte) {
     }
 }
 
+/* Of several in a turn, each in an mbuf of its own, one is damaged: what came before it is delivered, nothing after. */
+Test(tls_record, damaged_record_among_good_ones) {
+    enum { RECORDS = 4, DATA = 400 };
+    for (uint8_t row = 1; row <= 6; row++) {
+        for (uint32_t count = 1; count <= RECORDS; count++) {
+            for (uint32_t bad = 0; bad < count; bad++) {
+                struct pair p;
+                struct rope wire = {0}, plain = {0}, answer = {0};
+                uint8_t data[DATA], bytes[DATA + 64], got[RECORDS * DATA];
+
+                pair_init(&p, row);
+                for (uint32_t i = 0; i < count; i++) {
+                    struct rope sealed = {0};
+                    memset(data, (int)i + 1, sizeof(data));
+                    pair_seal(&p, TLS_CT_DATA, data, sizeof(data), &sealed);
+                    uint32_t n = rope_copy(&sealed, 0, bytes, sizeof(bytes));
+                    rope_clear(&sealed);
+                    bytes[n / 2] ^= i == bad;
+                    harness_push(&wire, bytes, n, false);
+                }
+                cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 1u << 20), -TLS_DROP_BAD_MAC);
+                cr_assert_eq(rope_copy(&plain, 0, got, sizeof(got)), bad * DATA);
+                for (uint32_t i = 0; i < bad * DATA; i++)
+                    cr_assert_eq(got[i], i / DATA + 1);
+                cr_assert_eq(p.core.stats.records_opened, bad);
+                cr_assert_eq(p.core.stats.bytes_opened, bad * DATA);
+                cr_assert_gt(answer.len_bytes, 0, "the alert");
+                rope_clear(&wire);
+                rope_clear(&plain);
+                rope_clear(&answer);
+                pair_fini(&p);
+            }
+        }
+    }
+}
+
+/* The inner type, or the tag, is the first byte of the record's last mbuf; with another record before and behind. */
+Test(tls_record, inner_type_begins_a_segment) {
+    for (uint8_t row = 1; row <= 3; row++) {
+        for (uint32_t cut = 104; cut <= 107; cut++) {
+            struct pair p;
+            struct rope wire = {0}, plain = {0}, answer = {0}, sealed = {0};
+            uint8_t data[100], bytes[200], got[400];
+
+            pair_init(&p, row);
+            memset(data, TLS_CT_ALERT, sizeof(data)); /* nothing of it may be taken for a type */
+            pair_seal(&p, TLS_CT_DATA, data, sizeof(data), &wire);
+            pair_seal(&p, TLS_CT_DATA, data, sizeof(data), &sealed);
+            uint32_t n = rope_copy(&sealed, 0, bytes, sizeof(bytes));
+            rope_clear(&sealed);
+            harness_push(&wire, bytes, cut, false);
+            harness_push(&wire, bytes + cut, n - cut, false);
+            pair_seal(&p, TLS_CT_DATA, data, sizeof(data), &sealed);
+            n = rope_copy(&sealed, 0, bytes, sizeof(bytes));
+            rope_clear(&sealed);
+            harness_push(&wire, bytes, n, false);
+            cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 1u << 20), TLS_PLAIN);
+            cr_assert_eq(rope_copy(&plain, 0, got, sizeof(got)), 3 * sizeof(data));
+            for (uint32_t i = 0; i < 3 * sizeof(data); i++)
+                cr_assert_eq(got[i], TLS_CT_ALERT);
+            cr_assert_eq(wire.len_bytes, 0);
+            rope_clear(&plain);
+            pair_fini(&p);
+        }
+    }
+}
+
+/* A record alone in an mbuf is opened in place where the mbuf is private, and nobody sees a difference where it is not,
+ * or where the mbuf holds a byte more or less. */
+Test(tls_record, alone_in_an_mbuf) {
+    for (uint8_t row = 1; row <= 6; row++) {
+        for (uint32_t n = 1; n <= 400; n = n * 2 + 1) {
+            for (int shared = 0; shared < 2; shared++) {
+                struct pair p;
+                struct rope wire = {0}, plain = {0}, answer = {0}, sealed = {0};
+                uint8_t data[400], bytes[500], got[401];
+
+                pair_init(&p, row);
+                memset(data, (int)n, sizeof(data));
+                pair_seal(&p, TLS_CT_DATA, data, n, &sealed);
+                uint32_t total = rope_copy(&sealed, 0, bytes, sizeof(bytes));
+                rope_clear(&sealed);
+                harness_push(&wire, bytes, total - 1, shared);
+                cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 0), 0, "a byte is missing");
+                rope_clear(&wire);
+                harness_push(&wire, bytes, total, shared);
+                cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 0), TLS_PLAIN, "whatever the budget");
+                cr_assert_eq(rope_copy(&plain, 0, got, sizeof(got)), n);
+                cr_assert_eq(memcmp(got, data, n), 0);
+                cr_assert_eq(p.core.stats.opened_in_place, shared ? 0 : 1);
+                pair_seal(&p, TLS_CT_DATA, data, n, &sealed);
+                total = rope_copy(&sealed, 0, bytes, sizeof(bytes));
+                rope_clear(&sealed);
+                bytes[total] = 99; /* of the next record, which is none */
+                harness_push(&wire, bytes, total + 1, shared);
+                cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 1u << 20), TLS_PLAIN);
+                cr_assert_eq(plain.len_bytes, 2 * n);
+                cr_assert_eq(wire.len_bytes, 1);
+                rope_clear(&wire);
+                rope_clear(&plain);
+                pair_fini(&p);
+            }
+        }
+    }
+}
+
 Test(tls_record, replayed_record) {
     struct pair p;
     struct rope wire = {0}, answer = {0};
