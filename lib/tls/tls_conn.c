@@ -255,50 +255,16 @@ static int content_take(struct tls_turn *t, uint8_t type, struct rope *content) 
     return rc;
 }
 
-/* Application data that fills an mbuf, in a connection that has nothing else going on. `m` is opened; 1.3: with its
- * inner type, which is DATA. */
-static inline void data_mbuf_in(struct tls_core *core, struct tls_conn *c, struct rte_mbuf *m, uint32_t n,
-                                struct rope *plain) {
-    m->data_len = (uint16_t)n;
-    c->empty_run = c->warning_run = c->update_run = 0;
-    core->stats.bytes_opened += n;
-    if (WEIR_LIKELY(plain->head == NULL))
-        *plain = (struct rope){.head = m, .tail = m, .len_bytes = n, .mbufs = 1};
-    else
-        rope_push(plain, m);
-}
-
-/* The record, in place where it fills an mbuf. */
-static int record_take(struct tls_turn *t, const struct tls_suite *s, const struct tls_frame *f) {
+static int record_take(struct tls_turn *t, const struct tls_frame *f) {
     struct rope content = {0};
-    struct tls_conn *c = t->c;
+    int rc = tls_record_open(t->core, t->c, t->id, f, t->wire_in, &content);
 
-    if (WEIR_LIKELY(tls_record_fills_mbuf(t->wire_in, f))) {
-        struct rte_mbuf *m;
-        int rc = tls_record_open_mbuf(t->core, c, t->id, s, f, t->wire_in, &m);
-        if (WEIR_UNLIKELY(rc < 0))
-            return rc;
-        uint32_t n = m->data_len - s->inner_bytes;
-        uint8_t type = f->type;
-        if (s->inner_bytes && m->data_len > 0)
-            type = *rte_pktmbuf_mtod_offset(m, uint8_t *, n);
-        if (WEIR_LIKELY(type == TLS_CT_DATA && n - 1 < tls_conn_read_max(c) && !c->lingers && !c->ticket)) {
-            data_mbuf_in(t->core, c, m, n, t->plain);
-            t->verdict |= TLS_PLAIN;
-            return t->wire_in->len_bytes == 0 ? TLS_STEP_STOP : TLS_STEP_AGAIN;
-        }
-        content = (struct rope){.head = m, .tail = m, .len_bytes = m->data_len, .mbufs = 1};
-    } else {
-        int rc = tls_record_open(t->core, c, t->id, f, t->wire_in, &content);
-        if (rc == TLS_NO_MBUF) {
-            t->core->stats.no_mbuf++;
-            t->verdict |= TLS_MORE_WORK;
-            return TLS_STEP_STOP;
-        }
-        if (rc < 0)
-            return rc;
+    if (rc == TLS_NO_MBUF) {
+        t->core->stats.no_mbuf++;
+        t->verdict |= TLS_MORE_WORK;
+        return TLS_STEP_STOP;
     }
-    return content_take(t, f->type, &content);
+    return rc < 0 ? rc : content_take(t, f->type, &content);
 }
 
 static int step_open(struct tls_turn *t) {
@@ -324,7 +290,7 @@ static int step_open(struct tls_turn *t) {
         return rc;
     if (c->lingers)
         tls_linger_note(t->core, c, t->wire_in, TLS_HEADER_BYTES + f.body_bytes);
-    return record_take(t, s, &f);
+    return record_take(t, &f);
 }
 
 static int step_dead(struct tls_turn *t) {
@@ -347,84 +313,124 @@ static int turn_run(struct tls_turn *t, int rc) {
     return t->verdict;
 }
 
-/* tls_input for whatever came in whatever phase. */
+/* The turn of a tls_input, behind `spent_bytes` of records that were application data. */
+static struct tls_turn turn_of(struct tls_core *core, tls_id id, struct rope *wire_in, struct rope *plain,
+                               struct rope *wire_out, uint32_t budget_bytes, uint32_t spent_bytes) {
+    return (struct tls_turn){.core = core,
+                             .c = tls_conn_get(core, id),
+                             .id = id,
+                             .wire_in = wire_in,
+                             .plain = plain,
+                             .wire_out = wire_out,
+                             .budget_bytes = budget_bytes,
+                             .spent_bytes = spent_bytes,
+                             .verdict = spent_bytes > 0 ? TLS_PLAIN : 0};
+}
+
+/* tls_input for whatever there is in whatever phase. */
 static __attribute__((noinline)) int input_any(struct tls_core *core, tls_id id, struct rope *wire_in,
-                                               struct rope *plain, struct rope *wire_out, uint32_t budget_bytes) {
-    struct tls_turn t = {.core = core,
-                         .c = tls_conn_get(core, id),
-                         .id = id,
-                         .wire_in = wire_in,
-                         .plain = plain,
-                         .wire_out = wire_out,
-                         .budget_bytes = budget_bytes};
+                                               struct rope *plain, struct rope *wire_out, uint32_t budget_bytes,
+                                               uint32_t spent_bytes) {
+    struct tls_turn t = turn_of(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes);
 
     return turn_run(&t, TLS_STEP_AGAIN);
 }
 
-/* --- nearly all turns: one record of application data, alone in an mbuf ---
+/* --- nearly all turns: records of application data, an mbuf each ---
  *
  * A small record's own cost is what is around the cipher, so these have a way of their own, in as few instructions as
- * it takes; each version a copy, with the other's left out. It does nothing that step_open would do otherwise. */
+ * it takes; each version a copy, with the other's left out. It does nothing that step_open would do otherwise, and
+ * leaves the turn to it at the first record that is anything else. */
 
-/* It came alone, was opened, and is something else: n bytes of it in `m`; or, `m` being NULL, could not be opened. */
-static __attribute__((noinline)) int alone_other(struct tls_core *core, tls_id id, struct rte_mbuf *m, uint32_t n,
-                                                 struct rope *plain, struct rope *wire_out) {
-    struct rope none = {0}, content = {.head = m, .tail = m, .len_bytes = n, .mbufs = 1};
-    struct tls_turn t = {
-        .core = core, .c = tls_conn_get(core, id), .id = id, .wire_in = &none, .plain = plain, .wire_out = wire_out};
-
-    return turn_run(&t, m == NULL ? -TLS_DROP_BAD_MAC : content_take(&t, TLS_CT_DATA, &content));
+/* One did not open. */
+static __attribute__((noinline)) int mbuf_bad(struct tls_turn t, struct rte_mbuf *m) {
+    rte_pktmbuf_free_seg(m);
+    rope_clear(t.wire_in);
+    return turn_run(&t, -TLS_DROP_BAD_MAC);
 }
 
-/* All that came is one mbuf, on a connection with nothing else under way. One compare of its first bytes with the
- * header of a record of application data that fills it says most of what is to be known. */
-static inline __attribute__((always_inline)) int input_alone(struct tls_core *core, tls_id id, struct rope *wire_in,
+/* One was opened, to `inner` (not `m` itself where it was to go behind others), and its n bytes are something else. */
+static __attribute__((noinline)) int mbuf_other(struct tls_turn t, struct rte_mbuf *m, const uint8_t *inner,
+                                                uint32_t n) {
+    struct rope content = {.head = m, .tail = m, .len_bytes = n, .mbufs = 1};
+
+    m->data_off = (uint16_t)(m->data_off + TLS_HEADER_BYTES); /* of 1.3: no explicit nonce */
+    m->data_len = (uint16_t)n;
+    memmove(rte_pktmbuf_mtod(m, uint8_t *), inner, n);
+    return turn_run(&t, content_take(&t, TLS_CT_DATA, &content));
+}
+
+/* Where n bytes can be decrypted to behind what the turn has already, as rope_push would copy them, or NULL. */
+static inline uint8_t *room_behind(const struct rope *plain, uint32_t n) {
+    struct rte_mbuf *tail = plain->tail;
+
+    if (tail == NULL || n > ROPE_COPY_MAX || !rope_mbuf_private(tail) || rte_pktmbuf_tailroom(tail) < n)
+        return NULL;
+    return rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len);
+}
+
+/* A connection with nothing else under way. One compare of an mbuf's first bytes with the header of a record of
+ * application data that fills it says most of what is to be known. */
+static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *core, tls_id id, struct rope *wire_in,
                                                              struct rope *plain, struct rope *wire_out,
                                                              uint32_t budget_bytes, bool v13) {
     struct tls_conn *c = tls_conn_get(core, id);
     const struct tls_suite *s = tls_conn_suite(c);
-    struct rte_mbuf *m = wire_in->head;
-    uint32_t bytes = m->data_len, head = TLS_HEADER_BYTES + (v13 ? 0 : s->explicit_bytes);
-    uint32_t n = bytes - head - v13 - TLS_TAG_BYTES; /* huge where it is too short */
-    uint8_t *record = rte_pktmbuf_mtod(m, uint8_t *);
+    uint32_t head = TLS_HEADER_BYTES + (v13 ? 0 : s->explicit_bytes), spent_bytes = 0;
 
-    if (WEIR_UNLIKELY(n - 1 >= TLS_RECORD_MAX || !tls_header_is(record, TLS_CT_DATA, bytes - TLS_HEADER_BYTES) ||
-                      !rope_mbuf_private(m) || c->seq[TLS_READ] >= core->gcm_record_limit))
-        return input_any(core, id, wire_in, plain, wire_out, budget_bytes);
-    *wire_in = (struct rope){0};
-    if (WEIR_UNLIKELY(!tls_record_open_at(core, c, id, s, v13, TLS_CT_DATA, record, bytes))) {
-        rte_pktmbuf_free_seg(m);
-        return alone_other(core, id, NULL, 0, plain, wire_out);
-    }
-    m->data_off = (uint16_t)(m->data_off + head);
-    if (v13 && WEIR_UNLIKELY(record[head + n] != TLS_CT_DATA)) { /* RFC 8446 section 5.2: the type, or padding */
-        m->data_len = (uint16_t)(n + v13);
-        return alone_other(core, id, m, n + v13, plain, wire_out);
-    }
-    data_mbuf_in(core, c, m, n, plain);
+    do {
+        struct rte_mbuf *m = wire_in->head;
+        uint32_t body = m->data_len - TLS_HEADER_BYTES;
+        uint32_t n = m->data_len - head - v13 - TLS_TAG_BYTES; /* huge where it is too short */
+        uint8_t *record = rte_pktmbuf_mtod(m, uint8_t *);
+
+        if (WEIR_UNLIKELY(n - 1 >= TLS_RECORD_MAX || !tls_header_is(record, TLS_CT_DATA, body) ||
+                          !rope_mbuf_private(m) || (c->seq[TLS_READ] >= core->gcm_record_limit && s->limited) ||
+                          (spent_bytes > 0 && spent_bytes + body > budget_bytes)))
+            return input_any(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes);
+        uint8_t *behind = room_behind(plain, n + v13), *to = behind ? behind : record + head;
+        tls_rope_pop(wire_in);
+        if (WEIR_UNLIKELY(!tls_record_open_at(core, c, id, s, v13, TLS_CT_DATA, record, m->data_len, to)))
+            return mbuf_bad(turn_of(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes), m);
+        if (v13 && WEIR_UNLIKELY(to[n] != TLS_CT_DATA)) /* RFC 8446 section 5.2: the type, or padding */
+            return mbuf_other(turn_of(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes), m, to, n + v13);
+        m->data_off = (uint16_t)(m->data_off + head);
+        m->data_len = (uint16_t)n;
+        if (behind) {
+            plain->tail->data_len = (uint16_t)(plain->tail->data_len + n);
+            plain->len_bytes += n;
+            rte_pktmbuf_free_seg(m);
+        } else {
+            core->stats.opened_in_place++;
+            rope_link(plain, m);
+        }
+        c->empty_run = c->warning_run = c->update_run = 0;
+        core->stats.bytes_opened += n;
+        spent_bytes += body;
+    } while (wire_in->head != NULL);
     return TLS_PLAIN;
 }
 
-static __attribute__((noinline)) int input_alone13(struct tls_core *core, tls_id id, struct rope *wire_in,
+static __attribute__((noinline)) int input_mbufs13(struct tls_core *core, tls_id id, struct rope *wire_in,
                                                    struct rope *plain, struct rope *wire_out, uint32_t budget_bytes) {
-    return input_alone(core, id, wire_in, plain, wire_out, budget_bytes, true);
+    return input_mbufs(core, id, wire_in, plain, wire_out, budget_bytes, true);
 }
 
-static __attribute__((noinline)) int input_alone12(struct tls_core *core, tls_id id, struct rope *wire_in,
+static __attribute__((noinline)) int input_mbufs12(struct tls_core *core, tls_id id, struct rope *wire_in,
                                                    struct rope *plain, struct rope *wire_out, uint32_t budget_bytes) {
-    return input_alone(core, id, wire_in, plain, wire_out, budget_bytes, false);
+    return input_mbufs(core, id, wire_in, plain, wire_out, budget_bytes, false);
 }
 
 int tls_input(struct tls_core *core, tls_id id, struct rope *wire_in, struct rope *plain, struct rope *wire_out,
               uint32_t budget_bytes) {
     const struct tls_conn *c = tls_conn_get(core, id);
 
-    if (WEIR_UNLIKELY(wire_in->mbufs != 1 || c->phase != TLS_PHASE_OPEN ||
+    if (WEIR_UNLIKELY(wire_in->head == NULL || c->phase != TLS_PHASE_OPEN ||
                       c->flags & (TLS_F_READ_CLOSED | TLS_F_UPDATE_OWED) || c->ticket || c->lingers ||
                       c->fragment_code))
-        return input_any(core, id, wire_in, plain, wire_out, budget_bytes);
-    return tls_conn_suite(c)->version == TLS_V13 ? input_alone13(core, id, wire_in, plain, wire_out, budget_bytes)
-                                                 : input_alone12(core, id, wire_in, plain, wire_out, budget_bytes);
+        return input_any(core, id, wire_in, plain, wire_out, budget_bytes, 0);
+    return tls_conn_suite(c)->version == TLS_V13 ? input_mbufs13(core, id, wire_in, plain, wire_out, budget_bytes)
+                                                 : input_mbufs12(core, id, wire_in, plain, wire_out, budget_bytes);
 }
 
 bool tls_established(const struct tls_core *core, tls_id id) {

@@ -404,45 +404,24 @@ static inline int tls_frame_peek(const struct rope *wire, uint32_t body_max, str
 #define TLS_NO_MBUF 1
 int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_frame *f, struct rope *wire,
                     struct rope *out);
-/* Open a record of `bytes` bytes, header and all, where it lies in one piece; they are enough for header, explicit
- * nonce and tag. Returns whether the tag fits: else nobody may see what it was decrypted to. */
+/* Open a record of `bytes` bytes, header and all, that lies in one piece, to `to`: where its ciphertext is, or apart
+ * from it. They are enough for header, explicit nonce and tag. Returns whether the tag fits: else nobody may see what
+ * it was decrypted to. */
 static inline bool tls_record_open_at(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
-                                      bool v13, uint8_t type, uint8_t *record, uint32_t bytes) {
+                                      bool v13, uint8_t type, const uint8_t *record, uint32_t bytes, uint8_t *to) {
     uint32_t explicit_bytes = v13 ? 0 : s->explicit_bytes,
              n = bytes - TLS_HEADER_BYTES - explicit_bytes - TLS_TAG_BYTES;
-    uint8_t *body = record + TLS_HEADER_BYTES, *text = body + explicit_bytes, tag[TLS_TAG_BYTES];
+    const uint8_t *body = record + TLS_HEADER_BYTES, *text = body + explicit_bytes;
+    uint8_t tag[TLS_TAG_BYTES];
     struct tls_op op;
 
     tls_op_begin(&op, core, c, id, TLS_READ, s, v13, type, v13 ? n + TLS_TAG_BYTES : n, body);
-    s->aead->open(&op, text, text, n, tag);
+    s->aead->open(&op, to, text, n, tag);
     if (WEIR_UNLIKELY(!tls_tag_equal(tag, text + n)))
         return false;
     c->seq[TLS_READ]++;
     core->stats.records_opened++;
-    core->stats.opened_in_place++;
     return true;
-}
-/* Does the record `f` in front of `wire` fill a private mbuf, as nearly all small ones do? */
-static inline bool tls_record_fills_mbuf(const struct rope *wire, const struct tls_frame *f) {
-    return wire->head->data_len == TLS_HEADER_BYTES + f->body_bytes && rope_mbuf_private(wire->head);
-}
-/* Open such a one where it lies; `out` is its mbuf, taken off the wire and cut to its plaintext. Returns 0, or minus an
- * enum tls_drop: then the wire is dropped. */
-static inline int tls_record_open_mbuf(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
-                                       const struct tls_frame *f, struct rope *wire, struct rte_mbuf **out) {
-    struct rte_mbuf *m = wire->head;
-
-    if (WEIR_UNLIKELY(f->body_bytes < (uint32_t)s->explicit_bytes + TLS_TAG_BYTES))
-        return -TLS_DROP_SHORT_RECORD;
-    if (WEIR_UNLIKELY(!tls_record_open_at(core, c, id, s, s->version == TLS_V13, f->type,
-                                          rte_pktmbuf_mtod(m, uint8_t *), m->data_len))) {
-        rope_clear(wire);
-        return -TLS_DROP_BAD_MAC;
-    }
-    *out = tls_rope_pop(wire);
-    m->data_off = (uint16_t)(m->data_off + TLS_HEADER_BYTES + s->explicit_bytes);
-    m->data_len = (uint16_t)(f->body_bytes - s->explicit_bytes - TLS_TAG_BYTES);
-    return 0;
 }
 /* Cut the rope to its first n bytes. */
 void tls_rope_truncate(struct rope *r, uint32_t n);

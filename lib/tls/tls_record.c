@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Records in: framing, and opening where they lie.
  *
- *   it fills a private mbuf     one call of the AEAD, in place (tls_int.h, to be inlined)
+ *   it fills a private mbuf     one call of the AEAD, in place
  *   one mbuf holds it           one call of the AEAD into a fresh mbuf
  *   it lies in several          begin, a part an mbuf, end; whole private mbufs in place, the others into fresh ones
  *
@@ -129,6 +129,25 @@ static int open_copy(struct tls_core *core, const struct tls_op *op, const struc
     return 0;
 }
 
+/* The record that fills the first mbuf, where it lies. */
+static int open_mbuf(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
+                     const struct tls_frame *f, struct rope *wire, struct rope *out) {
+    struct rte_mbuf *m = wire->head;
+    uint32_t head = TLS_HEADER_BYTES + s->explicit_bytes;
+    uint8_t *record = rte_pktmbuf_mtod(m, uint8_t *);
+
+    if (!tls_record_open_at(core, c, id, s, s->version == TLS_V13, f->type, record, m->data_len, record + head)) {
+        rope_clear(wire);
+        return -TLS_DROP_BAD_MAC;
+    }
+    tls_rope_pop(wire);
+    m->data_off = (uint16_t)(m->data_off + head);
+    m->data_len = (uint16_t)(f->body_bytes - s->explicit_bytes - TLS_TAG_BYTES);
+    *out = (struct rope){.head = m, .tail = m, .len_bytes = m->data_len, .mbufs = 1};
+    core->stats.opened_in_place++;
+    return 0;
+}
+
 int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_frame *f, struct rope *wire,
                     struct rope *out) {
     const struct tls_suite *s = tls_conn_suite(c);
@@ -137,15 +156,10 @@ int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const 
     uint8_t scratch[8], sent[TLS_TAG_BYTES], tag[TLS_TAG_BYTES];
     struct tls_op op;
 
-    if (tls_record_fills_mbuf(wire, f)) {
-        struct rte_mbuf *m;
-        int rc = tls_record_open_mbuf(core, c, id, s, f, wire, &m);
-        if (rc == 0)
-            *out = (struct rope){.head = m, .tail = m, .len_bytes = m->data_len, .mbufs = 1};
-        return rc;
-    }
     if (f->body_bytes < (uint32_t)s->explicit_bytes + TLS_TAG_BYTES)
         return -TLS_DROP_SHORT_RECORD;
+    if (wire->head->data_len == e.total && rope_mbuf_private(wire->head))
+        return open_mbuf(core, c, id, s, f, wire, out);
     e.tail = e.total - TLS_TAG_BYTES;
     rope_copy(wire, e.tail, sent, sizeof(sent));
     tls_op_begin(&op, core, c, id, TLS_READ, s, v13, f->type, v13 ? f->body_bytes : e.tail - e.head,

@@ -152,38 +152,150 @@ Test(tls_record, damaged_byte) {
     }
 }
 
-/* Of several in a turn, each in an mbuf of its own, one is damaged: what came before it is delivered, nothing after. */
-Test(tls_record, damaged_record_among_good_ones) {
-    enum { RECORDS = 4, DATA = 400 };
-    for (uint8_t row = 1; row <= 6; row++) {
-        for (uint32_t count = 1; count <= RECORDS; count++) {
-            for (uint32_t bad = 0; bad < count; bad++) {
-                struct pair p;
-                struct rope wire = {0}, plain = {0}, answer = {0};
-                uint8_t data[DATA], bytes[DATA + 64], got[RECORDS * DATA];
+/* A record of the client's, of n bytes (at most 1,000), in an mbuf of its own; byte `flip` of it (-1: none) is damaged.
+ */
+static void push_record(struct pair *p, uint8_t type, const void *data, uint32_t n, int flip, struct rope *wire) {
+    struct rope sealed = {0};
+    uint8_t bytes[1100];
 
-                pair_init(&p, row);
-                for (uint32_t i = 0; i < count; i++) {
-                    struct rope sealed = {0};
-                    memset(data, (int)i + 1, sizeof(data));
-                    pair_seal(&p, TLS_CT_DATA, data, sizeof(data), &sealed);
-                    uint32_t n = rope_copy(&sealed, 0, bytes, sizeof(bytes));
-                    rope_clear(&sealed);
-                    bytes[n / 2] ^= i == bad;
-                    harness_push(&wire, bytes, n, false);
-                }
-                cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 1u << 20), -TLS_DROP_BAD_MAC);
-                cr_assert_eq(rope_copy(&plain, 0, got, sizeof(got)), bad * DATA);
-                for (uint32_t i = 0; i < bad * DATA; i++)
-                    cr_assert_eq(got[i], i / DATA + 1);
-                cr_assert_eq(p.core.stats.records_opened, bad);
-                cr_assert_eq(p.core.stats.bytes_opened, bad * DATA);
-                cr_assert_gt(answer.len_bytes, 0, "the alert");
-                rope_clear(&wire);
-                rope_clear(&plain);
-                rope_clear(&answer);
-                pair_fini(&p);
+    pair_seal(p, type, data, n, &sealed);
+    uint32_t total = rope_copy(&sealed, 0, bytes, sizeof(bytes));
+    rope_clear(&sealed);
+    if (flip >= 0)
+        bytes[flip] ^= 1;
+    harness_push(wire, bytes, total, false);
+}
+
+/* Of several in a turn, each in an mbuf of its own, one is damaged: what came before it is delivered, nothing after.
+ * Small ones are opened behind one another, larger ones where they lie. */
+Test(tls_record, damaged_record_among_good_ones) {
+    enum { RECORDS = 4, DATA_MAX = 400 };
+    for (uint8_t row = 1; row <= 6; row++) {
+        for (uint32_t at = 0; at < 3 * RECORDS * RECORDS; at++) {
+            uint32_t n = (const uint32_t[]){30, 256, DATA_MAX}[at % 3], count = at / 3 % RECORDS + 1;
+            uint32_t bad = at / 3 / RECORDS % count;
+            struct pair p;
+            struct rope wire = {0}, plain = {0}, answer = {0};
+            uint8_t data[DATA_MAX], got[RECORDS * DATA_MAX];
+
+            pair_init(&p, row);
+            for (uint32_t i = 0; i < count; i++) {
+                memset(data, (int)i + 1, n);
+                push_record(&p, TLS_CT_DATA, data, n, i == bad ? (int)n / 2 + 10 : -1, &wire);
             }
+            cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 1u << 20), -TLS_DROP_BAD_MAC);
+            cr_assert_eq(rope_copy(&plain, 0, got, sizeof(got)), bad * n);
+            for (uint32_t i = 0; i < bad * n; i++)
+                cr_assert_eq(got[i], i / n + 1);
+            cr_assert_eq(p.core.stats.records_opened, bad);
+            cr_assert_eq(p.core.stats.bytes_opened, bad * n);
+            cr_assert_gt(answer.len_bytes, 0, "the alert");
+            rope_clear(&wire);
+            rope_clear(&plain);
+            rope_clear(&answer);
+            pair_fini(&p);
+        }
+    }
+}
+
+/* Small records of data are opened into one mbuf; one among them is something else, which is never among the data. */
+Test(tls_record, other_record_among_small_ones) {
+    static const struct other {
+        const char *what;
+        uint8_t type, bytes[200];
+        uint32_t n;
+        int verdict;
+        uint32_t records; /* of the five whose data arrives */
+    } others[] = {
+        {"data", TLS_CT_DATA, {9, 9}, 2, TLS_PLAIN, 5},
+        {"padded data", 0, {9, 9, TLS_CT_DATA}, 200, TLS_PLAIN, 5},
+        {"nothing", TLS_CT_DATA, {0}, 0, TLS_PLAIN, 4},
+        {"close_notify", TLS_CT_ALERT, {1, 0}, 2, TLS_PLAIN | TLS_CLOSE, 2},
+        {"a fatal alert", TLS_CT_ALERT, {2, 40}, 2, -TLS_DROP_PEER_ALERT, 2},
+        {"no type", 0, {0}, 100, -TLS_DROP_NO_CONTENT_TYPE, 2},
+    };
+    for (uint8_t row = 1; row <= 6; row++) {
+        for (const struct other *o = others; o < others + WEIR_ARRAY_LEN(others); o++) {
+            struct pair p;
+            struct rope wire = {0}, plain = {0}, answer = {0};
+            uint8_t data[50], got[500];
+
+            pair_init(&p, row);
+            if (o->type == 0 && tls_suites[row - 1].version != TLS_V13) {
+                pair_fini(&p);
+                continue;
+            }
+            memset(data, 7, sizeof(data));
+            for (uint32_t i = 0; i < 5; i++) {
+                if (i == 2)
+                    push_record(&p, o->type, o->bytes, o->n, -1, &wire);
+                else
+                    push_record(&p, TLS_CT_DATA, data, sizeof(data), -1, &wire);
+            }
+            cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 1u << 20), o->verdict, "%s, row %u",
+                         o->what, row);
+            uint32_t two = o->records == 5 ? 2 : 0, n = rope_copy(&plain, 0, got, sizeof(got));
+            cr_assert_eq(n, (o->records - two / 2) * sizeof(data) + two, "%s, row %u: %u", o->what, row, n);
+            cr_assert_eq(plain.mbufs, 1);
+            for (uint32_t i = 0; i < n; i++)
+                cr_assert_eq(got[i], i / sizeof(data) == 2 && i % sizeof(data) < two ? 9 : 7, "%s: byte %u", o->what,
+                             i);
+            cr_assert(o->verdict < 0 || wire.len_bytes == 0, "%s", o->what);
+            rope_clear(&wire);
+            rope_clear(&plain);
+            rope_clear(&answer);
+            pair_fini(&p);
+        }
+    }
+}
+
+/* Small ones go on in the next mbuf where one is full, and nothing is written behind its end. */
+Test(tls_record, small_records_fill_mbufs) {
+    enum { RECORDS = 120, DATA = 37 };
+    for (uint8_t row = 1; row <= 6; row++) {
+        struct pair p;
+        struct rope wire = {0}, plain = {0}, answer = {0};
+        uint8_t data[DATA], got[RECORDS * DATA + 1];
+
+        pair_init(&p, row);
+        for (uint32_t i = 0; i < RECORDS; i++) {
+            memset(data, (int)i, sizeof(data));
+            push_record(&p, TLS_CT_DATA, data, sizeof(data), -1, &wire);
+        }
+        cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 1u << 20), TLS_PLAIN);
+        cr_assert_eq(rope_copy(&plain, 0, got, sizeof(got)), RECORDS * DATA);
+        for (uint32_t i = 0; i < RECORDS * DATA; i++)
+            cr_assert_eq(got[i], i / DATA);
+        uint32_t room = rte_pktmbuf_data_room_size(harness_pool()) - RTE_PKTMBUF_HEADROOM;
+        for (const struct rte_mbuf *m = plain.head; m != NULL; m = m->next)
+            cr_assert(m->data_len <= room && (m->next == NULL || (uint32_t)m->data_len + DATA + 1 > room - 100),
+                      "%u of %u", m->data_len, room);
+        rope_clear(&plain);
+        pair_fini(&p);
+    }
+}
+
+/* The budget holds for a turn of records in mbufs of their own, too, and what is left is taken by the next. */
+Test(tls_record, budget_stops_between_mbufs) {
+    for (uint8_t row = 1; row <= 6; row++) {
+        for (uint32_t n = 50; n <= 500; n *= 10) {
+            struct pair p;
+            struct rope wire = {0}, plain = {0}, answer = {0};
+            const uint8_t data[500] = {0};
+
+            pair_init(&p, row);
+            for (int i = 0; i < 4; i++)
+                push_record(&p, TLS_CT_DATA, data, n, -1, &wire);
+            uint32_t body = wire.len_bytes / 4 - TLS_HEADER_BYTES;
+            cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 2 * body), TLS_PLAIN | TLS_MORE_WORK);
+            cr_assert_eq(plain.len_bytes, 2 * n);
+            cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 1), TLS_PLAIN | TLS_MORE_WORK);
+            cr_assert_eq(plain.len_bytes, 3 * n, "one record whatever the budget");
+            cr_assert_eq(tls_input(&p.core, p.server, &wire, &plain, &answer, 2 * body - 1), TLS_PLAIN);
+            cr_assert_eq(plain.len_bytes, 4 * n);
+            cr_assert_eq(wire.len_bytes, 0);
+            rope_clear(&plain);
+            pair_fini(&p);
         }
     }
 }
