@@ -8,8 +8,9 @@
  *
  * Up again: the path may have become wider, or was never narrow, and only trying tells (RFC 1191 3 and 6.3). When its
  * time has come and the flow has nothing to repair, one segment of what waits goes out as large as the flow once was
- * (RFC 4821 7.4, 7.5). If it arrives so do others. If it is lost it goes again in pieces, alone it is no sign of
- * congestion, and the next try comes after twice the time. A time that has come and that nobody uses is over soon: then
+ * (RFC 4821 7.4, 7.5), with as much behind it as makes its loss known before a timeout, which would be taken for
+ * congestion. If it arrives so do others. If it is lost it goes again in pieces, alone it is no sign of congestion, and
+ * the next try comes after twice the time. A time that has come and that nobody uses is over soon: then
  * nothing is known of that address, and the next flow to it begins with full segments.
  *
  * A fixed table of sets: an address falls into one set, whose oldest entry makes room. Flooding it makes us forget. */
@@ -151,8 +152,10 @@ uint32_t tcp_path_probe_len(struct tcp_core *core, const struct tcp_conn *c) {
     const uint32_t not_now = TCP_F_PATH_PROBE | TCP_F_RECOVERY | TCP_F_LOSS | TCP_F_RESEND | TCP_F_SHUTDOWN;
     if (c->backoff || (c->flags & not_now))
         return 0;
-    uint32_t len = weir_min_u32(tcp_snd_end(c) - c->snd_nxt, c->mss_full);
-    if (len <= c->mss || tcp_pipe(core, c) + len > c->cwnd || seq_lt(c->snd_una + c->snd_wnd, c->snd_nxt + len))
+    /* RFC 4821 7.4: what follows tells of a loss; RACK by one segment, else duplicate ACKs do */
+    uint32_t len = c->mss_full, behind = (c->flags & TCP_F_SACK ? 1 : TCP_DUP_THRESHOLD) * c->mss, all = len + behind;
+    if (tcp_snd_end(c) - c->snd_nxt < all || tcp_pipe(core, c) + all > c->cwnd ||
+        seq_lt(c->snd_una + c->snd_wnd, c->snd_nxt + all))
         return 0;
     const struct tcp_path *p = find(core, c->key.remote_addr_be);
     return !p || is_due(core, p) ? len : 0;
