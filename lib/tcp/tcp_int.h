@@ -412,7 +412,6 @@ bool tcp_reclaim_reopens(const struct tcp_core *core);
 
 /* --- tcp_path.c --- */
 #define TCP_PATH_WAIT_S         600u /* no larger segment for so long after ICMP, as RFC 1191 3 recommends; */
-#define TCP_PATH_RAISED_S       120u /* ... after one that got through (the same), where there is a larger one still; */
 #define TCP_PATH_GUESS_S        5u   /* ... after timeouts, which an outage causes as well; twice that after each try */
 #define TCP_PATH_KEEP_S         60u  /* the time to try has come and nobody has: then it is forgotten */
 #define TCP_BLACKHOLE_RTOS      3u   /* timeouts in a row per step: two in a row are no rarity on a lossy path */

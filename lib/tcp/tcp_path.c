@@ -10,8 +10,9 @@
  * time has come and the flow has nothing to repair, one segment of what waits goes out as large as the flow once was
  * (RFC 4821 7.4, 7.5), with as much behind it as makes its loss known before a timeout, which would be taken for
  * congestion. If it arrives so do others. If it is lost it goes again in pieces, alone it is no sign of congestion, and
- * the next try comes after twice the time. A time that has come and that nobody uses is over soon: then
- * nothing is known of that address, and the next flow to it begins with full segments.
+ * the next try comes after twice the time. A router that has no room for it may say how much it has: that is tried at
+ * once, by each flow that has less. A time that has come and that nobody uses is over soon: then nothing is known of
+ * that address, and the next flow to it begins with full segments.
  *
  * A fixed table of sets: an address falls into one set, whose oldest entry makes room. Flooding it makes us forget. */
 #include "tcp_int.h"
@@ -102,13 +103,28 @@ static bool is_proven(const struct tcp_conn *c) {
     return c->cwnd > weir_max_u32(tcp_loss_iw(c), TCP_IW_BYTES) || c->ssthresh < TCP_SSTHRESH_INITIAL;
 }
 
+static uint32_t probe_mtu(const struct tcp_core *core, const struct tcp_conn *c) {
+    uint32_t i = c->seg_head;
+    while (i && !(tcp_sent_of(core, i)->flags & TCP_SENT_PROBE))
+        i = tcp_sent_of(core, i)->next;
+    return i ? tcp_sent_of(core, i)->len + overhead(c) : 0;
+}
+
+/* The size that a router names is the next to try (RFC 8899 4.6.2): after an outage the flow's own is a guess, and may
+ * be far below. Always less than what it refuses, or one that does not take what it names would have us try without
+ * end. */
+static void probe_refused(struct tcp_core *core, struct tcp_conn *c, uint16_t next_hop_mtu) {
+    uint32_t named = next_hop_mtu < probe_mtu(core, c) ? next_hop_mtu : 0;
+    learn(core, c->key.remote_addr_be, weir_max_u32(named, mtu_of(c)), TCP_PATH_WAIT_S);
+    tcp_loss_mss_lowered(core, c);
+}
+
 void tcp_path_frag_needed(struct tcp_core *core, struct tcp_conn *c, uint16_t next_hop_mtu) {
     uint32_t addr_be = c->key.remote_addr_be;
     if (!tcp_synchronised(c)) /* nothing of ours was large yet */
         return;
     if ((c->flags & TCP_F_PATH_PROBE) && (!next_hop_mtu || next_hop_mtu >= mtu_of(c))) { /* it is the one too large */
-        learn(core, addr_be, mtu_of(c), TCP_PATH_WAIT_S);
-        tcp_loss_mss_lowered(core, c);
+        probe_refused(core, c, next_hop_mtu);
         return;
     }
     /* RFC 5927 7.2: where segments of this size have got through, the report is believed only once they do so no more:
@@ -150,21 +166,28 @@ void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c) {
 
 uint32_t tcp_path_probe_len(struct tcp_core *core, const struct tcp_conn *c) {
     const uint32_t not_now = TCP_F_PATH_PROBE | TCP_F_RECOVERY | TCP_F_LOSS | TCP_F_RESEND | TCP_F_SHUTDOWN;
-    if (c->backoff || (c->flags & not_now))
-        return 0;
-    /* RFC 4821 7.4: what follows tells of a loss; RACK by one segment, else duplicate ACKs do */
-    uint32_t len = c->mss_full, behind = (c->flags & TCP_F_SACK ? 1 : TCP_DUP_THRESHOLD) * c->mss, all = len + behind;
-    if (tcp_snd_end(c) - c->snd_nxt < all || tcp_pipe(core, c) + all > c->cwnd ||
-        seq_lt(c->snd_una + c->snd_wnd, c->snd_nxt + all))
+    uint32_t unsent = tcp_snd_end(c) - c->snd_nxt;
+    if (unsent <= 2u * c->mss || c->backoff || (c->flags & not_now))
         return 0;
     const struct tcp_path *p = find(core, c->key.remote_addr_be);
-    return !p || is_due(core, p) ? len : 0;
+    uint32_t len = c->mss_full;
+    if (p && !is_due(core, p)) /* no more than is known by now */
+        len = weir_min_u32(len, p->mtu - overhead(c));
+    /* RFC 4821 7.4: what follows tells of a loss; RACK by one segment, else duplicate ACKs do */
+    uint32_t all = len + (c->flags & TCP_F_SACK ? 1 : TCP_DUP_THRESHOLD) * c->mss;
+    if (len <= c->mss || unsent < all || tcp_pipe(core, c) + all > c->cwnd ||
+        seq_lt(c->snd_una + c->snd_wnd, c->snd_nxt + all))
+        return 0;
+    return len;
 }
 
 void tcp_path_probe_sent(struct tcp_core *core, struct tcp_conn *c) {
-    const struct tcp_path *p = find(core, c->key.remote_addr_be);
-    uint32_t wait_s = p ? weir_min_u32(2u * p->wait_s, TCP_PATH_WAIT_S) : TCP_PATH_GUESS_S;
-    learn(core, c->key.remote_addr_be, mtu_of(c), wait_s);
+    struct tcp_path *p = find(core, c->key.remote_addr_be);
+    if (p && !is_due(core, p)) /* forgotten unless it arrives; when more may be tried stays */
+        p->mtu = (uint16_t)mtu_of(c);
+    else
+        learn(core, c->key.remote_addr_be, mtu_of(c),
+              p ? weir_min_u32(2u * p->wait_s, TCP_PATH_WAIT_S) : TCP_PATH_GUESS_S);
     tcp_flight_take(core, c); /* hears of it */
     tcp_sent_of(core, c->seg_tail)->flags |= TCP_SENT_PROBE;
     c->flags |= TCP_F_PATH_PROBE;
@@ -179,13 +202,11 @@ void tcp_path_probe_acked(struct tcp_core *core, struct tcp_conn *c, uint16_t le
     c->mss = len;
     c->cwnd = weir_max_u32(c->cwnd, len);
     core->stats.pmtu_raised++;
-    if (len < c->mss_full) {
-        learn(core, c->key.remote_addr_be, mtu_of(c), TCP_PATH_RAISED_S);
-        return;
-    }
-    c->flags &= ~TCP_F_MSS_LOW;
+    if (len == c->mss_full)
+        c->flags &= ~TCP_F_MSS_LOW;
+    bool all = mtu_of(c) == tcp_mss_announced(core, c->port) + TCP_HEADERS; /* or this peer takes no more */
     if (p)
-        p->mtu = 0;
+        p->mtu = all ? 0 : (uint16_t)mtu_of(c);
 }
 
 bool tcp_path_probe_lost(const struct tcp_core *core, const struct tcp_conn *c) {

@@ -192,6 +192,7 @@ static void all_arrives(void) {
     while (c->snd_una != c->snd_nxt) {
         sleep_ms(core, 1);
         struct craft ack = peer_segment(core, id);
+        ack.remote_port = rte_be_to_cpu_16(c->key.remote_port_be);
         feed(core, &ack);
         drain(core, d, 64);
     }
@@ -367,6 +368,105 @@ Test(tcp_path, icmp_answers_the_try) {
         pass_on(1000);
     }
     cr_assert_eq(core->stats.pmtu_held + core->stats.rto_fired, 0);
+    harness_core_free(core);
+}
+
+/* A flow that an outage has brought down, on a path of 1400 whose routers tell. */
+static void open_refused(uint16_t named) {
+    open_lowered();
+    pass_on(TCP_PATH_GUESS_S * 1000);
+    cr_assert_eq(longest_of(ENOUGH), 1460);
+    frag_needed(named);
+    drain(core, d, 64);
+    all_arrives();
+    c->cwnd = 14600;
+}
+
+/* RFC 8899 4.6.2 */
+Test(tcp_path, what_the_router_names_is_tried_at_once) {
+    open_refused(1400);
+    cr_assert_eq(c->mss, 1024, "said, not seen");
+    cr_assert_eq(longest_of(ENOUGH), 1360);
+    all_arrives();
+    cr_assert_eq(c->mss, 1360);
+    cr_assert(c->flags & TCP_F_MSS_LOW);
+    cr_assert(core->stats.pmtu_probes == 2 && core->stats.pmtu_raised == 1);
+    cr_assert_eq(mss_of_a_new_flow(1), 1360);
+    pass_on(TCP_PATH_WAIT_S * 1000 - 5000);
+    cr_assert_eq(longest_of(ENOUGH), 1360, "RFC 1191 3: no more than that for ten minutes");
+    all_arrives();
+    pass_on(5000);
+    cr_assert_eq(longest_of(ENOUGH), 1460);
+    all_arrives();
+    cr_assert(c->mss == 1460 && !(c->flags & TCP_F_MSS_LOW));
+    harness_core_free(core);
+}
+
+/* One that has less room than it says. */
+static void try_named(uint16_t named, uint16_t then) {
+    open_refused(named);
+    if (then) {
+        cr_assert_eq(longest_of(ENOUGH), named - 40u);
+        frag_needed(then);
+        drain(core, d, 64);
+        all_arrives();
+        c->cwnd = 14600;
+    }
+    cr_assert_eq(longest_of(ENOUGH), 1024, "%u %u", named, then);
+    all_arrives();
+    cr_assert_eq(c->mss, 1024);
+    harness_core_free(core);
+}
+
+Test(tcp_path, what_the_router_names_is_less_than_it_refuses) {
+    try_named(1500, 0);
+    try_named(9000, 0);
+    try_named(1400, 1400);
+    try_named(1400, 1499);
+    try_named(0, 0);
+}
+
+Test(tcp_path, what_the_router_names_and_nobody_sees_is_not_tried_again) {
+    open_refused(1400);
+    cr_assert_eq(longest_of(ENOUGH), 1360);
+    cr_assert_gt(next_output(), 0);
+    all_arrives();
+    send_bytes(core, id, 100);
+    drain(core, d, 64);
+    all_arrives();
+    c->cwnd = 14600;
+    cr_assert_eq(longest_of(ENOUGH), 1024);
+    all_arrives();
+    cr_assert_eq(core->stats.pmtu_probes, 2);
+    harness_core_free(core);
+}
+
+/* Flows that the same outage has brought down need not ask each for itself. */
+Test(tcp_path, what_one_has_found_others_try_at_once) {
+    open_refused(1400);
+    longest_of(ENOUGH);
+    all_arrives();
+    struct craft syn = {.mss = 1460, .remote_port = 1};
+    tcp_id first = id;
+    id = establish(core, &syn);
+    c = tcp_conn_of(core, id);
+    c->mss = 1024;
+    cr_assert_eq(longest_of(ENOUGH), 1360);
+    all_arrives();
+    cr_assert_eq(c->mss, 1360);
+    tcp_conn_abort(core, first);
+    harness_core_free(core);
+}
+
+/* A device of its own limit behind the same address shows no more than that. */
+Test(tcp_path, one_that_takes_little_tells_others_no_more) {
+    open_lowered();
+    c->mss_full = 1200;
+    pass_on(TCP_PATH_GUESS_S * 1000);
+    cr_assert_eq(longest_of(ENOUGH), 1200);
+    all_arrives();
+    cr_assert(c->mss == 1200 && !(c->flags & TCP_F_MSS_LOW));
+    cr_assert_eq(mss_of_a_new_flow(1), 1200);
     harness_core_free(core);
 }
 
