@@ -197,6 +197,7 @@ struct tcp_path {
     uint32_t since_ms; /* when that was learnt; wait_s later more may be tried */
     uint16_t mtu;      /* 0: empty */
     uint16_t wait_s;
+    uint16_t tried; /* more than that, and it did not arrive; 0: nothing was */
 };
 #define TCP_PATHS     1024u
 #define TCP_PATH_WAYS 4u

@@ -10,7 +10,8 @@
  * time has come and the flow has nothing to repair, one segment of what waits goes out as large as the flow once was
  * (RFC 4821 7.4, 7.5), with as much behind it as makes its loss known before a timeout, which would be taken for
  * congestion. If it arrives so do others. If it is lost it goes again in pieces, alone it is no sign of congestion, and
- * the next try comes after twice the time. A router that has no room for it may say how much it has: that is tried at
+ * the next try comes after twice the time, with one a step smaller (7.3): a path that never took full segments takes
+ * more than what flows fall to in an outage. A router that has no room for it may say how much it has: that is tried at
  * once, by each flow that has less. A time that has come and that nobody uses is over soon: then nothing is known of
  * that address, and the next flow to it begins with full segments.
  *
@@ -43,7 +44,7 @@ static struct tcp_path *find(struct tcp_core *core, uint32_t addr_be) {
     return NULL;
 }
 
-static void learn(struct tcp_core *core, uint32_t addr_be, uint32_t mtu, uint32_t wait_s) {
+static struct tcp_path *learn(struct tcp_core *core, uint32_t addr_be, uint32_t mtu, uint32_t wait_s) {
     struct tcp_path *set = set_of(core, addr_be), *p = find(core, addr_be);
     for (unsigned i = 0; !p && i < TCP_PATH_WAYS; i++)
         if (!is_live(core, &set[i]))
@@ -54,8 +55,9 @@ static void learn(struct tcp_core *core, uint32_t addr_be, uint32_t mtu, uint32_
             if (age_ms(core, &set[i]) > age_ms(core, p))
                 p = &set[i];
     }
-    *p = (struct tcp_path){addr_be, tcp_now_ms(core), (uint16_t)mtu, (uint16_t)wait_s};
+    *p = (struct tcp_path){addr_be, tcp_now_ms(core), (uint16_t)mtu, (uint16_t)wait_s, 0};
     core->paths_learnt = true;
+    return p;
 }
 
 static uint32_t overhead(const struct tcp_conn *c) {
@@ -164,15 +166,22 @@ void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c) {
         }
 }
 
+/* What to try next: all that a flow may send, then what tunnels leave of it, and from the beginning. */
+static uint32_t next_try(const struct tcp_conn *c, const struct tcp_path *p) {
+    static const uint16_t steps[] = {1492, 1400, 1280, TCP_BLACKHOLE_MTU};
+    for (size_t i = 0; p && i < WEIR_ARRAY_LEN(steps); i++)
+        if (steps[i] < p->tried && steps[i] > mtu_of(c))
+            return weir_min_u32(steps[i] - overhead(c), c->mss_full);
+    return c->mss_full;
+}
+
 uint32_t tcp_path_probe_len(struct tcp_core *core, const struct tcp_conn *c) {
     const uint32_t not_now = TCP_F_PATH_PROBE | TCP_F_RECOVERY | TCP_F_LOSS | TCP_F_RESEND | TCP_F_SHUTDOWN;
     uint32_t unsent = tcp_snd_end(c) - c->snd_nxt;
     if (unsent <= 2u * c->mss || c->backoff || (c->flags & not_now))
         return 0;
     const struct tcp_path *p = find(core, c->key.remote_addr_be);
-    uint32_t len = c->mss_full;
-    if (p && !is_due(core, p)) /* no more than is known by now */
-        len = weir_min_u32(len, p->mtu - overhead(c));
+    uint32_t len = p && !is_due(core, p) ? weir_min_u32(p->mtu - overhead(c), c->mss_full) : next_try(c, p);
     /* RFC 4821 7.4: what follows tells of a loss; RACK by one segment, else duplicate ACKs do */
     uint32_t all = len + (c->flags & TCP_F_SACK ? 1 : TCP_DUP_THRESHOLD) * c->mss;
     if (len <= c->mss || unsent < all || tcp_pipe(core, c) + all > c->cwnd ||
@@ -183,11 +192,13 @@ uint32_t tcp_path_probe_len(struct tcp_core *core, const struct tcp_conn *c) {
 
 void tcp_path_probe_sent(struct tcp_core *core, struct tcp_conn *c) {
     struct tcp_path *p = find(core, c->key.remote_addr_be);
-    if (p && !is_due(core, p)) /* forgotten unless it arrives; when more may be tried stays */
+    if (p && !is_due(core, p)) { /* forgotten unless it arrives; when more may be tried stays */
         p->mtu = (uint16_t)mtu_of(c);
-    else
-        learn(core, c->key.remote_addr_be, mtu_of(c),
-              p ? weir_min_u32(2u * p->wait_s, TCP_PATH_WAIT_S) : TCP_PATH_GUESS_S);
+    } else {
+        uint32_t wait_s = p ? weir_min_u32(2u * p->wait_s, TCP_PATH_WAIT_S) : TCP_PATH_GUESS_S;
+        p = learn(core, c->key.remote_addr_be, weir_max_u32(p ? p->mtu : 0, mtu_of(c)), wait_s);
+        p->tried = (uint16_t)(tcp_sent_of(core, c->seg_tail)->len + overhead(c));
+    }
     tcp_flight_take(core, c); /* hears of it */
     tcp_sent_of(core, c->seg_tail)->flags |= TCP_SENT_PROBE;
     c->flags |= TCP_F_PATH_PROBE;
@@ -205,8 +216,10 @@ void tcp_path_probe_acked(struct tcp_core *core, struct tcp_conn *c, uint16_t le
     if (len == c->mss_full)
         c->flags &= ~TCP_F_MSS_LOW;
     bool all = mtu_of(c) == tcp_mss_announced(core, c->port) + TCP_HEADERS; /* or this peer takes no more */
-    if (p)
+    if (p) {
         p->mtu = all ? 0 : (uint16_t)mtu_of(c);
+        p->tried = 0;
+    }
 }
 
 bool tcp_path_probe_lost(const struct tcp_core *core, const struct tcp_conn *c) {
