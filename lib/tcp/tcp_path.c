@@ -118,6 +118,8 @@ static uint32_t probe_mtu(const struct tcp_core *core, const struct tcp_conn *c)
 static void probe_refused(struct tcp_core *core, struct tcp_conn *c, uint16_t next_hop_mtu) {
     uint32_t named = next_hop_mtu < probe_mtu(core, c) ? next_hop_mtu : 0;
     learn(core, c->key.remote_addr_be, weir_max_u32(named, mtu_of(c)), TCP_PATH_WAIT_S);
+    if (!(c->flags & (TCP_F_SACK | TCP_F_RECOVERY | TCP_F_LOSS)))
+        c->recover = c->snd_nxt - 1; /* what is behind it draws duplicate ACKs, its echo (RFC 6582 3.2 step 2) */
     tcp_loss_mss_lowered(core, c);
 }
 
