@@ -339,21 +339,23 @@ static __attribute__((noinline)) int input_any(struct tls_core *core, tls_id id,
 /* --- nearly all turns: records of application data, an mbuf each ---
  *
  * A small record's own cost is what is around the cipher, so these have a way of their own, in as few instructions as
- * it takes; each version a copy, with the other's left out. It does nothing that step_open would do otherwise, and
- * leaves the turn to it at the first record that is anything else. */
+ * it takes: a copy each for either version and for one record alone, with what others need left out. It does nothing
+ * that step_open would do otherwise, and leaves the turn to it at the first record that is anything else. */
 
-/* One did not open. */
-static __attribute__((noinline)) int mbuf_bad(struct tls_turn t, struct rte_mbuf *m) {
-    rte_pktmbuf_free_seg(m);
-    rope_clear(t.wire_in);
-    return turn_run(&t, -TLS_DROP_BAD_MAC);
-}
-
-/* One was opened, to `inner` (not `m` itself where it was to go behind others), and its n bytes are something else. */
-static __attribute__((noinline)) int mbuf_other(struct tls_turn t, struct rte_mbuf *m, const uint8_t *inner,
+/* One was opened to `inner`, and its n bytes are something else (they move to `m`, where that is elsewhere); or,
+ * `inner` being NULL, it could not be opened. */
+static __attribute__((noinline)) int mbuf_other(struct tls_core *core, tls_id id, struct rope *wire_in,
+                                                struct rope *plain, struct rope *wire_out, uint32_t budget_bytes,
+                                                uint32_t spent_bytes, struct rte_mbuf *m, const uint8_t *inner,
                                                 uint32_t n) {
+    struct tls_turn t = turn_of(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes);
     struct rope content = {.head = m, .tail = m, .len_bytes = n, .mbufs = 1};
 
+    if (inner == NULL) {
+        rte_pktmbuf_free_seg(m);
+        rope_clear(wire_in);
+        return turn_run(&t, -TLS_DROP_BAD_MAC);
+    }
     m->data_off = (uint16_t)(m->data_off + TLS_HEADER_BYTES); /* of 1.3: no explicit nonce */
     m->data_len = (uint16_t)n;
     memmove(rte_pktmbuf_mtod(m, uint8_t *), inner, n);
@@ -370,30 +372,35 @@ static inline uint8_t *room_behind(const struct rope *plain, uint32_t n) {
 }
 
 /* A connection with nothing else under way. One compare of an mbuf's first bytes with the header of a record of
- * application data that fills it says most of what is to be known. */
+ * application data that fills it says most of what is to be known. `alone`: there is one mbuf, and no plaintext yet. */
 static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *core, tls_id id, struct rope *wire_in,
                                                              struct rope *plain, struct rope *wire_out,
-                                                             uint32_t budget_bytes, bool v13) {
+                                                             uint32_t budget_bytes, bool v13, bool alone) {
     struct tls_conn *c = tls_conn_get(core, id);
     const struct tls_suite *s = tls_conn_suite(c);
     uint32_t head = TLS_HEADER_BYTES + (v13 ? 0 : s->explicit_bytes), spent_bytes = 0;
 
     do {
         struct rte_mbuf *m = wire_in->head;
-        uint32_t body = m->data_len - TLS_HEADER_BYTES;
-        uint32_t n = m->data_len - head - v13 - TLS_TAG_BYTES; /* huge where it is too short */
-        uint8_t *record = rte_pktmbuf_mtod(m, uint8_t *);
+        uint32_t bytes = m->data_len, body = bytes - TLS_HEADER_BYTES;
+        uint32_t n = bytes - head - v13 - TLS_TAG_BYTES; /* huge where it is too short */
+        uint8_t *record = rte_pktmbuf_mtod(m, uint8_t *), *behind = NULL;
 
         if (WEIR_UNLIKELY(n - 1 >= TLS_RECORD_MAX || !tls_header_is(record, TLS_CT_DATA, body) ||
                           !rope_mbuf_private(m) || (c->seq[TLS_READ] >= core->gcm_record_limit && s->limited) ||
                           (spent_bytes > 0 && spent_bytes + body > budget_bytes)))
             return input_any(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes);
-        uint8_t *behind = room_behind(plain, n + v13), *to = behind ? behind : record + head;
-        tls_rope_pop(wire_in);
-        if (WEIR_UNLIKELY(!tls_record_open_at(core, c, id, s, v13, TLS_CT_DATA, record, m->data_len, to)))
-            return mbuf_bad(turn_of(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes), m);
-        if (v13 && WEIR_UNLIKELY(to[n] != TLS_CT_DATA)) /* RFC 8446 section 5.2: the type, or padding */
-            return mbuf_other(turn_of(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes), m, to, n + v13);
+        if (alone) {
+            *wire_in = (struct rope){0};
+        } else {
+            tls_rope_pop(wire_in);
+            behind = room_behind(plain, n + v13);
+        }
+        uint8_t *to = behind ? behind : record + head;
+        bool good = tls_record_open_at(core, c, id, s, v13, TLS_CT_DATA, record, bytes, to);
+        if (WEIR_UNLIKELY(!good || (v13 && to[n] != TLS_CT_DATA))) /* RFC 8446 section 5.2: the type, or padding */
+            return mbuf_other(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes, m, good ? to : NULL,
+                              n + v13);
         m->data_off = (uint16_t)(m->data_off + head);
         m->data_len = (uint16_t)n;
         if (behind) {
@@ -402,23 +409,36 @@ static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *co
             rte_pktmbuf_free_seg(m);
         } else {
             core->stats.opened_in_place++;
-            rope_link(plain, m);
+            if (alone)
+                *plain = (struct rope){.head = m, .tail = m, .len_bytes = n, .mbufs = 1};
+            else
+                rope_link(plain, m);
         }
         c->empty_run = c->warning_run = c->update_run = 0;
         core->stats.bytes_opened += n;
         spent_bytes += body;
-    } while (wire_in->head != NULL);
+    } while (!alone && wire_in->head != NULL);
     return TLS_PLAIN;
+}
+
+static __attribute__((noinline)) int input_alone13(struct tls_core *core, tls_id id, struct rope *wire_in,
+                                                   struct rope *plain, struct rope *wire_out, uint32_t budget_bytes) {
+    return input_mbufs(core, id, wire_in, plain, wire_out, budget_bytes, true, true);
 }
 
 static __attribute__((noinline)) int input_mbufs13(struct tls_core *core, tls_id id, struct rope *wire_in,
                                                    struct rope *plain, struct rope *wire_out, uint32_t budget_bytes) {
-    return input_mbufs(core, id, wire_in, plain, wire_out, budget_bytes, true);
+    return input_mbufs(core, id, wire_in, plain, wire_out, budget_bytes, true, false);
+}
+
+static __attribute__((noinline)) int input_alone12(struct tls_core *core, tls_id id, struct rope *wire_in,
+                                                   struct rope *plain, struct rope *wire_out, uint32_t budget_bytes) {
+    return input_mbufs(core, id, wire_in, plain, wire_out, budget_bytes, false, true);
 }
 
 static __attribute__((noinline)) int input_mbufs12(struct tls_core *core, tls_id id, struct rope *wire_in,
                                                    struct rope *plain, struct rope *wire_out, uint32_t budget_bytes) {
-    return input_mbufs(core, id, wire_in, plain, wire_out, budget_bytes, false);
+    return input_mbufs(core, id, wire_in, plain, wire_out, budget_bytes, false, false);
 }
 
 int tls_input(struct tls_core *core, tls_id id, struct rope *wire_in, struct rope *plain, struct rope *wire_out,
@@ -429,8 +449,12 @@ int tls_input(struct tls_core *core, tls_id id, struct rope *wire_in, struct rop
                       c->flags & (TLS_F_READ_CLOSED | TLS_F_UPDATE_OWED) || c->ticket || c->lingers ||
                       c->fragment_code))
         return input_any(core, id, wire_in, plain, wire_out, budget_bytes, 0);
-    return tls_conn_suite(c)->version == TLS_V13 ? input_mbufs13(core, id, wire_in, plain, wire_out, budget_bytes)
-                                                 : input_mbufs12(core, id, wire_in, plain, wire_out, budget_bytes);
+    bool v13 = tls_conn_suite(c)->version == TLS_V13;
+    if (WEIR_LIKELY(wire_in->mbufs == 1 && plain->head == NULL))
+        return v13 ? input_alone13(core, id, wire_in, plain, wire_out, budget_bytes)
+                   : input_alone12(core, id, wire_in, plain, wire_out, budget_bytes);
+    return v13 ? input_mbufs13(core, id, wire_in, plain, wire_out, budget_bytes)
+               : input_mbufs12(core, id, wire_in, plain, wire_out, budget_bytes);
 }
 
 bool tls_established(const struct tls_core *core, tls_id id) {

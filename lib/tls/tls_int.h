@@ -357,7 +357,7 @@ static inline void tls_op_begin(struct tls_op *op, struct tls_core *core, struct
 static inline struct rte_mbuf *tls_rope_pop(struct rope *r) {
     struct rte_mbuf *m = r->head;
 
-    if (WEIR_LIKELY(m->next == NULL)) {
+    if (WEIR_LIKELY(r->mbufs == 1)) { /* m->next lies in another cache line */
         *r = (struct rope){0};
         return m;
     }
