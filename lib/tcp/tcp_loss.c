@@ -136,6 +136,19 @@ static void reno_left(const struct tcp_core *core, const struct tcp_conn *c, str
     f->sacked = weir_min_u32(bytes, out > held ? out - held : 0);
 }
 
+/* The head is lost, and of small segments behind it as many as fit into one with it: were they lost together, which
+ * nothing tells, only one a round trip would go again. */
+static void reno_lost(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f) {
+    uint32_t bytes = 0;
+    for (uint32_t i = c->seg_head; i; i = tcp_sent_of(core, i)->next) {
+        const struct tcp_sent *s = tcp_sent_of(core, i);
+        bytes += s->len;
+        if (i != c->seg_head && (bytes > c->mss || s->times > 1))
+            return;
+        tcp_sent_lost(core, c, f, i);
+    }
+}
+
 static void reno_duplicate(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, struct tcp_news *news) {
     core->stats.dup_acks_in++;
     c->dupacks += c->dupacks != UINT8_MAX;
@@ -146,7 +159,7 @@ static void reno_duplicate(struct tcp_core *core, struct tcp_conn *c, struct tcp
     /* RFC 6582 3.2 step 2: duplicates for what an earlier loss event covered are its echo. */
     if ((c->flags & TCP_F_RECOVERY) || c->dupacks < dup_threshold(c) || !seq_lt(c->recover, c->snd_una))
         return;
-    tcp_sent_lost(core, c, f, c->seg_head);
+    reno_lost(core, c, f);
     reno_left(core, c, f, f->sacked);
     news->lost = true;
 }
@@ -163,7 +176,7 @@ static void reno_advanced(struct tcp_core *core, struct tcp_conn *c, struct tcp_
     }
     /* The next hole begins here (RFC 6582 3.2 step 5). */
     if (!(tcp_sent_of(core, c->seg_head)->flags & TCP_SENT_RESENT))
-        tcp_sent_lost(core, c, f, c->seg_head);
+        reno_lost(core, c, f);
     reno_left(core, c, f, f->sacked);
 }
 
