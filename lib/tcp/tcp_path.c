@@ -214,6 +214,7 @@ void tcp_path_probe_acked(struct tcp_core *core, struct tcp_conn *c, uint16_t le
         return;
     c->mss = len;
     c->cwnd = weir_max_u32(c->cwnd, len);
+    c->ssthresh = weir_max_u32(c->ssthresh, 2u * len);
     core->stats.pmtu_raised++;
     if (len == c->mss_full)
         c->flags &= ~TCP_F_MSS_LOW;

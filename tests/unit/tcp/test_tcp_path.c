@@ -241,6 +241,20 @@ Test(tcp_path, an_outage_is_over) {
     harness_core_free(core);
 }
 
+/* RFC 5681 (4): what an earlier loss has left of ssthresh is two segments of the new size at least, or a recovery would
+ * end with less window than one takes. */
+Test(tcp_path, windows_grow_with_the_segment) {
+    open_lowered();
+    pass_on(TCP_PATH_GUESS_S * 1000);
+    send_bytes(core, id, ENOUGH);
+    cr_assert_eq(drain(core, d, 64), 6);
+    c->ssthresh = 1100;
+    all_arrives();
+    cr_assert_eq(c->mss, 1460);
+    cr_assert(c->cwnd >= 1460 && c->ssthresh >= 2920, "cwnd %u, ssthresh %u", c->cwnd, c->ssthresh);
+    harness_core_free(core);
+}
+
 /* RFC 4821 7.4: lost at the tail it would cost a timeout, and that a reduction. */
 static void try_with_behind(bool sack, uint32_t behind) {
     open_lowered();
