@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How much a peer may make its handshake hold. libssl takes a ClientHello of 128 KB, reserves what a message's header
- * announces before the message is there, and makes lists of a ClientHello into objects of many times their size. As
- * long as the client says nothing more, all of that stays. */
+/* How much a peer may make its handshake hold, and look through. libssl takes a ClientHello of 128 KB, reserves what a
+ * message's header announces before the message is there, and makes lists of a ClientHello into objects of many times
+ * their size. As long as the client says nothing more, all of that stays. And it looks for each key share in the list
+ * of groups, and for the key of each ticket: 16 KB full of them would take many times as long as a whole handshake. */
 #include "tls_msg.h"
 
 #include <openssl/ssl.h>
 
 enum { CLIENT_HELLO = 1, SERVER_KEY_EXCHANGE = 12 }; /* 128 KB and 100 KB; others have good bounds, or are told one */
 
-#define HEAD_BYTES   4u
-#define SUITES_MAX   1024u /* bytes; all that were ever defined are fewer */
-#define OBJECTS_MAX  512u  /* bytes of an extension that becomes objects */
-#define EXT_STATUS   TLSEXT_TYPE_status_request
-#define EXT_CA_NAMES TLSEXT_TYPE_certificate_authorities
+#define HEAD_BYTES 4u
+#define SUITES_MAX 1024u /* bytes; all that were ever defined are fewer */
+#define LIST_MAX   512u  /* bytes of an extension that becomes objects, or is looked through many times */
+#define KEYS_MAX   16u   /* key shares; and tickets and pre-shared keys */
 
 /* Are messages in records of this type in the clear? In 1.3 until our flight is out, in 1.2 until ChangeCipherSpec; as
  * long as nothing is agreed on, libssl says 1.3. */
@@ -55,16 +55,38 @@ bool tls_limits_record(struct tls_msg *msg) {
     return true;
 }
 
-static size_t extension_bytes(SSL *ssl, unsigned type) {
-    const uint8_t *data;
+static struct span extension(SSL *ssl, unsigned type) {
+    const uint8_t *data = NULL;
     size_t n = 0;
 
-    return SSL_client_hello_get0_ext(ssl, type, &data, &n) == 1 ? n : 0;
+    return SSL_client_hello_get0_ext(ssl, type, &data, &n) == 1 ? span_of(data, n) : (struct span){0};
+}
+
+/* Entries of the list in an extension, counted to KEYS_MAX + 1: `before` and `behind` bytes around a vector of bytes. A
+ * list that is torn is libssl's to refuse. */
+static uint32_t entries(SSL *ssl, unsigned type, uint32_t before, uint32_t behind) {
+    struct span s = extension(ssl, type), list = span_sub(&s, span_u16(&s));
+    uint32_t n = 0;
+
+    for (; n <= KEYS_MAX && !list.failed && span_left(&list) > 0; n++) {
+        span_skip(&list, before);
+        span_skip(&list, span_u16(&list));
+        span_skip(&list, behind);
+    }
+    return n;
 }
 
 bool tls_limits_hello(SSL *ssl) {
+    static const unsigned lists[] = {TLSEXT_TYPE_status_request, TLSEXT_TYPE_certificate_authorities,
+                                     TLSEXT_TYPE_supported_groups, TLSEXT_TYPE_signature_algorithms,
+                                     TLSEXT_TYPE_signature_algorithms_cert};
     const uint8_t *suites;
 
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(lists); i++) {
+        struct span list = extension(ssl, lists[i]);
+        if (span_left(&list) > LIST_MAX)
+            return false;
+    }
     return SSL_client_hello_get0_ciphers(ssl, &suites) <= SUITES_MAX &&
-           extension_bytes(ssl, EXT_STATUS) <= OBJECTS_MAX && extension_bytes(ssl, EXT_CA_NAMES) <= OBJECTS_MAX;
+           entries(ssl, TLSEXT_TYPE_key_share, 2, 0) <= KEYS_MAX && entries(ssl, TLSEXT_TYPE_psk, 0, 4) <= KEYS_MAX;
 }

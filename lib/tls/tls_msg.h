@@ -124,7 +124,8 @@ bool tls_handover(struct tls_engine *engine, struct tls_msg *msg, const uint8_t 
 #define TLS_MESSAGE_MAX (TLS_RECORD_MAX - 4u) /* behind its header: one record holds it, and libssl's first buffer */
 /* Is every handshake message in, or announced by, the record `in` short enough? */
 bool tls_limits_record(struct tls_msg *msg);
-/* In libssl's callback for it: are those lists of a ClientHello short enough of which libssl makes objects? */
+/* In libssl's callback for it: are those lists of a ClientHello short enough of which libssl makes objects, or which it
+ * looks through many times? */
 bool tls_limits_hello(SSL *ssl);
 
 /* --- tls_ctx.c --- */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What one client can make its handshake hold: libcrypto's heap is counted while a client that knows the limits says
- * nothing more. It is no more than TLS_HANDSHAKE_BYTES, which the plan of memory is made of. */
+ * nothing more. It is no more than TLS_HANDSHAKE_BYTES, which the plan of memory is made of. And what it can make
+ * libssl look through. */
 #include "clients_fixture.h"
 
 #include <malloc.h>
 #include <stdlib.h>
 
 enum { HEAD = TLS_HEADER_BYTES + 4, HELLO_MAX = TLS_MESSAGE_MAX, CLIENT_HELLO = 1 };
-enum { EXT_STATUS = 5, EXT_GROUPS = 10, EXT_SIGNATURES = 13, EXT_ALPN = 16, EXT_PADDING = 21, EXT_CA_NAMES = 47 };
+enum { EXT_STATUS = 5, EXT_GROUPS = 10, EXT_SIGNATURES = 13, EXT_ALPN = 16, EXT_PADDING = 21, EXT_PSK = 41 };
+enum { EXT_PSK_MODES = 45, EXT_CA_NAMES = 47, EXT_SIGNATURES_CERT = 50, EXT_SHARES = 51 };
 
 /* --- the heap --- */
 
@@ -136,11 +138,33 @@ static const struct filler {
     uint32_t total; /* bytes; 0: all there may be */
 } fillers[] = {
     {"padding", EXT_PADDING, {0}, 1, 0, 0},
-    {"groups", EXT_GROUPS, {0, 29, 0, 23}, 4, 1, 0},
-    {"signatures", EXT_SIGNATURES, {4, 3}, 2, 1, 0},
+    {"groups", EXT_GROUPS, {0, 29, 0, 23}, 4, 1, 510},
+    {"signatures", EXT_SIGNATURES, {4, 3}, 2, 1, 512},
+    {"signatures of certificates", EXT_SIGNATURES_CERT, {4, 3}, 2, 1, 512},
     {"protocols", EXT_ALPN, {1, 'x'}, 2, 1, 0},
     {"names of CAs", EXT_CA_NAMES, {0, 2, 0x30, 0}, 4, 1, 510},
 };
+
+/* Key shares, of a group that nobody has, behind the one that is good; and pre-shared keys that nobody knows. */
+static void many_keys(struct hello *h, uint32_t shares, uint32_t identities) {
+    static const uint8_t share[] = {0x6a, 0x6a, 0, 1, 0}, identity[] = {0, 1, 'x', 0, 0, 0, 0};
+    const uint32_t at = hello_begin(h, true, 2), others = (shares - 1) * sizeof(share),
+                   names = identities * sizeof(identity);
+    uint8_t *good = h->bytes + h->n - 40; /* the key shares come last */
+
+    cr_assert_eq(good[-1], EXT_SHARES);
+    length_set(good, 38 + others);
+    length_set(good + 2, 36 + others);
+    fill(h, share, sizeof(share), others);
+    PUT(h, 0, EXT_GROUPS, 0, 6, 0, 4, 0, 29, 0x6a, 0x6a);
+    signatures_put(h);
+    PUT(h, 0, EXT_PSK_MODES, 0, 2, 1, 1);
+    PUT(h, 0, EXT_PSK, (uint8_t)((names + 37) >> 8), (uint8_t)(names + 37), (uint8_t)(names >> 8), (uint8_t)names);
+    fill(h, identity, sizeof(identity), names);
+    PUT(h, 0, 33, 32); /* and one binder */
+    fill(h, (const uint8_t[]){0}, 1, 32);
+    hello_end(h, at);
+}
 
 static void filled(struct hello *h, bool v13, const struct filler *f) {
     uint32_t at = hello_begin(h, v13, 2);
@@ -292,6 +316,9 @@ Test(tls_limits, longer_hellos_are_refused) {
     static const struct filler lists[] = {
         {"names of CAs", EXT_CA_NAMES, {0, 2, 0x30, 0}, 4, 1, 0},
         {"names of OCSP responders", EXT_STATUS, {1}, 1, 0, 0},
+        {"groups", EXT_GROUPS, {0, 29}, 2, 1, 514},
+        {"signatures", EXT_SIGNATURES, {4, 3}, 2, 1, 514},
+        {"signatures of certificates", EXT_SIGNATURES_CERT, {4, 3}, 2, 1, 514},
     };
     uint8_t got[sizeof(alert) + 1];
     int error;
@@ -318,6 +345,25 @@ Test(tls_limits, longer_hellos_are_refused) {
     holds(hello.bytes + TLS_HEADER_BYTES, hello.n - TLS_HEADER_BYTES, TLS_RECORD_MAX, &error);
     cr_expect_eq(error, -TLS_DROP_HS_TOO_LONG);
     end();
+    harness_connect(&fx.h, NULL);
+    cl_fini();
+}
+
+/* libssl looks for each key share in the list of groups, and for each pre-shared key among tickets and names: of 16 KB
+ * full of them a single ClientHello took 15 times as long as a whole handshake does. */
+Test(tls_limits, keys_without_number_are_refused) {
+    int error;
+
+    setup(TLS_CLIENT_CERTIFICATES_OFF);
+    for (uint32_t shares = 16; shares <= 17; shares++) {
+        for (uint32_t identities = 16; identities <= 17; identities++) {
+            many_keys(&hello, shares, identities);
+            holds(hello.bytes + TLS_HEADER_BYTES, hello.n - TLS_HEADER_BYTES, TLS_RECORD_MAX, &error);
+            cr_expect_eq(error, shares > 16 || identities > 16 ? -TLS_DROP_HS_TOO_LONG : 0, "%u shares, %u keys: %s",
+                         shares, identities, tls_drop_name((enum tls_drop) - error));
+            end();
+        }
+    }
     harness_connect(&fx.h, NULL);
     cl_fini();
 }
