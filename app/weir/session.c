@@ -115,9 +115,13 @@ static void pump_last_words(struct worker *w, struct session *s) {
         session_kill(w, s, SESSION_END_CLIENT_RESET);
         return;
     }
-    if (session_pull_client(w, s) != 0 || pull_server(w, s) != 0 || session_push_server(w, s) != 0 ||
-        s->c2s.len_bytes != 0 || session_in_libssl(w, s))
+    if (session_pull_client(w, s) != 0 || pull_server(w, s) != 0)
         return;
+    bool pushes = s->c2s.len_bytes != 0;
+    if (session_push_server(w, s) != 0 || s->c2s.len_bytes != 0 || session_in_libssl(w, s))
+        return;
+    if (pushes && tcp_conn_rx(&w->tcp, s->client)->len_bytes != 0)
+        return; /* more than c2s holds at a time: session_push_server has asked for another visit */
     if (s->flags & SESSION_GOODBYE)
         session_finish(w, s, SESSION_END_CLIENT_RESET);
     else

@@ -3,9 +3,12 @@
 reaches the other behind its last byte, and what the other side still has to say keeps coming for longer than any deadline
 of weir's, until its own FIN."""
 import contextlib
+import fcntl
 import queue
 import socket
 import ssl
+import struct
+import termios
 import threading
 import time
 
@@ -13,6 +16,7 @@ import pytest
 
 import certs
 import links
+import peers
 import streams
 
 MATRIX = "later"
@@ -20,6 +24,7 @@ LONG_S = {"quick": 4, "plain": 33, "nightly": 100}  # weir's own deadlines end a
 PAUSE_S = 0.25
 PIECE = 700
 BULK = 150_000
+WARM, BURST = 2 << 20, 900_000  # after the first a window holds the second
 PROMPT_S = 10  # a FIN must not wait for anything but its bytes, retransmitted where they were lost
 PORTS = {"plain": 9400, "tls": 9401}
 LOSSY = {"delay_ms": 5, "loss": 5, "duplicate": 2, "seed": 4}
@@ -219,5 +224,42 @@ def test_a_fin_alone(lab, listener, closes):
         assert one.recv(10) == b"late"
         other.close()
         assert one.recv(10) == b""
+        server.close()
+    lab.wait_quiet(before)
+
+
+def wait_acknowledged(sock):
+    until = time.monotonic() + 30
+    while struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]:
+        assert time.monotonic() < until, "weir does not take what is sent"
+
+
+def count_to_the_reset(sock, came):
+    count = 0
+    try:
+        while data := sock.recv(1 << 20):
+            count += len(data)
+        came.put("FIN")
+    except OSError:
+        came.put(count)
+
+
+@pytest.mark.parametrize("protocol", ["plain", "TLS 1.3"])
+def test_reset_behind_a_burst(lab, listener, protocol):
+    """A client that resets as soon as the last byte of a burst is acknowledged: however much of it weir still has, all of
+    it arrives, then the reset."""
+    before = lab.metrics()
+    for _ in range(15):
+        client = lab.connect(PORTS["plain" if protocol == "plain" else "tls"])
+        end = client if protocol == "plain" else Tls(client, lab.tls_context())
+        server, _ = listener.accept()
+        server.settimeout(30)
+        came = queue.Queue()
+        threading.Thread(target=count_to_the_reset, args=(server, came), daemon=True).start()
+        for size in WARM, BURST:
+            end.sendall(bytes(size))
+            wait_acknowledged(client)
+        peers.reset(client)
+        assert came.get(timeout=60) == WARM + BURST
         server.close()
     lab.wait_quiet(before)
