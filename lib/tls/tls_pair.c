@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILE_MAX (256u << 10) /* a pair with a long chain has 10 KB, all CAs of a browser 220 */
+#define FILE_MAX (256u << 10) /* 256 KiB: a pair with a long chain has 10 KB, all CAs of a browser 220 */
 
 /* --- files --- */
 
@@ -74,6 +74,10 @@ static bool text_open(struct text *text, const char *file, const char *label, co
 
     *text = (struct text){.at = tls_secret_alloc(FILE_MAX, &locked)};
     ssize_t n = text->at ? file_read(file, text->at) : -1;
+    if (n < 0 && errno == EFBIG) {
+        text->fault = "larger than 256 KiB";
+        return false;
+    }
     if (n < 0) {
         ERR_raise_data(ERR_LIB_SYS, errno, "%s", file);
         return false;
@@ -119,6 +123,23 @@ static bool chain_use(SSL_CTX *ssl, BIO *in) {
     return ok && chain_end();
 }
 
+/* Is the file what it should be, and what it holds too weak? */
+static bool is_weak(void) {
+    int reason = ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SSL ? ERR_GET_REASON(ERR_peek_error()) : 0;
+
+    return reason == SSL_R_EE_KEY_TOO_SMALL || reason == SSL_R_CA_KEY_TOO_SMALL || reason == SSL_R_CA_MD_TOO_WEAK;
+}
+
+static void certificate_complain(const SSL_CTX *ssl, const struct text *text, const char *file, char *error,
+                                 size_t error_bytes) {
+    if (text->fault == NULL && is_weak())
+        snprintf(error, error_bytes, "certificate %s: %s for OpenSSL's security level %d; give a stronger one", file,
+                 text_reason(text), SSL_CTX_get_security_level(ssl));
+    else
+        snprintf(error, error_bytes, "certificate %s: %s; it must be a readable PEM file, own certificate first", file,
+                 text_reason(text));
+}
+
 static bool certificate_load(SSL_CTX *ssl, const char *file, char *error, size_t error_bytes) {
     struct text text;
     bool ok = text_open(&text, file, "CERTIFICATE-----", "no PEM block of a certificate found");
@@ -128,8 +149,7 @@ static bool certificate_load(SSL_CTX *ssl, const char *file, char *error, size_t
     ok = ok && chain_use(ssl, text.bio);
     tls_vault_leave();
     if (!ok)
-        snprintf(error, error_bytes, "certificate %s: %s; it must be a readable PEM file, own certificate first", file,
-                 text_reason(&text));
+        certificate_complain(ssl, &text, file, error, error_bytes);
     text_close(&text);
     return ok;
 }

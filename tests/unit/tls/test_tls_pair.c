@@ -177,8 +177,8 @@ Test(tls_pair, files_that_are_none) {
     int fd = mkstemp(large);
     cr_assert_eq(ftruncate(fd, 2 << 20), 0);
     close(fd);
-    refused(large, key, "File too large");
-    refused(certificate, large, "File too large");
+    refused(large, key, "larger than 256 KiB");
+    refused(certificate, large, "larger than 256 KiB");
     refused("/tmp", key, "directory");
     refused(certificate, "/dev/null",
             "/dev/null: the file is empty; it must be a readable PEM file with one private key");
