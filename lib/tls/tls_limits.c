@@ -5,14 +5,18 @@
  * of groups, and for the key of each ticket: 16 KB full of them would take many times as long as a whole handshake. */
 #include "tls_msg.h"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 enum { CLIENT_HELLO = 1, SERVER_KEY_EXCHANGE = 12 }; /* 128 KB and 100 KB; others have good bounds, or are told one */
 
-#define HEAD_BYTES 4u
-#define SUITES_MAX 1024u /* bytes; all that were ever defined are fewer */
-#define LIST_MAX   512u  /* bytes of an extension that becomes objects, or is looked through many times */
-#define KEYS_MAX   16u   /* key shares; and tickets and pre-shared keys */
+#define HEAD_BYTES     4u
+#define SUITES_MAX     1024u /* bytes; all that were ever defined are fewer */
+#define LIST_MAX       512u  /* bytes of an extension that becomes objects, or is looked through many times */
+#define KEYS_MAX       16u   /* key shares; and tickets and pre-shared keys */
+#define ELEMENTS_MAX   384u  /* of ASN.1, in the extensions of a client's certificates */
+#define ELEMENTS_USUAL 40u   /* of one */
 
 /* Are messages in records of this type in the clear? In 1.3 until our flight is out, in 1.2 until ChangeCipherSpec; as
  * long as nothing is agreed on, libssl says 1.3. */
@@ -89,4 +93,39 @@ bool tls_limits_hello(SSL *ssl) {
     }
     return SSL_client_hello_get0_ciphers(ssl, &suites) <= SUITES_MAX &&
            entries(ssl, TLSEXT_TYPE_key_share, 2, 0) <= KEYS_MAX && entries(ssl, TLSEXT_TYPE_psk, 0, 4) <= KEYS_MAX;
+}
+
+/* Elements of ASN.1 in n bytes, those within others, too, as far as they are whole. */
+static uint32_t elements(const uint8_t *p, long n) {
+    const uint8_t *end = p + n;
+    uint32_t count = 0;
+
+    while (p < end) {
+        long bytes;
+        int type, class, form = ASN1_get_object(&p, &bytes, &type, &class, end - p);
+        if (form & 0x80)
+            break;
+        count++;
+        if (!(form & V_ASN1_CONSTRUCTED))
+            p += bytes;
+    }
+    return count;
+}
+
+bool tls_limits_certificates(const struct stack_st_X509 *certificates) {
+    uint32_t count = 0;
+
+    ERR_set_mark(); /* what is torn, or no ASN.1, is for libcrypto to judge */
+    for (int i = 0; i < sk_X509_num(certificates); i++) {
+        const X509 *x509 = sk_X509_value(certificates, i);
+        for (int k = 0; k < X509_get_ext_count(x509); k++) {
+            X509_EXTENSION *extension = X509_get_ext(x509, k);
+            const ASN1_OCTET_STRING *value = X509_EXTENSION_get_data(extension);
+            if (X509V3_EXT_get(extension) != NULL) /* libcrypto makes objects of it */
+                count += elements(ASN1_STRING_get0_data(value), ASN1_STRING_length(value));
+        }
+    }
+    ERR_pop_to_mark();
+    uint32_t n = (uint32_t)sk_X509_num(certificates), usual = TLS_CLIENT_DEPTH + 2;
+    return count <= ELEMENTS_MAX + (n > usual ? n - usual : 0) * ELEMENTS_USUAL;
 }

@@ -127,6 +127,9 @@ bool tls_limits_record(struct tls_msg *msg);
 /* In libssl's callback for it: are those lists of a ClientHello short enough of which libssl makes objects, or which it
  * looks through many times? */
 bool tls_limits_hello(SSL *ssl);
+/* Are there few enough names, and whatever else becomes objects, in a client's certificates? */
+struct stack_st_X509;
+bool tls_limits_certificates(const struct stack_st_X509 *certificates);
 
 /* --- tls_ctx.c --- */
 struct tls_ctx {

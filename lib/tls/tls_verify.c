@@ -277,12 +277,20 @@ static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned c
 }
 
 /* libssl parses whatever comes with the client's certificate, and keeps it. No more is of use than a chain with its
- * root (RFC 8446 section 4.4.2). */
+ * root (RFC 8446 section 4.4.2). What is in its extensions becomes objects when it is verified, and these stay, too. */
 static int chain_verify(X509_STORE_CTX *store, void *arg) {
     const struct tls_verify *verify = arg;
+    const STACK_OF(X509) *certificates = X509_STORE_CTX_get0_untrusted(store);
 
-    if (sk_X509_num(X509_STORE_CTX_get0_untrusted(store)) > verify->depth + 2) {
+    if (sk_X509_num(certificates) > verify->depth + 2) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_CHAIN_TOO_LONG);
+        return 0;
+    }
+    if (!tls_limits_certificates(certificates)) {
+        const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+        struct tls_msg *msg = SSL_get_app_data(ssl);
+        msg->refused = TLS_DROP_HS_TOO_LONG;
+        X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_EXTENSION);
         return 0;
     }
     return X509_verify_cert(store);

@@ -9,6 +9,7 @@
 
 enum { HEAD = TLS_HEADER_BYTES + 4, HELLO_MAX = TLS_MESSAGE_MAX, CLIENT_HELLO = 1 };
 enum { EXT_STATUS = 5, EXT_GROUPS = 10, EXT_SIGNATURES = 13, EXT_ALPN = 16, EXT_PADDING = 21, EXT_PSK = 41 };
+enum { NAMES_MOST = 383 }; /* of a client's certificate, whose only extension they are */
 enum { EXT_PSK_MODES = 45, EXT_CA_NAMES = 47, EXT_SIGNATURES_CERT = 50, EXT_SHARES = 51 };
 
 /* --- the heap --- */
@@ -250,17 +251,21 @@ static uint32_t hello_padded(const uint8_t *record, int n) {
     return hello.n;
 }
 
-/* A client of 1.2, which keeps all messages until it has the client's key exchange, with a certificate as long as there
- * may be. */
-Test(tls_limits, client_certificates_hold_what_is_planned) {
-    static char names[TLS_MESSAGE_MAX];
-    uint8_t record[TLS_RECORD_WIRE_MAX];
-    size_t n = 0;
+/* So many names of so many characters, as OpenSSL's configuration has them. */
+static const char *names_of(uint32_t n, int characters) {
+    static char names[8 * TLS_MESSAGE_MAX];
+    size_t at = 0;
 
-    setup(TLS_CLIENT_CERTIFICATES_OPTIONAL);
-    while (n < TLS_MESSAGE_MAX - 1200)
-        n += (size_t)snprintf(names + n, sizeof(names) - n,
-                              "%sDNS:a-name-that-is-quite-long-and-stands-for-many.example", n ? "," : "");
+    for (uint32_t i = 0; i < n; i++)
+        at += (size_t)snprintf(names + at, sizeof(names) - at, "%sDNS:%0*u", i ? "," : "", characters, i % 10);
+    return names;
+}
+
+/* Bytes that the handshake of a client of 1.2, which keeps all messages until it has the client's key exchange, holds
+ * after a certificate with these names. */
+static size_t certificate_holds(const char *names) {
+    uint8_t record[TLS_RECORD_WIRE_MAX];
+
     cl_issue(&(struct harness_certificate){
         .kind = KEY_EC, .alt_names = names, .issuer_certificate = cl_ca, .issuer_key = cl_ca_key});
     cl_version(TLS_V12);
@@ -274,17 +279,40 @@ Test(tls_limits, client_certificates_hold_what_is_planned) {
     SSL_do_handshake(fx.h.client);
     cr_assert_eq(BIO_read(SSL_get_wbio(fx.h.client), record, TLS_HEADER_BYTES), TLS_HEADER_BYTES);
     bytes = record[3] << 8 | record[4];
-    cr_assert_gt(bytes, 12000, "a large certificate");
     cr_assert_eq(BIO_read(SSL_get_wbio(fx.h.client), record + TLS_HEADER_BYTES, bytes), bytes);
     harness_inject(&fx.h, record, TLS_HEADER_BYTES + (uint32_t)bytes);
     for (int i = 0; i < 3; i++)
         harness_turn(&fx.h);
-    cr_assert_eq(fx.h.error, 0, "%s", tls_drop_name((enum tls_drop) - fx.h.error));
-    cr_assert_eq(fx.h.core.places.used, 1);
     SSL_free(fx.h.client);
     fx.h.client = NULL;
-    size_t bytes_held = held - before;
-    cr_expect_leq(bytes_held, TLS_HANDSHAKE_BYTES + TLS_CLIENT_CHAIN_BYTES, "%zu bytes", bytes_held);
+    return held - before;
+}
+
+/* As long as there may be; and of as many names. */
+Test(tls_limits, client_certificates_hold_what_is_planned) {
+    static const int characters[] = {1, 24, 38};
+
+    setup(TLS_CLIENT_CERTIFICATES_OPTIONAL);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(characters); i++) {
+        size_t bytes_held = certificate_holds(names_of(NAMES_MOST, characters[i]));
+        cr_expect_eq(fx.h.error, 0, "%s", tls_drop_name((enum tls_drop) - fx.h.error));
+        cr_expect_eq(fx.h.core.places.used, 1);
+        cr_expect_leq(bytes_held, TLS_HANDSHAKE_BYTES + TLS_CLIENT_CHAIN_BYTES, "%zu bytes", bytes_held);
+        end();
+    }
+    harness_connect(&fx.h, NULL);
+    cl_fini();
+}
+
+/* Each becomes objects that take far more than the name: 4,000 of them, and the handshake held 640 KB. */
+Test(tls_limits, client_certificates_of_many_names_are_refused) {
+    setup(TLS_CLIENT_CERTIFICATES_OPTIONAL);
+    certificate_holds(names_of(NAMES_MOST + 1, 1));
+    cr_expect_eq(fx.h.error, -TLS_DROP_HS_TOO_LONG, "%s", tls_drop_name((enum tls_drop) - fx.h.error));
+    end();
+    size_t bytes_held = certificate_holds(names_of(4000, 1));
+    cr_expect_eq(fx.h.error, -TLS_DROP_HS_TOO_LONG, "%zu bytes, %s", bytes_held,
+                 tls_drop_name((enum tls_drop) - fx.h.error));
     end();
     harness_connect(&fx.h, NULL);
     cl_fini();
