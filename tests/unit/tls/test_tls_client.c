@@ -126,6 +126,8 @@ Test(tls_client, names) {
     judged(&o, "a.b.weir.test", TLS_DROP_HS_CERT_NAME);
     judged(&o, "198.18.0.8", TLS_DROP_HS_CERT_NAME);
     judged(&o, "2001:db8::8", TLS_DROP_HS_CERT_NAME);
+    const struct harness_certificate partial = {.alt_names = "DNS:b*.weir.test"};
+    judged(&(struct client_options){.certificate = &partial}, "broker.weir.test", TLS_DROP_HS_CERT_NAME);
 }
 
 Test(tls_client, dates) {
