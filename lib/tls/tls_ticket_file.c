@@ -64,7 +64,7 @@ static const char *line_take(struct tls_ticket_set *set, char *line, bool comple
         return NULL;
     const char *wrong = NULL;
     if (!complete || !key_fill(&key, raw, decode(line, n, raw)))
-        wrong = "not a key: 48 or 80 random bytes in base64 are (openssl rand -base64 -A 80)";
+        wrong = "not a key: 48 or 80 random bytes in base64 are (openssl rand -base64 80 | tr -d '\\n')";
     else if (name_taken(set, &key))
         wrong = "a key of that name, the first 16 bytes, came before";
     else

@@ -25,7 +25,7 @@ struct tls_verify {
 
 /* --- loading --- */
 
-/* One after the other of a PEM file's objects. Returns how many `add` took, or -1: it is not such a file. */
+/* One after the other of a PEM file's objects. Returns how many `add` took, or -1: one is broken, or it is no file. */
 static int pem_each(const char *file, bool (*add)(struct tls_verify *, BIO *), struct tls_verify *verify) {
     int n = 0;
 
@@ -39,7 +39,7 @@ static int pem_each(const char *file, bool (*add)(struct tls_verify *, BIO *), s
     BIO_free(bio);
     if (at_end)
         ERR_clear_error();
-    return at_end && n > 0 ? n : -1;
+    return at_end ? n : -1;
 }
 
 static bool ca_add(struct tls_verify *verify, BIO *bio) {
@@ -67,17 +67,24 @@ static bool crl_add(struct tls_verify *verify, BIO *bio) {
     return false;
 }
 
+static const char *why_not(int n, const char *none) {
+    return n == 0 ? none : tls_ctx_reason();
+}
+
 static bool load(struct tls_verify *verify, const struct tls_ctx_config *config, char *error, size_t error_bytes) {
-    if (pem_each(config->client_ca_file, ca_add, verify) < 0) {
+    int n = pem_each(config->client_ca_file, ca_add, verify);
+
+    if (n <= 0) {
         snprintf(error, error_bytes, "client_ca %s: %s; it must be a readable PEM file of CA certificates",
-                 config->client_ca_file, tls_ctx_reason());
+                 config->client_ca_file, why_not(n, "no PEM block of a certificate found"));
         return false;
     }
     if (config->client_crl_file == NULL)
         return true;
-    if (pem_each(config->client_crl_file, crl_add, verify) < 0) {
+    n = pem_each(config->client_crl_file, crl_add, verify);
+    if (n <= 0) {
         snprintf(error, error_bytes, "client_crl %s: %s; it must be a readable PEM file of CRLs",
-                 config->client_crl_file, tls_ctx_reason());
+                 config->client_crl_file, why_not(n, "no PEM block of a CRL found"));
         return false;
     }
     return true;

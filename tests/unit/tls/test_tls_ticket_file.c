@@ -90,6 +90,16 @@ static void refused(const char *text, unsigned line, const char *what) {
     cr_expect(strncmp(error, place, strlen(place)) == 0 && strstr(error, what), "%s", error);
 }
 
+/* What a complaint says makes keys does so. `command` ends with a bracket. */
+static void command_makes_a_key(char *command) {
+    char whole[512];
+
+    *strrchr(command, ')') = '\0';
+    snprintf(whole, sizeof(whole), "(%s) >%s 2>/dev/null", command, path);
+    cr_expect_eq(system(whole), 0);
+    cr_expect(tls_ticket_file_read(path, &set, error, sizeof(error)), "%s", command);
+}
+
 Test(tls_ticket_file, refuses) {
     char zero[128], longer[400];
     uint8_t none[80] = {1};
@@ -101,6 +111,7 @@ Test(tls_ticket_file, refuses) {
     refused(joined(line_of(1, 80), "no base64!\n", ""), 2, "not a key");
     refused(line_of(1, 47), 1, "not a key");
     refused(line_of(1, 81), 1, "not a key");
+    command_makes_a_key(strchr(error, '(') + 1);
     refused(zero, 1, "not a key"); /* never zero */
     refused(longer, 1, "not a key");
     refused(joined(line_of(1, 80), line_of(1, 48), ""), 2, "of that name");
