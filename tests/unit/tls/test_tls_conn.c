@@ -203,6 +203,10 @@ Test(tls_conn, key_update_owed_is_paid_later) {
     cr_assert_eq(pair_open(&p, &answer, out, sizeof(out), &n), TLS_CT_HANDSHAKE);
     tls_conn_rekey(&p.core, tls_conn_get(&p.core, p.client), p.client, TLS_READ);
     cr_assert_eq(pair_open(&p, &answer, out, sizeof(out), &n), TLS_CT_DATA);
+    tls_conn_get(&p.core, p.server)->flags |= TLS_F_UPDATE_OWED;
+    pair_seal(&p, TLS_CT_DATA, "alone in an mbuf", 16, &wire); /* or with what comes next */
+    cr_assert_eq(pair_input(&p, &wire, &answer, NULL), TLS_PLAIN | TLS_WIRE);
+    cr_assert_eq(pair_open(&p, &answer, out, sizeof(out), &n), TLS_CT_HANDSHAKE);
     pair_fini(&p);
 }
 
@@ -252,6 +256,10 @@ Test(tls_conn, close_notify_ends_reading_only) {
     cr_assert_eq(bytes, 4);
     cr_assert_eq(wire.len_bytes, 0);
     cr_assert_eq(pair_input(&p, &wire, &answer, &bytes), 0, "raised once");
+    pair_seal(&p, TLS_CT_DATA, "ignored", 7, &wire); /* alone in an mbuf, too */
+    cr_assert_eq(pair_input(&p, &wire, &answer, &bytes), 0);
+    cr_assert_eq(bytes, 4);
+    cr_assert_eq(wire.len_bytes, 0);
     rope_append(&plain, harness_pool(), "still here", 10);
     cr_assert_eq(tls_seal(&p.core, p.server, &plain, &answer, 100, 0), 10);
     cr_assert_eq(pair_open(&p, &answer, out, sizeof(out), &n), TLS_CT_DATA);

@@ -216,10 +216,12 @@ Test(tls_ticket, torn) {
     struct rope wire = {0};
     uint8_t message[64];
 
-    for (uint32_t bytes = 0; bytes < 2; bytes++) {
+    for (uint32_t i = 0; i < 4; i++) { /* an empty record, and one of data; with the others, and alone */
         pair_of_client(&p, &heard);
         pair_seal(&p, TLS_CT_HANDSHAKE, message, ticket(message, 60, 1) - 1, &wire);
-        pair_seal(&p, TLS_CT_DATA, "x", bytes, &wire);
+        if (i & 2)
+            cr_assert_eq(input(&p, &wire), 0);
+        pair_seal(&p, TLS_CT_DATA, "x", i & 1, &wire);
         cr_assert_eq(input(&p, &wire), -TLS_DROP_TICKET_TORN);
         cr_assert_eq(heard.count, 0);
         cr_assert_eq(p.core.tickets.used, 0);
