@@ -4,12 +4,12 @@
 #include "tls_msg.h"
 #include "tls_source.h"
 
-#define FULL_SHARE      3u  /* so many that hope to resume begin while a full one waits; then it is its turn */
-#define STALL_LOOK      8u  /* of those that were answered first, so many are looked at for one that may go */
-#define CROWD_SHARE     8u  /* an address that holds such a part of all places, */
-#define CROWD_LEAST     16u /* and so many, has many handshakes: */
-#define CROWD_HASTE     4u  /* they get such a part of the time that others may take */
-#define LISTENERS_SHARE 4u  /* of the SSL objects one in so many is never a client's */
+#define FULL_SHARE  3u  /* so many that hope to resume begin while a full one waits; then it is its turn */
+#define STALL_LOOK  8u  /* of those that were answered first, so many are looked at for one that may go */
+#define CROWD_SHARE 8u  /* an address that holds such a part of all places, */
+#define CROWD_LEAST 16u /* and so many, has many handshakes: */
+#define CROWD_HASTE 4u  /* they get such a part of the time that others may take */
+#define KEPT_SHARE  4u  /* of the SSL objects one in so many is kept from those who would hold them for long */
 
 /* --- queues --- */
 
@@ -157,7 +157,7 @@ void tls_admission_done(struct tls_core *core, struct tls_conn *c) {
 static bool place_free(const struct tls_core *core, bool is_client) {
     if (core->engine == NULL || core->places.used >= core->max_places)
         return false;
-    return !is_client || core->admission.client_places < core->max_places - core->max_places / LISTENERS_SHARE;
+    return !is_client || core->admission.client_places < core->max_places - core->max_places / KEPT_SHARE;
 }
 
 bool tls_admission_wants_place(const struct tls_core *core) {
@@ -189,6 +189,12 @@ static bool place_give(struct tls_core *core, struct tls_conn *c) {
 void tls_admission_started(struct tls_core *core, struct tls_msg *msg) {
     core->admission.starts -= msg->start;
     msg->start = false;
+}
+
+bool tls_admission_stay(struct tls_core *core, struct tls_msg *msg) {
+    msg->stays = !msg->is_client && core->admission.libssl_places < core->max_places - core->max_places / KEPT_SHARE;
+    core->admission.libssl_places += msg->stays;
+    return msg->stays || msg->is_client;
 }
 
 int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, struct rope *wire) {

@@ -25,6 +25,7 @@ static void place_recycle(struct tls_core *core, struct tls_msg *msg) {
     tls_session_unref(msg->session);
     tls_identity_free(msg->identity);
     core->admission.client_places -= msg->is_client;
+    core->admission.libssl_places -= msg->stays;
     pool_free(&core->places, pool_index(&core->places, msg));
     core->stats.ssl_objects = core->places.used;
 }
@@ -190,6 +191,8 @@ static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
             return rc;
         if (trailing) /* it went with libssl; and no message may be there. The alert goes out under the new keys. */
             return -TLS_DROP_HS_TRAILING;
+    } else if (!tls_admission_stay(t->core, msg)) {
+        return -TLS_DROP_HS_LIBSSL_FULL;
     } else {
         t->c->phase = TLS_PHASE_LIBSSL;
     }

@@ -57,7 +57,8 @@ struct tls_msg {
     bool cancelled; /* atomic */
     bool unread;    /* worker: a result waits to be taken */
     bool start;     /* it counts as one of tls_admission's starts, */
-    bool is_client; /* as one of its client_places */
+    bool is_client; /* as one of its client_places, */
+    bool stays;     /* as one of its libssl_places */
 
     /* the answer */
     enum tls_result result;
@@ -174,6 +175,8 @@ enum tls_drop tls_client_verify_drop(const SSL *ssl);
 /* --- tls_admission.c --- */
 /* Its hello is no longer with the engine. */
 void tls_admission_started(struct tls_core *core, struct tls_msg *msg);
+/* libssl would carry the records of the message's connection: may that be, and its place be gone for as long? */
+bool tls_admission_stay(struct tls_core *core, struct tls_msg *msg);
 
 /* --- tls_handshake.c: the worker's side of messages --- */
 void tls_msg_post(struct tls_core *core, struct tls_msg *msg);

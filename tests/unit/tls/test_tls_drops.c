@@ -357,6 +357,7 @@ Test(tls_drops, none_is_forgotten) {
         [TLS_DROP_HS_PSK] = "test_tls_psk.c",
         [TLS_DROP_HS_SRP] = "test_tls_srp.c",
         [TLS_DROP_HS_TRAILING] = "test_tls_handover.c",
+        [TLS_DROP_HS_LIBSSL_FULL] = "test_tls_handshake.c",
         [TLS_DROP_HS_QUEUE_FULL] = "test_tls_admission.c",
         [TLS_DROP_HS_QUEUE_TIMEOUT] = "test_tls_admission.c",
         [TLS_DROP_HS_SOURCE_LIMIT] = "test_tls_admission.c",

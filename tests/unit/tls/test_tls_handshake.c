@@ -196,6 +196,41 @@ Test(tls_handshake, suites_that_stay_with_libssl) {
     }
 }
 
+/* Theirs are SSL objects for as long as the connection lives. Three of four may go that way: others still shake hands.
+ */
+Test(tls_handshake, suites_that_stay_with_libssl_leave_places) {
+    static const char cbc[] = "ECDHE-ECDSA-AES128-SHA256", gcm[] = "ECDHE-ECDSA-AES128-GCM-SHA256";
+    struct harness h;
+    tls_id first = 0;
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V12, .suite = cbc, .max_handshakes = 4});
+    harness_disconnect(&h);
+    tls_ctx_unref(h.ctx);
+    h.ctx = harness_ctx(KEY_EC, 0, "ECDHE+AES", NULL);
+    for (int i = 0; i < 6; i++) {
+        harness_connect(&h, NULL);
+        bool done = harness_handshake(&h);
+        cr_expect_eq(done, i < 3, "%d", i);
+        if (done) { /* it stays */
+            first = i == 0 ? h.id : first;
+            SSL_free(h.client);
+            h.client = NULL;
+            continue;
+        }
+        cr_expect_eq(h.error, -TLS_DROP_HS_LIBSSL_FULL, "%d: %d", i, h.error);
+        harness_disconnect(&h);
+    }
+    SSL_CTX_set_cipher_list(h.client_ctx, gcm);
+    harness_connect(&h, NULL);
+    cr_expect(harness_handshake(&h), "others are served");
+    harness_disconnect(&h);
+    SSL_CTX_set_cipher_list(h.client_ctx, cbc);
+    tls_conn_free(&h.core, first);
+    harness_connect(&h, NULL);
+    cr_expect(harness_handshake(&h), "and the next, when one has gone");
+    harness_fini(&h);
+}
+
 Test(tls_handshake, damaged_record_of_libssl) {
     struct harness h;
     uint8_t bytes[256];
