@@ -356,6 +356,7 @@ static __attribute__((noinline)) int mbuf_other(struct tls_core *core, tls_id id
         rope_clear(wire_in);
         return turn_run(&t, -TLS_DROP_BAD_MAC);
     }
+    t.spent_bytes += n;
     m->data_off = (uint16_t)(m->data_off + TLS_HEADER_BYTES); /* of 1.3: no explicit nonce */
     m->data_len = (uint16_t)n;
     memmove(rte_pktmbuf_mtod(m, uint8_t *), inner, n);
