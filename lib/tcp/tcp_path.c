@@ -153,12 +153,25 @@ static void guess(struct tcp_core *core, const struct tcp_conn *c) {
         learn(core, c->key.remote_addr_be, mtu_of(c), TCP_PATH_GUESS_S);
 }
 
+/* Has another flow to this address learnt that so much does not get through? Routers answer a few packets a second, of
+ * whichever flow (RFC 1812 4.3.2.8). */
+static bool is_known_too_large(struct tcp_core *core, const struct tcp_conn *c, uint32_t len) {
+    const struct tcp_path *p = core->paths_learnt ? find(core, c->key.remote_addr_be) : NULL;
+    return p && !is_due(core, p) && p->mtu < mtu_of(c) && p->mtu < len + overhead(c);
+}
+
 void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c) {
     static const uint16_t steps[] = {TCP_BLACKHOLE_MTU, TCP_BLACKHOLE_MTU_LEAST};
-    if ((c->backoff + 1u) % TCP_BLACKHOLE_RTOS || !tcp_synchronised(c) || !c->seg_head)
+    if (!tcp_synchronised(c) || !c->seg_head)
         return;
     const struct tcp_sent *head = tcp_sent_of(core, c->seg_head); /* what does not get through, the MSS or less */
     uint32_t len = head->len - !!(head->flags & TCP_SENT_FIN);
+    if (is_known_too_large(core, c, len)) {
+        core->stats.pmtu_lowered += lower(core, c, find(core, c->key.remote_addr_be)->mtu);
+        return;
+    }
+    if ((c->backoff + 1u) % TCP_BLACKHOLE_RTOS)
+        return;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(steps); i++)
         if (steps[i] - overhead(c) < len) {
             core->stats.pmtu_blackholes++;

@@ -64,6 +64,17 @@ static void time_out(uint8_t backoff) {
     cr_assert_eq(c->backoff, backoff);
 }
 
+/* The peer has all that is out; the last of it tells how long the way takes. */
+static void all_arrives(void) {
+    while (c->snd_una != c->snd_nxt) {
+        sleep_ms(core, 1);
+        struct craft ack = peer_segment(core, id);
+        ack.remote_port = rte_be_to_cpu_16(c->key.remote_port_be);
+        feed(core, &ack);
+        drain(core, d, 64);
+    }
+}
+
 /* What a flow to the peer sends at most now. */
 static uint16_t mss_of_a_new_flow(uint16_t remote_port) {
     drain(core, d, 64);
@@ -139,6 +150,23 @@ Test(tcp_path, remembered_for_the_address_and_forgotten) {
     harness_core_free(core);
 }
 
+/* A router answers a few packets a second, of whichever flow: what it said to one, others follow once they time out. */
+Test(tcp_path, what_one_has_learnt_others_follow_after_a_timeout) {
+    open_flow();
+    tcp_id other = establish(core, &(struct craft){.mss = 1460, .remote_port = 1});
+    send_bytes(core, other, 1460);
+    send_bytes(core, id, 1460);
+    drain(core, d, 64);
+    frag_needed(1300);
+    drain(core, d, 64);
+    const struct tcp_conn *o = tcp_conn_of(core, other);
+    cr_assert(c->mss == 1260 && o->mss == 1460, "it may be another path, as long as nothing is lost");
+    all_arrives();
+    cr_assert(next_output() == 1 && d[0].len == 1260, "%u", d[0].len);
+    cr_assert(o->mss == 1260 && o->backoff == 1 && core->stats.pmtu_lowered == 2 && !core->stats.pmtu_blackholes);
+    harness_core_free(core);
+}
+
 /* More addresses than the table holds: others are forgotten, memory stays, the latest are known. */
 Test(tcp_path, attack_flood_of_addresses) {
     open_sending(1460);
@@ -186,17 +214,6 @@ Test(tcp_path, small_segments_are_no_black_hole) {
 }
 
 /* --- up again --- */
-
-/* The peer has all that is out; the last of it tells how long the way takes. */
-static void all_arrives(void) {
-    while (c->snd_una != c->snd_nxt) {
-        sleep_ms(core, 1);
-        struct craft ack = peer_segment(core, id);
-        ack.remote_port = rte_be_to_cpu_16(c->key.remote_port_be);
-        feed(core, &ack);
-        drain(core, d, 64);
-    }
-}
 
 /* A flow whose segments a black hole, or an outage, has made smaller, and that sends again. */
 static void open_lowered(void) {
