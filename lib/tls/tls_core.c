@@ -57,7 +57,7 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
         pool_init(&core->clients, "tls_client", sizeof(struct tls_client), config->max_conns, 0) < 0 ||
         pool_init(&core->tickets, "tls_ticket", sizeof(struct rope), TLS_TICKETS_PARTIAL, 0) < 0)
         goto fail;
-    core->mgr = alloc_mb_mgr(0);
+    core->mgr = tls_mgr_new();
     core->cache = tls_keycache_new(config->key_cache ? config->key_cache : 512);
     core->kdf = tls_kdf_new();
     core->aead_ctx = tls_secret_alloc(TLS_AEAD_CTX_BYTES, &locked);
@@ -70,7 +70,6 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
         goto fail;
     core->unlocked =
         !locked || !core->cache->locked || (core->conns.flags | core->exts.flags | core->places.flags) & POOL_UNLOCKED;
-    init_mb_mgr_auto(core->mgr, NULL);
     return 0;
 
 fail:

@@ -29,7 +29,7 @@ struct tls_engine *tls_engine_new(uint32_t max_handshakes) {
     if (engine == NULL)
         return NULL;
     engine->max_handshakes = max_handshakes;
-    engine->mgr = alloc_mb_mgr(0);
+    engine->mgr = tls_mgr_new();
     engine->kdf = tls_kdf_new();
     engine->key = tls_secret_alloc(sizeof(*engine->key), &locked);
     engine->locked = locked;
@@ -37,7 +37,6 @@ struct tls_engine *tls_engine_new(uint32_t max_handshakes) {
         tls_engine_free(engine);
         return NULL;
     }
-    init_mb_mgr_auto(engine->mgr, NULL);
     engine->long_step_tsc = rte_get_tsc_hz() * LONG_STEP_US / 1000000;
     return engine;
 }

@@ -34,6 +34,9 @@ enum tls_dir { TLS_READ, TLS_WRITE };
 /* --- tls_aead.c: AEADs over IPsec-MB and the suites that use them --- */
 struct gcm_key_data;
 
+/* A manager for the calls below; free_mb_mgr() ends it. NULL: out of memory. */
+struct IMB_MGR *tls_mgr_new(void);
+
 struct tls_op { /* one record under way */
     struct IMB_MGR *mgr;
     const void *key; /* struct gcm_key_data where the AEAD expands its key, else the raw key */

@@ -35,13 +35,12 @@ struct hs13_core *hs13_core_new(uint32_t max, struct rte_mempool *pool) {
     core->pool = pool;
     core->transcripts = calloc(max, sizeof(*core->transcripts));
     core->expanded = aligned_zeroed(sizeof(*core->expanded));
-    core->mgr = alloc_mb_mgr(0);
+    core->mgr = tls_mgr_new();
     if (core->transcripts == NULL || core->expanded == NULL || core->mgr == NULL ||
         pool_init(&core->places, "hs13", sizeof(struct hs13), max, POOL_SECRET) < 0 || hs13_keys_init(core) < 0) {
         hs13_core_free(core);
         return NULL;
     }
-    init_mb_mgr_auto(core->mgr, NULL);
     return core;
 }
 
