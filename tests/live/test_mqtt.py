@@ -43,7 +43,8 @@ def test_publish_subscribe(lab, ids, version, qos, tls):
         topic = f"weir/{server}/{version}/{qos}/{port}"
         payloads = [f"{server} {number} " + "." * (number * 97 % 3000) for number in range(20)]
         subscriber = clients.Subscriber(lab, ids[server][0], topic, len(payloads), port, tls, qos, version).wait_ready()
-        clients.publish(lab, ids[server][1], topic, payloads, port, tls, qos, version)
+        clients.publish(lab, ids[server][1], topic, payloads, port, tls, qos, version,
+                        arrived=lambda: subscriber.wait_messages(len(payloads)))
         assert subscriber.wait_end() == 0, subscriber.text()[-2000:]
         assert [(q, payload) for _, q, payload in subscriber.messages()] == [(qos, payload) for payload in payloads]
 
