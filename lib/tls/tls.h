@@ -251,8 +251,8 @@ struct tls_engine; /* handshake engine: SSL objects live and die here */
 
 /* Returns 0, WEIR_EINVAL or WEIR_ENOMEM. */
 int tls_core_init(struct tls_core *core, const struct tls_config *config);
-/* Have the memory now that n connections (at most all) take, as tcp_core_populate does. What handshakes take, and long
- * keys of connections, lies on small pages. */
+/* Have the memory now that n connections (at most all) take, as tcp_core_populate does, and the key cache. What
+ * handshakes take, and long keys of connections, lies on small pages. */
 void tls_core_populate(const struct tls_core *core, uint32_t n);
 /* Frees what connections are left and their SSL objects, so an engine elsewhere must have been stopped before. A zeroed
  * core is allowed. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "harness.h"
 
+#include <sys/mman.h>
+
 Test(tls_core, keys_come_back_as_stored) {
     for (uint8_t row = 1; row <= tls_suites_count; row++) {
         struct pair p;
@@ -46,6 +48,34 @@ Test(tls_core, bounds_of_the_pool) {
     cr_assert_eq(tls_conn_new(&core, ctx, 0), 2);
     tls_core_fini(&core);
     tls_ctx_unref(ctx);
+}
+
+static uint32_t pages_there(void *at, size_t bytes) {
+    unsigned char there[1024];
+    uint32_t n = 0;
+
+    cr_assert_leq(bytes / 4096, sizeof(there));
+    cr_assert_eq(mincore(at, bytes, there), 0);
+    for (size_t i = 0; i < bytes / 4096; i++)
+        n += there[i] & 1;
+    return n;
+}
+
+/* What connections write to once they are open: their state, and expanded keys. */
+Test(tls_core, a_populated_one_takes_no_page_later) {
+    struct tls_config config = {.max_conns = 1000, .pool = harness_pool()};
+    struct tls_core core;
+
+    cr_assert_eq(tls_core_init(&core, &config), 0);
+    uint32_t conn_pages = (uint32_t)(pool_bytes(core.conns.stride_bytes, core.conns.capacity) / 4096);
+    uint32_t key_pages = (uint32_t)(core.cache->mapped_bytes / 4096);
+    cr_assert_geq(key_pages, 512 * TLS_EXPANDED_BYTES / 4096);
+    cr_expect_lt(pages_there(core.conns.base, conn_pages * 4096ul), conn_pages);
+    cr_expect_lt(pages_there(core.cache->set, key_pages * 4096ul), key_pages);
+    tls_core_populate(&core, config.max_conns);
+    cr_expect_eq(pages_there(core.conns.base, conn_pages * 4096ul), conn_pages);
+    cr_expect_eq(pages_there(core.cache->set, key_pages * 4096ul), key_pages);
+    tls_core_fini(&core);
 }
 
 Test(tls_core, refuses_nonsense) {
