@@ -41,6 +41,13 @@ struct IMB_MGR *tls_mgr_new(void) {
     return mgr;
 }
 
+void tls_gcm_calls(const struct IMB_MGR *mgr, tls_gcm_call calls[2][3]) {
+    calls[TLS_READ][TLS_GCM_128] = mgr->gcm128_dec;
+    calls[TLS_READ][TLS_GCM_256] = mgr->gcm256_dec;
+    calls[TLS_WRITE][TLS_GCM_128] = mgr->gcm128_enc;
+    calls[TLS_WRITE][TLS_GCM_256] = mgr->gcm256_enc;
+}
+
 /* --- AES-GCM: X(bits) --- */
 #define GCM(bits)                                                                                                      \
     static void gcm##bits##_expand(struct IMB_MGR *mgr, const uint8_t *key, struct gcm_key_data *out) {                \
@@ -122,34 +129,34 @@ static const struct tls_aead chacha = {
 };
 
 /* --- suites (IANA TLS Cipher Suites); whichever key exchange, the records are the same --- */
-#define V13(id, name, aead, hash)                                                                                      \
-    { id, TLS_V13, name, &aead, hash, 0, 12, &aead != &chacha, 1 }
-#define GCM12(id, name, aead, hash)                                                                                    \
-    { id, TLS_V12, name, &aead, hash, 8, 4, true, 0 }
+#define V13(id, name, aead, gcm, hash)                                                                                 \
+    { id, TLS_V13, name, &aead, hash, 0, 12, gcm, 1 }
+#define GCM12(id, name, bits, hash)                                                                                    \
+    { id, TLS_V12, name, &gcm##bits, hash, 8, 4, TLS_GCM_##bits, 0 }
 #define CHACHA12(id, name)                                                                                             \
-    { id, TLS_V12, name, &chacha, TLS_SHA256, 0, 12, false, 0 }
+    { id, TLS_V12, name, &chacha, TLS_SHA256, 0, 12, TLS_GCM_NONE, 0 }
 
 const struct tls_suite tls_suites[] = {
-    V13(0x1301, "TLS_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
-    V13(0x1302, "TLS_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
-    V13(0x1303, "TLS_CHACHA20_POLY1305_SHA256", chacha, TLS_SHA256),
-    GCM12(0xc02b, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
-    GCM12(0xc02c, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
-    GCM12(0xc02f, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
-    GCM12(0xc030, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
-    GCM12(0x009e, "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
-    GCM12(0x009f, "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
-    GCM12(0x009c, "TLS_RSA_WITH_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
-    GCM12(0x009d, "TLS_RSA_WITH_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
+    V13(0x1301, "TLS_AES_128_GCM_SHA256", gcm128, TLS_GCM_128, TLS_SHA256),
+    V13(0x1302, "TLS_AES_256_GCM_SHA384", gcm256, TLS_GCM_256, TLS_SHA384),
+    V13(0x1303, "TLS_CHACHA20_POLY1305_SHA256", chacha, TLS_GCM_NONE, TLS_SHA256),
+    GCM12(0xc02b, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", 128, TLS_SHA256),
+    GCM12(0xc02c, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", 256, TLS_SHA384),
+    GCM12(0xc02f, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", 128, TLS_SHA256),
+    GCM12(0xc030, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", 256, TLS_SHA384),
+    GCM12(0x009e, "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", 128, TLS_SHA256),
+    GCM12(0x009f, "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384", 256, TLS_SHA384),
+    GCM12(0x009c, "TLS_RSA_WITH_AES_128_GCM_SHA256", 128, TLS_SHA256),
+    GCM12(0x009d, "TLS_RSA_WITH_AES_256_GCM_SHA384", 256, TLS_SHA384),
     CHACHA12(0xcca9, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
     CHACHA12(0xcca8, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
     CHACHA12(0xccaa, "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
-    GCM12(0x00a8, "TLS_PSK_WITH_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
-    GCM12(0x00a9, "TLS_PSK_WITH_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
-    GCM12(0x00aa, "TLS_DHE_PSK_WITH_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
-    GCM12(0x00ab, "TLS_DHE_PSK_WITH_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
-    GCM12(0x00ac, "TLS_RSA_PSK_WITH_AES_128_GCM_SHA256", gcm128, TLS_SHA256),
-    GCM12(0x00ad, "TLS_RSA_PSK_WITH_AES_256_GCM_SHA384", gcm256, TLS_SHA384),
+    GCM12(0x00a8, "TLS_PSK_WITH_AES_128_GCM_SHA256", 128, TLS_SHA256),
+    GCM12(0x00a9, "TLS_PSK_WITH_AES_256_GCM_SHA384", 256, TLS_SHA384),
+    GCM12(0x00aa, "TLS_DHE_PSK_WITH_AES_128_GCM_SHA256", 128, TLS_SHA256),
+    GCM12(0x00ab, "TLS_DHE_PSK_WITH_AES_256_GCM_SHA384", 256, TLS_SHA384),
+    GCM12(0x00ac, "TLS_RSA_PSK_WITH_AES_128_GCM_SHA256", 128, TLS_SHA256),
+    GCM12(0x00ad, "TLS_RSA_PSK_WITH_AES_256_GCM_SHA384", 256, TLS_SHA384),
     CHACHA12(0xccab, "TLS_PSK_WITH_CHACHA20_POLY1305_SHA256"),
     CHACHA12(0xccac, "TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256"),
     CHACHA12(0xccad, "TLS_DHE_PSK_WITH_CHACHA20_POLY1305_SHA256"),

@@ -235,7 +235,7 @@ static int frame_check(const struct tls_suite *s, const struct tls_frame *f) {
 static int read_limit_check(struct tls_turn *t, const struct tls_suite *s) {
     struct tls_conn *c = t->c;
 
-    if (WEIR_LIKELY(!s->limited || c->seq[TLS_READ] < t->core->gcm_record_limit))
+    if (WEIR_LIKELY(!s->gcm || c->seq[TLS_READ] < t->core->gcm_record_limit))
         return 0;
     if (s->version != TLS_V13)
         return -TLS_DROP_RECORD_LIMIT;
@@ -336,7 +336,7 @@ static __attribute__((noinline)) int input_any(struct tls_core *core, tls_id id,
     return turn_run(&t, TLS_STEP_AGAIN);
 }
 
-/* --- nearly all turns: records of application data, an mbuf each ---
+/* --- nearly all turns: records of application data under AES-GCM, an mbuf each ---
  *
  * A small record's own cost is what is around the cipher, so these have a way of their own, in as few instructions as
  * it takes: a copy each for either version and for one record alone, with what others need left out. It does nothing
@@ -380,6 +380,7 @@ static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *co
     struct tls_conn *c = tls_conn_get(core, id);
     const struct tls_suite *s = tls_conn_suite(c);
     uint32_t head = TLS_HEADER_BYTES + (v13 ? 0 : s->explicit_bytes), spent_bytes = 0;
+    uint8_t gcm = s->gcm;
 
     do {
         struct rte_mbuf *m = wire_in->head;
@@ -388,7 +389,7 @@ static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *co
         uint8_t *record = rte_pktmbuf_mtod(m, uint8_t *), *behind = NULL;
 
         if (WEIR_UNLIKELY(n - 1 >= TLS_RECORD_MAX || !tls_header_is(record, TLS_CT_DATA, body) ||
-                          !rope_mbuf_private(m) || (c->seq[TLS_READ] >= core->gcm_record_limit && s->limited) ||
+                          !rope_mbuf_private(m) || gcm == TLS_GCM_NONE || c->seq[TLS_READ] >= core->gcm_record_limit ||
                           (spent_bytes > 0 && spent_bytes + body > budget_bytes)))
             return input_any(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes);
         if (alone) {
@@ -398,7 +399,7 @@ static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *co
             behind = room_behind(plain, n + v13);
         }
         uint8_t *to = behind ? behind : record + head;
-        bool good = tls_record_open_at(core, c, id, s, v13, TLS_CT_DATA, record, bytes, to);
+        bool good = tls_record_open_at(core, c, id, s, v13, gcm, TLS_CT_DATA, record, bytes, to);
         if (WEIR_UNLIKELY(!good || (v13 && to[n] != TLS_CT_DATA))) /* RFC 8446 section 5.2: the type, or padding */
             return mbuf_other(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes, m, good ? to : NULL,
                               n + v13);

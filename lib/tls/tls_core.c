@@ -68,6 +68,7 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
     if (core->mgr == NULL || core->cache == NULL || core->kdf == NULL || core->alive == NULL ||
         core->identities == NULL || core->aead_ctx == NULL)
         goto fail;
+    tls_gcm_calls(core->mgr, core->gcm);
     core->unlocked =
         !locked || !core->cache->locked || (core->conns.flags | core->exts.flags | core->places.flags) & POOL_UNLOCKED;
     return 0;

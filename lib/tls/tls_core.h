@@ -15,15 +15,23 @@
 #define TLS_AEAD_CTX_BYTES 320u
 
 struct IMB_MGR;
+struct gcm_context_data;
+struct gcm_key_data;
 struct rte_ring;
 struct tls_keycache;
 struct tls_kdf;
+
+/* IPsec-MB's call that seals or opens under AES-GCM. */
+typedef void (*tls_gcm_call)(const struct gcm_key_data *key, struct gcm_context_data *ctx, uint8_t *dst,
+                             const uint8_t *src, uint64_t n, const uint8_t *nonce, const uint8_t *aad,
+                             uint64_t aad_bytes, uint8_t *tag, uint64_t tag_bytes);
 
 struct tls_core {
     struct pool conns;  /* struct tls_conn: keys of one connection */
     struct pool exts;   /* struct tls_ext: the rest of long keys */
     struct pool places; /* struct tls_msg: one an SSL object, so its capacity bounds them */
     struct IMB_MGR *mgr;
+    tls_gcm_call gcm[2][3];     /* of mgr: by enum tls_dir and enum tls_gcm */
     struct tls_keycache *cache; /* expanded GCM keys */
     struct tls_kdf *kdf;        /* for KeyUpdate */
     struct pool clients;        /* struct tls_client: what clients have beside */

@@ -32,10 +32,11 @@ enum { TLS_V12 = 0x0303, TLS_V13 = 0x0304 };
 enum tls_dir { TLS_READ, TLS_WRITE };
 
 /* --- tls_aead.c: AEADs over IPsec-MB and the suites that use them --- */
-struct gcm_key_data;
 
 /* A manager for the calls below; free_mb_mgr() ends it. NULL: out of memory. */
 struct IMB_MGR *tls_mgr_new(void);
+/* Its calls for a record under AES-GCM, by enum tls_dir and enum tls_gcm. */
+void tls_gcm_calls(const struct IMB_MGR *mgr, tls_gcm_call calls[2][3]);
 
 struct tls_op { /* one record under way */
     struct IMB_MGR *mgr;
@@ -60,6 +61,7 @@ struct tls_aead {
     void (*end)(const struct tls_op *op, uint8_t *tag);
 };
 
+enum tls_gcm { TLS_GCM_NONE, TLS_GCM_128, TLS_GCM_256 };
 enum tls_hash { TLS_SHA256 = 32, TLS_SHA384 = 48 }; /* the value is the hash's length in bytes */
 
 struct tls_suite {
@@ -70,7 +72,7 @@ struct tls_suite {
     enum tls_hash hash;
     uint8_t explicit_bytes; /* of the nonce, in front of each record: 8 in TLS 1.2 GCM (RFC 5288), else 0 */
     uint8_t fixed_iv_bytes; /* of the nonce, from the key block: 4 there, else 12 */
-    bool limited;           /* GCM: keys wear out after gcm_record_limit records */
+    uint8_t gcm;            /* enum tls_gcm; under these keys wear out after gcm_record_limit records */
     uint8_t inner_bytes;    /* 1.3: the type behind the plaintext */
 };
 extern const struct tls_suite tls_suites[];
@@ -342,18 +344,38 @@ void tls_conn_keys_wipe(struct tls_core *core, struct tls_conn *c, tls_id id);
 void *tls_secret_alloc(size_t bytes, bool *locked);
 void tls_secret_free(void *p, size_t bytes); /* zeroes them; NULL is allowed */
 
-/* One record of this direction: key, nonce and additional data; the arguments of tls_op_set_as. */
+/* The key of one record of this direction. `gcm`: the suite's. */
+static inline void tls_op_key(struct tls_op *op, struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir,
+                              uint8_t gcm) {
+    if (WEIR_LIKELY(gcm && tls_keycache_find(core->cache, tls_keycache_name(id, dir, c->epoch[dir]), &op->key)))
+        core->stats.key_cache_hits++;
+    else
+        op->key = tls_conn_key_expand(core, c, id, dir);
+}
+
+/* One record of this direction, for the calls of struct tls_aead: key, nonce and additional data; the arguments of
+ * tls_op_set_as. */
 static inline void tls_op_begin(struct tls_op *op, struct tls_core *core, struct tls_conn *c, tls_id id,
                                 enum tls_dir dir, const struct tls_suite *s, bool v13, uint8_t type, uint32_t n,
                                 const uint8_t *explicit_nonce) {
     op->mgr = core->mgr;
     op->ctx = core->aead_ctx;
-    if (WEIR_LIKELY(s->aead->expand != NULL &&
-                    tls_keycache_find(core->cache, tls_keycache_name(id, dir, c->epoch[dir]), &op->key)))
-        core->stats.key_cache_hits++;
-    else
-        op->key = tls_conn_key_expand(core, c, id, dir);
+    tls_op_key(op, core, c, id, dir, s->gcm);
     tls_op_set_as(op, s, v13, c->iv[dir], c->seq[dir], type, n, explicit_nonce);
+}
+
+/* A whole record in one piece, as open and seal of struct tls_aead, once tls_op_key and tls_op_set_as have said under
+ * what. Under GCM IPsec-MB is called right from here. */
+static inline void tls_op_crypt(struct tls_op *op, const struct tls_core *core, const struct tls_suite *s, uint8_t gcm,
+                                enum tls_dir dir, uint8_t *dst, const uint8_t *src, uint32_t n, uint8_t *tag) {
+    if (WEIR_LIKELY(gcm)) {
+        core->gcm[dir][gcm](op->key, (struct gcm_context_data *)(void *)core->aead_ctx, dst, src, n, op->nonce, op->aad,
+                            op->aad_bytes, tag, TLS_TAG_BYTES);
+        return;
+    }
+    op->mgr = core->mgr;
+    op->ctx = core->aead_ctx;
+    (dir == TLS_READ ? s->aead->open : s->aead->seal)(op, dst, src, n, tag);
 }
 
 /* Take the first mbuf off a rope. */
@@ -411,15 +433,17 @@ int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const 
  * from it. They are enough for header, explicit nonce and tag. Returns whether the tag fits: else nobody may see what
  * it was decrypted to. */
 static inline bool tls_record_open_at(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
-                                      bool v13, uint8_t type, const uint8_t *record, uint32_t bytes, uint8_t *to) {
+                                      bool v13, uint8_t gcm, uint8_t type, const uint8_t *record, uint32_t bytes,
+                                      uint8_t *to) {
     uint32_t explicit_bytes = v13 ? 0 : s->explicit_bytes,
              n = bytes - TLS_HEADER_BYTES - explicit_bytes - TLS_TAG_BYTES;
     const uint8_t *body = record + TLS_HEADER_BYTES, *text = body + explicit_bytes;
     uint8_t tag[TLS_TAG_BYTES];
     struct tls_op op;
 
-    tls_op_begin(&op, core, c, id, TLS_READ, s, v13, type, v13 ? n + TLS_TAG_BYTES : n, body);
-    s->aead->open(&op, to, text, n, tag);
+    tls_op_key(&op, core, c, id, TLS_READ, gcm);
+    tls_op_set_as(&op, s, v13, c->iv[TLS_READ], c->seq[TLS_READ], type, v13 ? n + TLS_TAG_BYTES : n, body);
+    tls_op_crypt(&op, core, s, gcm, TLS_READ, to, text, n, tag);
     if (WEIR_UNLIKELY(!tls_tag_equal(tag, text + n)))
         return false;
     c->seq[TLS_READ]++;

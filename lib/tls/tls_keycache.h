@@ -12,7 +12,7 @@ struct gcm_key_data;
 
 /* `name` tells whose key it is: connection, direction (enum tls_dir) and epoch. */
 static inline uint64_t tls_keycache_name(tls_id id, uint32_t dir, uint8_t epoch) {
-    return (uint64_t)id << 32 | (uint64_t)epoch << 1 | dir;
+    return ((uint64_t)epoch << 1 | dir) << 32 | id;
 }
 
 #define TLS_KEYCACHE_HASH  0x9e3779b97f4a7c15ull

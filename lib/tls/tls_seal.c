@@ -134,8 +134,8 @@ static inline bool fills_mbuf(const struct rte_mbuf *m, uint32_t n) {
 
 /* Such a one: where it lies, or as a small piece into the mbuf at the end of `wire`. `v13`: of that version? */
 static inline __attribute__((always_inline)) void seal_mbuf(struct tls_core *core, struct tls_conn *c, tls_id id,
-                                                            const struct tls_suite *s, bool v13, uint8_t type,
-                                                            struct rte_mbuf *m, struct rope *wire) {
+                                                            const struct tls_suite *s, bool v13, uint8_t gcm,
+                                                            uint8_t type, struct rte_mbuf *m, struct rope *wire) {
     struct rte_mbuf *tail = wire->tail;
     uint32_t n = m->data_len, head = TLS_HEADER_BYTES + (v13 ? 0 : s->explicit_bytes);
     uint32_t body = head - TLS_HEADER_BYTES + n + v13 + TLS_TAG_BYTES, bytes = TLS_HEADER_BYTES + body;
@@ -145,13 +145,14 @@ static inline __attribute__((always_inline)) void seal_mbuf(struct tls_core *cor
 
     if (v13)
         src[n++] = type; /* this early, as the cipher loads it together with what lies in front */
-    tls_op_begin(&op, core, c, id, TLS_WRITE, s, v13, outer, v13 ? body : n, NULL);
+    tls_op_key(&op, core, c, id, TLS_WRITE, gcm);
+    tls_op_set_as(&op, s, v13, c->iv[TLS_WRITE], c->seq[TLS_WRITE], outer, v13 ? body : n, NULL);
     if (tail != NULL) {
         behind = bytes <= ROPE_COPY_MAX && rope_mbuf_private(tail) && rte_pktmbuf_tailroom(tail) >= bytes;
         if (behind)
             dst = rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len);
     }
-    s->aead->seal(&op, dst + head, src, n, dst + head + n);
+    tls_op_crypt(&op, core, s, gcm, TLS_WRITE, dst + head, src, n, dst + head + n);
     tls_header_put(dst, outer, body);
     if (!v13 && s->explicit_bytes)
         memcpy(dst + TLS_HEADER_BYTES, op.nonce + s->fixed_iv_bytes, 8);
@@ -176,7 +177,7 @@ int tls_record_seal(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_
     const struct tls_suite *s = tls_conn_suite(c);
 
     if (plain->head != NULL && fills_mbuf(plain->head, n)) {
-        seal_mbuf(core, c, id, s, s->version == TLS_V13, type, tls_rope_pop(plain), wire);
+        seal_mbuf(core, c, id, s, s->version == TLS_V13, s->gcm, type, tls_rope_pop(plain), wire);
         return 0;
     }
     if (seal_parts(core, c, id, type, plain, n, wire) < 0) {
@@ -221,7 +222,7 @@ static inline int before_seal(struct tls_core *core, struct tls_conn *c, const s
                               struct rope *wire) {
     if (WEIR_UNLIKELY(c->flags & TLS_F_UPDATE_OWED))
         return tls_key_update_send(core, c, id, false, wire);
-    if (WEIR_LIKELY(!s->limited || c->seq[TLS_WRITE] + 1 < core->gcm_record_limit))
+    if (WEIR_LIKELY(!s->gcm || c->seq[TLS_WRITE] + 1 < core->gcm_record_limit))
         return 0;
     if (s->version == TLS_V13)
         return tls_key_update_send(core, c, id, false, wire);
@@ -270,8 +271,8 @@ static __attribute__((noinline)) int seal_any(struct tls_core *core, tls_id id, 
     return (int)total;
 }
 
-/* All there is to seal is one mbuf. If it may be a record as it is, under a key that is not worn out, this is all there
- * is to do. */
+/* All there is to seal is one mbuf. If it may be a record as it is, under a key of GCM that is not worn out, this is
+ * all there is to do. */
 static inline __attribute__((always_inline)) int seal_alone(struct tls_core *core, tls_id id, struct rope *plain,
                                                             struct rope *wire, uint32_t max_bytes,
                                                             uint32_t segment_bytes, bool v13) {
@@ -279,11 +280,12 @@ static inline __attribute__((always_inline)) int seal_alone(struct tls_core *cor
     const struct tls_suite *s = tls_conn_suite(c);
     struct rte_mbuf *m = plain->head;
     uint32_t n = m->data_len;
+    uint8_t gcm = s->gcm;
 
-    if (WEIR_UNLIKELY(!fills_mbuf(m, n) || c->seq[TLS_WRITE] + 1 >= core->gcm_record_limit))
+    if (WEIR_UNLIKELY(!fills_mbuf(m, n) || gcm == TLS_GCM_NONE || c->seq[TLS_WRITE] + 1 >= core->gcm_record_limit))
         return seal_any(core, id, plain, wire, max_bytes, segment_bytes);
     *plain = (struct rope){0};
-    seal_mbuf(core, c, id, s, v13, TLS_CT_DATA, m, wire);
+    seal_mbuf(core, c, id, s, v13, gcm, TLS_CT_DATA, m, wire);
     core->stats.bytes_sealed += n;
     return (int)n;
 }

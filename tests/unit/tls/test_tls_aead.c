@@ -162,3 +162,11 @@ Test(tls_aead, suites_are_found_by_version) {
     for (uint8_t row = 0; row < tls_suites_count; row++)
         cr_assert_eq(tls_suite_find(tls_suites[row].version, tls_suites[row].id), row + 1);
 }
+
+Test(tls_aead, suites_under_gcm_say_which) {
+    for (uint8_t row = 0; row < tls_suites_count; row++) {
+        const struct tls_suite *s = &tls_suites[row];
+        uint8_t gcm = s->aead->expand == NULL ? TLS_GCM_NONE : s->aead->key_bytes == 16 ? TLS_GCM_128 : TLS_GCM_256;
+        cr_expect_eq(s->gcm, gcm, "%s", s->name);
+    }
+}

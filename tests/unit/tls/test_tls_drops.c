@@ -279,7 +279,7 @@ Test(tls_drops, each_gets_the_alert_that_the_rfc_names) {
         int version = tls_suites[suite_row - 1].version == TLS_V13 ? V13 : V12;
         for (uint32_t at = 0; at < WEIR_ARRAY_LEN(rows); at++) {
             if (!(rows[at].versions & version) ||
-                (rows[at].drop == TLS_DROP_RECORD_LIMIT && !tls_suites[suite_row - 1].limited))
+                (rows[at].drop == TLS_DROP_RECORD_LIMIT && !tls_suites[suite_row - 1].gcm))
                 continue;
             row_check(&rows[at], at, suite_row);
         }

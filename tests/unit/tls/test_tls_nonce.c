@@ -105,6 +105,7 @@ static void spy_on(struct tls_core *core) {
     core->mgr->gcm256_enc_update = spy_enc_update_256;
     core->mgr->chacha20_poly1305_init = spy_chacha_init;
     core->mgr->chacha20_poly1305_enc_update = spy_chacha_enc_update;
+    tls_gcm_calls(core->mgr, core->gcm);
 }
 
 /* --- the connections --- */
