@@ -177,7 +177,7 @@ bool tls_drop_is_refusal(enum tls_drop d); /* a handshake refused before it bega
     X(records_sealed, "Records sealed by IPsec-MB.")                                                                   \
     X(bytes_opened, "Plaintext bytes opened.")                                                                         \
     X(bytes_sealed, "Plaintext bytes sealed.")                                                                         \
-    X(opened_in_place, "Records opened where they lay, without a copy.")                                               \
+    X(opened_elsewhere, "Records decrypted, all or in part, to other memory than where they lay.")                     \
     X(key_updates_in, "KeyUpdates received.")                                                                          \
     X(key_updates_out, "KeyUpdates sent.")                                                                             \
     X(tickets_in, "NewSessionTickets received as a client.")                                                           \
@@ -185,8 +185,7 @@ bool tls_drop_is_refusal(enum tls_drop d); /* a handshake refused before it bega
     X(alerts_out, "Alerts sent because of an error, close_notify not included.")                                       \
     X(close_notify_in, "Alerts close_notify received.")                                                                \
     X(close_notify_out, "Alerts close_notify sent.")                                                                   \
-    X(key_cache_hits, "Expanded keys found in the cache.")                                                             \
-    X(key_cache_misses, "Keys expanded anew.")                                                                         \
+    X(key_cache_misses, "Keys expanded anew for a record: the cache did not have them.")                               \
     X(no_mbuf, "Times a record had to wait because no mbuf was left.")
 /* clang-format on */
 struct tls_stats {

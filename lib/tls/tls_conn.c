@@ -409,8 +409,8 @@ static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *co
             plain->tail->data_len = (uint16_t)(plain->tail->data_len + n);
             plain->len_bytes += n;
             rte_pktmbuf_free_seg(m);
+            core->stats.opened_elsewhere++;
         } else {
-            core->stats.opened_in_place++;
             if (alone)
                 *plain = (struct rope){.head = m, .tail = m, .len_bytes = n, .mbufs = 1};
             else

@@ -115,25 +115,43 @@ static inline void tls_store_16(uint8_t p[16], uint64_t low, uint64_t high) {
     *(pair *)(void *)p = (pair){low, high};
 }
 
+/* RFC 8446 section 5.3, RFC 7905 section 2: the counter, its first byte the most significant, folded into the last
+ * eight of the IV. */
+static inline void tls_nonce_fold(uint8_t nonce[16], const uint8_t iv[TLS_NONCE_BYTES], uint64_t seq) {
+    const __m128i turned = _mm_setr_epi8(-1, -1, -1, -1, 7, 6, 5, 4, 3, 2, 1, 0, -1, -1, -1, -1);
+    int last;
+
+    memcpy(&last, iv + 8, sizeof(last));
+    __m128i whole = _mm_insert_epi32(_mm_loadl_epi64((const __m128i *)(const void *)iv), last, 2);
+    __m128i counter = _mm_shuffle_epi8(_mm_cvtsi64_si128((long long)seq), turned);
+    _mm_store_si128((__m128i *)(void *)nonce, _mm_xor_si128(whole, counter));
+}
+
+/* RFC 5288 section 3: the salt, and eight bytes that the record carries. Of a peer's record these are
+ * `explicit_nonce`; of our own, libssl's first one lies behind the salt, and counting on from it keeps every nonce
+ * unique. */
+static inline void tls_nonce_explicit(uint8_t nonce[16], const uint8_t iv[TLS_NONCE_BYTES], uint64_t seq,
+                                      const uint8_t *explicit_nonce) {
+    uint32_t salt;
+    uint64_t rest;
+
+    memcpy(&salt, iv, sizeof(salt));
+    memcpy(&rest, explicit_nonce ? explicit_nonce : iv + sizeof(salt), sizeof(rest));
+    if (explicit_nonce == NULL)
+        rest = __builtin_bswap64(__builtin_bswap64(rest) + seq);
+    tls_store_16(nonce, salt | rest << 32, rest >> 32);
+}
+
 /* Nonce and additional data of record `seq`. `n` is the length the AAD speaks of: ciphertext and tag in 1.3, plaintext
  * in 1.2. `explicit_nonce` (8 bytes) only for reading with suites that carry one. `v13`: is the suite one of 1.3? Where
  * the caller has asked before, what the other version needs is not compiled in. */
 static inline void tls_op_set_as(struct tls_op *op, const struct tls_suite *s, bool v13,
                                  const uint8_t iv[TLS_NONCE_BYTES], uint64_t seq, uint8_t type, uint32_t n,
                                  const uint8_t *explicit_nonce) {
-    uint32_t fixed;
-    uint64_t rest;
-
-    memcpy(&fixed, iv, sizeof(fixed));
-    memcpy(&rest, iv + sizeof(fixed), sizeof(rest));
-    if (v13 || s->explicit_bytes == 0) /* RFC 8446 section 5.3, RFC 7905 section 2: the counter is folded into the IV */
-        rest ^= __builtin_bswap64(seq);
-    else if (explicit_nonce) /* RFC 5288 section 3: the peer chose it */
-        memcpy(&rest, explicit_nonce, sizeof(rest));
-    else /* libssl's first one lies behind the salt; counting on from it keeps every nonce unique */
-        rest = __builtin_bswap64(__builtin_bswap64(rest) + seq);
-    tls_store_16(op->nonce, fixed | rest << 32, rest >> 32);
-
+    if (v13 || s->explicit_bytes == 0)
+        tls_nonce_fold(op->nonce, iv, seq);
+    else
+        tls_nonce_explicit(op->nonce, iv, seq, explicit_nonce);
     if (v13) { /* RFC 8446 section 5.2: the header alone */
         tls_store_16(op->aad, tls_header(type, n), 0);
         op->aad_bytes = TLS_HEADER_BYTES;
@@ -150,11 +168,10 @@ static inline void tls_op_set(struct tls_op *op, const struct tls_suite *s, cons
 
 /* Constant in time. */
 static inline bool tls_tag_equal(const uint8_t *a, const uint8_t *b) {
-    uint64_t x[2], y[2];
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)a);
+    __m128i differ = _mm_xor_si128(x, _mm_loadu_si128((const __m128i *)(const void *)b));
 
-    memcpy(x, a, sizeof(x));
-    memcpy(y, b, sizeof(y));
-    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+    return _mm_testz_si128(differ, differ);
 }
 
 /* --- tls_keys.c: key schedule --- */
@@ -347,9 +364,7 @@ void tls_secret_free(void *p, size_t bytes); /* zeroes them; NULL is allowed */
 /* The key of one record of this direction. `gcm`: the suite's. */
 static inline void tls_op_key(struct tls_op *op, struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir,
                               uint8_t gcm) {
-    if (WEIR_LIKELY(gcm && tls_keycache_find(core->cache, tls_keycache_name(id, dir, c->epoch[dir]), &op->key)))
-        core->stats.key_cache_hits++;
-    else
+    if (WEIR_UNLIKELY(!gcm || !tls_keycache_find(core->cache, tls_keycache_name(id, dir, c->epoch[dir]), &op->key)))
         op->key = tls_conn_key_expand(core, c, id, dir);
 }
 

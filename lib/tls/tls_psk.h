@@ -34,7 +34,8 @@ bool tls_psk_mark(const struct tls_psk *psk, const char *identity, uint8_t mark[
 bool tls_psk_name_keep(struct tls_msg *msg, const uint8_t *identity, size_t n);
 /* Let an SSL_CTX whose SSL objects belong to messages use their context's keys. */
 void tls_psk_offer(SSL_CTX *ssl);
-/* The identity that the handshake uses, an SRP user's name too, or used when the session that it resumes was made; "": none. */
+/* The identity that the handshake uses, an SRP user's name too, or used when the session that it resumes was made; "":
+ * none. */
 const char *tls_psk_in_use(const SSL *ssl, const struct tls_msg *msg);
 
 #endif

@@ -85,6 +85,7 @@ static int open_parts(struct tls_core *core, const struct tls_op *op, const stru
                       const struct extent *e, struct rope *wire, struct rope *out, uint8_t *tag) {
     struct tls_sink sink;
     uint32_t skip;
+    bool elsewhere = false;
 
     if (tls_sink_init(&sink, core, spares_needed(wire, e, core->mbuf_room)) < 0)
         return WEIR_ENOMEM;
@@ -101,8 +102,8 @@ static int open_parts(struct tls_core *core, const struct tls_op *op, const stru
             m->data_off = (uint16_t)(m->data_off + skip);
             m->data_len = (uint16_t)n;
             tls_sink_link(&sink, m);
-            core->stats.opened_in_place++;
         } else {
+            elsewhere |= n > 0;
             open_to_sink(op, aead, &sink, src, n);
             rope_trim(wire, weir_min_u32(bytes, e->total - at));
         }
@@ -110,6 +111,7 @@ static int open_parts(struct tls_core *core, const struct tls_op *op, const stru
     }
     aead->end(op, tag);
     tls_sink_done(&sink);
+    core->stats.opened_elsewhere += elsewhere;
     *out = sink.out;
     return 0;
 }
@@ -124,6 +126,7 @@ static int open_copy(struct tls_core *core, const struct tls_op *op, const struc
         return WEIR_ENOMEM;
     aead->open(op, rte_pktmbuf_mtod(m, uint8_t *), rte_pktmbuf_mtod_offset(wire->head, uint8_t *, e->head), n, tag);
     rope_trim(wire, e->total);
+    core->stats.opened_elsewhere++;
     m->data_len = (uint16_t)n;
     *out = (struct rope){.head = m, .tail = m, .len_bytes = n, .mbufs = 1};
     return 0;
@@ -145,7 +148,6 @@ static int open_mbuf(struct tls_core *core, struct tls_conn *c, tls_id id, const
     m->data_off = (uint16_t)(m->data_off + head);
     m->data_len = (uint16_t)(f->body_bytes - s->explicit_bytes - TLS_TAG_BYTES);
     *out = (struct rope){.head = m, .tail = m, .len_bytes = m->data_len, .mbufs = 1};
-    core->stats.opened_in_place++;
     return 0;
 }
 
