@@ -40,8 +40,8 @@ void memory_plan_print(const struct memory_plan *plan, const struct config *c, c
         fprintf(out, "  mbufs of port %s: %u a worker, %u of them for waiting data\n", c->ports[i].name, plan->mbufs[i],
                 plan->rope_mbufs);
     print_sum(out, "own pools", plan->own_bytes,
-              plan->key_cache_entries ? "at most, touched as used; a flow has one of the two TLS states"
-                                      : "at most, touched as used");
+              plan->key_cache_entries ? "at most, what max_connections need at start; a flow has one TLS state"
+                                      : "at most, what max_connections need at start");
     print_sum(out, "DPDK", (uint64_t)plan->eal_mb << 20, "reserved at start, with DPDK's own needs");
     print_sum(out, "available", a->available_bytes, "of the machine's memory");
     print_sum(out, "huge pages", a->huge_free_bytes,

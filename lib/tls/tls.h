@@ -185,7 +185,7 @@ bool tls_drop_is_refusal(enum tls_drop d); /* a handshake refused before it bega
     X(alerts_out, "Alerts sent because of an error, close_notify not included.")                                       \
     X(close_notify_in, "Alerts close_notify received.")                                                                \
     X(close_notify_out, "Alerts close_notify sent.")                                                                   \
-    X(key_cache_misses, "Keys expanded anew for a record: the cache did not have them.")                               \
+    X(key_cache_misses, "Keys of AES-GCM expanded anew for a record, as the cache did not have them.")                 \
     X(no_mbuf, "Times a record had to wait because no mbuf was left.")
 /* clang-format on */
 struct tls_stats {

@@ -359,6 +359,7 @@ static __attribute__((noinline)) int mbuf_other(struct tls_core *core, tls_id id
     t.spent_bytes += n;
     m->data_off = (uint16_t)(m->data_off + TLS_HEADER_BYTES); /* of 1.3: no explicit nonce */
     m->data_len = (uint16_t)n;
+    core->stats.opened_elsewhere += inner != rte_pktmbuf_mtod(m, const uint8_t *);
     memmove(rte_pktmbuf_mtod(m, uint8_t *), inner, n);
     return turn_run(&t, content_take(&t, TLS_CT_DATA, &content));
 }

@@ -80,7 +80,8 @@ fail:
 
 void tls_core_populate(const struct tls_core *core, uint32_t n) {
     pool_populate(&core->conns, n);
-    region_populate(core->cache->set, core->cache->mapped_bytes);
+    if (core->cache != NULL)
+        region_populate(core->cache->set, core->cache->mapped_bytes);
     if (core->identities != NULL)
         region_populate(core->identities, identities_bytes(core));
 }

@@ -80,7 +80,8 @@ static void open_to_sink(const struct tls_op *op, const struct tls_aead *aead, s
     }
 }
 
-/* The record in several mbufs. The wire is consumed: if the tag does not fit, the connection is over anyway. */
+/* The record in several mbufs. The wire is consumed: if the tag does not fit, the connection is over anyway. Returns
+ * whether anything was decrypted to elsewhere, or WEIR_ENOMEM. */
 static int open_parts(struct tls_core *core, const struct tls_op *op, const struct tls_aead *aead,
                       const struct extent *e, struct rope *wire, struct rope *out, uint8_t *tag) {
     struct tls_sink sink;
@@ -111,12 +112,12 @@ static int open_parts(struct tls_core *core, const struct tls_op *op, const stru
     }
     aead->end(op, tag);
     tls_sink_done(&sink);
-    core->stats.opened_elsewhere += elsewhere;
     *out = sink.out;
-    return 0;
+    return elsewhere;
 }
 
-/* The record in the first mbuf, which holds more, or is not ours to write to. */
+/* The record in the first mbuf, which holds more, or is not ours to write to: it is decrypted to elsewhere, or
+ * WEIR_ENOMEM. */
 static int open_copy(struct tls_core *core, const struct tls_op *op, const struct tls_aead *aead,
                      const struct extent *e, struct rope *wire, struct rope *out, uint8_t *tag) {
     uint32_t n = e->tail - e->head;
@@ -126,10 +127,9 @@ static int open_copy(struct tls_core *core, const struct tls_op *op, const struc
         return WEIR_ENOMEM;
     aead->open(op, rte_pktmbuf_mtod(m, uint8_t *), rte_pktmbuf_mtod_offset(wire->head, uint8_t *, e->head), n, tag);
     rope_trim(wire, e->total);
-    core->stats.opened_elsewhere++;
     m->data_len = (uint16_t)n;
     *out = (struct rope){.head = m, .tail = m, .len_bytes = n, .mbufs = 1};
-    return 0;
+    return true;
 }
 
 /* The record that fills the first mbuf, where it lies. */
@@ -178,5 +178,6 @@ int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const 
     }
     c->seq[TLS_READ]++;
     core->stats.records_opened++;
+    core->stats.opened_elsewhere += (uint32_t)rc;
     return 0;
 }

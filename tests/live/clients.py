@@ -132,17 +132,24 @@ class Subscriber:
 
 
 def publish(lab, client_id, topic, payloads, port=8883, tls=True, qos=1, version="mqttv311", timeout_s=60, arrived=None):
-    """mosquitto_pub, one message a line. Of QoS 0, `arrived` waits until they have come: where the end of its input meets
-    the end of its last write, mosquitto_pub 2.0.11 waits forever (one run in some thousands, without weir as well)."""
+    """mosquitto_pub, one message a line. Of QoS 0, `arrived` waits until they have come, and they fill no pipe: where the
+    end of its input meets the end of its last write, mosquitto_pub 2.0.11 waits forever (one run in some thousands, without
+    weir as well)."""
     command = _command(lab, "mosquitto_pub", client_id, port, tls, ["-t", topic, "-q", str(qos), "-V", version, "-l"])
     process = lab.client_ns.popen(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    text = "".join(f"{payload}\n" for payload in payloads)
     try:
-        with contextlib.suppress(BrokenPipeError):  # what it says below tells why
-            process.stdin.write("".join(f"{payload}\n" for payload in payloads))
-            process.stdin.flush()
         if qos == 0:
-            arrived()
-        said, _ = process.communicate(timeout=timeout_s)
+            assert arrived is not None and len(text) < 65536, "of QoS 0 somebody must wait for few bytes"
+            with contextlib.suppress(BrokenPipeError):  # what it says tells why
+                process.stdin.write(text)
+                process.stdin.flush()
+                arrived()
+            text = None
+        said, _ = process.communicate(text, timeout=timeout_s)
+    except Exception as failure:
+        netns.end(process)
+        raise AssertionError(f"mosquitto_pub {client_id}: {process.stdout.read()}") from failure
     finally:
         netns.end(process)
     assert process.returncode == 0, f"mosquitto_pub {client_id}: {process.returncode} {said}"

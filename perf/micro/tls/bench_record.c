@@ -174,7 +174,7 @@ static void seal_alone(void *arg, uint32_t rounds) {
     }
 }
 
-/* IPsec-MB as it is called, with nothing in between. */
+/* IPsec-MB: one call with nothing in between, or with ChaCha20 the three of a record. */
 static void raw(const struct bench *b, bool seal, uint8_t *dst, const uint8_t *src, uint32_t n, uint8_t *tag) {
     const struct tls_op *o = &b->op;
 

@@ -28,6 +28,8 @@ void harness_files_remove(const char *certificate, const char *key);
 struct tls_ctx *harness_ctx(enum key_kind kind, uint16_t min_version, const char *ciphers, const char *suites);
 
 uint32_t harness_random(uint64_t *seed, uint32_t below);
+/* Rows of tls_suites with every AEAD in either version, beginning with 1; 0 behind the last. */
+uint8_t harness_next_row(uint8_t row);
 
 struct harness { /* one server connection and its client */
     struct tls_core core;

@@ -242,6 +242,29 @@ Test(tls_conn, read_limit) {
     }
 }
 
+/* ChaCha20's keys do not (RFC 8446 section 5.5). */
+Test(tls_conn, no_limit_without_gcm) {
+    const uint8_t rows[] = {tls_suite_find(TLS_V13, 0x1303), tls_suite_find(TLS_V12, 0xcca9)};
+
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct pair p;
+        struct rope wire = {0}, answer = {0}, plain = {0};
+
+        pair_init(&p, rows[i]);
+        p.core.gcm_record_limit = 4;
+        for (int n = 0; n < 20; n++) {
+            pair_seal(&p, TLS_CT_DATA, "x", 1, &wire);
+            cr_assert_eq(pair_input(&p, &wire, &answer, NULL), TLS_PLAIN);
+            harness_push(&plain, "x", 1, false);
+            cr_assert_eq(tls_seal(&p.core, p.server, &plain, &wire, 1, 0), 1);
+            rope_clear(&wire);
+        }
+        cr_assert_eq(answer.len_bytes, 0);
+        cr_assert_eq(p.core.stats.key_updates_out, 0);
+        pair_fini(&p);
+    }
+}
+
 Test(tls_conn, close_notify_ends_reading_only) {
     struct pair p;
     struct rope wire = {0}, plain = {0}, answer = {0};

@@ -76,6 +76,7 @@ Test(tls_core, a_populated_one_takes_no_page_later) {
     cr_expect_eq(pages_there(core.conns.base, conn_pages * 4096ul), conn_pages);
     cr_expect_eq(pages_there(core.cache->set, key_pages * 4096ul), key_pages);
     tls_core_fini(&core);
+    tls_core_populate(&(struct tls_core){0}, config.max_conns); /* as without TLS in the configuration */
 }
 
 Test(tls_core, refuses_nonsense) {

@@ -45,6 +45,23 @@ Test(tls_keycache, clock_keeps_what_is_used) {
     tls_keycache_free(cache);
 }
 
+/* Both keys of as many connections as half a cache has room for: none drives another one out. */
+Test(tls_keycache, spreads_connections_over_its_sets) {
+    struct tls_keycache *cache = tls_keycache_new(512);
+    const tls_id first = 1001, n = 512 / 4;
+    bool hit;
+
+    for (int round = 0; round < 2; round++) {
+        for (tls_id id = first; id < first + n; id++) {
+            for (uint32_t dir = TLS_READ; dir <= TLS_WRITE; dir++) {
+                tls_keycache_get(cache, tls_keycache_name(id, dir, 1), &hit);
+                cr_assert_eq(hit, round == 1, "%u, %u", id, dir);
+            }
+        }
+    }
+    tls_keycache_free(cache);
+}
+
 Test(tls_keycache, never_hands_out_one_place_for_two_names) {
     struct tls_keycache *cache = tls_keycache_new(64);
     uint64_t seed = 1;

@@ -90,7 +90,7 @@ Test(tls_record, opens_over_any_layout) {
 
     for (size_t i = 0; i < sizeof(data); i++)
         data[i] = (uint8_t)harness_random(&seed, 256);
-    for (uint8_t row = 1; row <= 6; row++) {
+    for (uint8_t row = 1; row != 0; row = harness_next_row(row)) {
         struct pair p;
         pair_init(&p, row);
         for (int round = 0; round < 60; round++) {
@@ -121,8 +121,8 @@ Test(tls_record, opens_over_any_layout) {
 
 /* Each byte of a record damaged in turn: never any plaintext, always the alert. */
 Test(tls_record, damaged_byte) {
-    for (uint8_t row = 1; row <= 6; row++) {
-        for (uint32_t at = 5; at < 60; at += 3) {
+    for (uint8_t row = 1; row != 0; row = harness_next_row(row)) {
+        for (uint32_t at = 5, total = 60; at < total; at += 3) {
             struct pair p;
             struct rope wire = {0}, answer = {0};
             uint8_t bytes[128], alert[16];
@@ -130,13 +130,13 @@ Test(tls_record, damaged_byte) {
 
             pair_init(&p, row);
             pair_seal(&p, TLS_CT_DATA, "a secret that stays one, all 38 of it", 38, &wire);
-            uint32_t total = rope_copy(&wire, 0, bytes, sizeof(bytes));
+            total = rope_copy(&wire, 0, bytes, sizeof(bytes));
             rope_clear(&wire);
-            bytes[at % total] ^= 0x40;
+            if (at >= total)
+                at = total - 1;
+            bytes[at] ^= 0x40;
             harness_push(&wire, bytes, 20, false);
             harness_push(&wire, bytes + 20, total - 20, false);
-            if (at % total < 5)
-                at = 5;
             cr_assert_eq(pair_input(&p, &wire, &answer, &plain), -TLS_DROP_BAD_MAC, "%s byte %u",
                          tls_suites[row - 1].name, at);
             cr_assert_eq(plain, 0);
@@ -171,7 +171,7 @@ static void push_record(struct pair *p, uint8_t type, const void *data, uint32_t
  * Small ones are opened behind one another, larger ones where they lie. */
 Test(tls_record, damaged_record_among_good_ones) {
     enum { RECORDS = 4, DATA_MAX = 400 };
-    for (uint8_t row = 1; row <= 6; row++) {
+    for (uint8_t row = 1; row != 0; row = harness_next_row(row)) {
         for (uint32_t at = 0; at < 3 * RECORDS * RECORDS; at++) {
             uint32_t n = (const uint32_t[]){30, 256, DATA_MAX}[at % 3], count = at / 3 % RECORDS + 1;
             uint32_t bad = at / 3 / RECORDS % count;
@@ -215,7 +215,7 @@ Test(tls_record, other_record_among_small_ones) {
         {"a fatal alert", TLS_CT_ALERT, {2, 40}, 2, -TLS_DROP_PEER_ALERT, 2},
         {"no type", 0, {0}, 100, -TLS_DROP_NO_CONTENT_TYPE, 2},
     };
-    for (uint8_t row = 1; row <= 6; row++) {
+    for (uint8_t row = 1; row != 0; row = harness_next_row(row)) {
         for (const struct other *o = others; o < others + WEIR_ARRAY_LEN(others); o++) {
             struct pair p;
             struct rope wire = {0}, plain = {0}, answer = {0};
@@ -253,7 +253,7 @@ Test(tls_record, other_record_among_small_ones) {
 /* Small ones go on in the next mbuf where one is full, and nothing is written behind its end. */
 Test(tls_record, small_records_fill_mbufs) {
     enum { RECORDS = 120, DATA = 37 };
-    for (uint8_t row = 1; row <= 6; row++) {
+    for (uint8_t row = 1; row != 0; row = harness_next_row(row)) {
         struct pair p;
         struct rope wire = {0}, plain = {0}, answer = {0};
         uint8_t data[DATA], got[RECORDS * DATA + 1];
@@ -271,6 +271,9 @@ Test(tls_record, small_records_fill_mbufs) {
         for (const struct rte_mbuf *m = plain.head; m != NULL; m = m->next)
             cr_assert(m->data_len <= room && (m->next == NULL || (uint32_t)m->data_len + DATA + 1 > room - 100),
                       "%u of %u", m->data_len, room);
+        if (tls_suites[row - 1].gcm)
+            cr_assert_eq(p.core.stats.opened_elsewhere, RECORDS - plain.mbufs,
+                         "the first of each mbuf lies where it lay");
         rope_clear(&plain);
         pair_fini(&p);
     }
@@ -278,7 +281,7 @@ Test(tls_record, small_records_fill_mbufs) {
 
 /* The budget holds for a turn of records in mbufs of their own, too, and what is left is taken by the next. */
 Test(tls_record, budget_stops_between_mbufs) {
-    for (uint8_t row = 1; row <= 6; row++) {
+    for (uint8_t row = 1; row != 0; row = harness_next_row(row)) {
         for (uint32_t n = 50; n <= 500; n *= 10) {
             struct pair p;
             struct rope wire = {0}, plain = {0}, answer = {0};
@@ -335,7 +338,7 @@ Test(tls_record, inner_type_begins_a_segment) {
 /* A record alone in an mbuf is opened in place where the mbuf is private, and nobody sees a difference where it is not,
  * or where the mbuf holds a byte more or less. */
 Test(tls_record, alone_in_an_mbuf) {
-    for (uint8_t row = 1; row <= 6; row++) {
+    for (uint8_t row = 1; row != 0; row = harness_next_row(row)) {
         for (uint32_t n = 1; n <= 400; n = n * 2 + 1) {
             for (int shared = 0; shared < 2; shared++) {
                 struct pair p;
@@ -389,7 +392,7 @@ Test(tls_record, replayed_record) {
 }
 
 Test(tls_record, short_record) {
-    for (uint8_t row = 1; row <= 6; row++) {
+    for (uint8_t row = 1; row != 0; row = harness_next_row(row)) {
         struct pair p;
         struct rope wire = {0}, answer = {0};
         const uint8_t record[] = {23, 3, 3, 0, 15, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
