@@ -24,6 +24,7 @@ CPUS = len(os.sched_getaffinity(0))
 SYNTHESIS = re.compile(r"Synthesis: Tested: (\d+) \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)")
 CRITERION_FAULT = re.compile(r"\[(?:FAIL|CRASH)\] ([\w:]+)|^.*?: Unexpected signal caught.*$")
 SEEDS_LINE = re.compile(r"^(\d+) seeds from (\d+), (\d+) failed$", re.M)
+LEAK = "LeakSanitizer: detected memory leaks"
 COUNT_LINE = re.compile(r"(\d+) passed, (\d+) failed, (\d+) skipped")
 
 
@@ -178,6 +179,8 @@ def count_meson_test(tally, folder, test):
         print(f"   {name}: {seeds[0]}", flush=True)
     if result in ("OK", "EXPECTEDFAIL"):
         tally.add(passed=int(found[2]) if found else 1)
+        if LEAK in output:  # of one of Criterion's children, whose exit status it does not look at
+            tally.fail(f"{folder}: {name} leaks", tail(output[output.index(LEAK):], 40))
     elif result == "SKIP":
         tally.add(skipped=1)
     else:
