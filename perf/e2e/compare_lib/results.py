@@ -30,18 +30,25 @@ class Results:
         values = self.values.get((scenario, system, metric))
         return statistics.median(values.values()) if values else None
 
+    def ratios(self, scenario, metric, over, system="weir"):
+        """system / over, each repetition against the one that ran next to it; [] where either is missing."""
+        ours, theirs = self.values.get((scenario, system, metric), {}), self.values.get((scenario, over, metric), {})
+        return [ours[r] / theirs[r] for r in ours if theirs.get(r)]
+
     def ratio(self, scenario, metric, over, system="weir"):
-        """system / over, each repetition against the one that ran next to it. None where either is missing."""
-        ours, theirs = self.values.get((scenario, system, metric)), self.values.get((scenario, over, metric))
-        if not ours or not theirs:
-            return None
-        ratios = [ours[r] / theirs[r] for r in ours if theirs.get(r)]
+        """What ratios() come to, or None."""
+        ratios = self.ratios(scenario, metric, over, system)
         if not ratios:
             return None
         median = statistics.median(ratios)
         wide = WIDE_LATENCY if metric.startswith(("latency", "connect_p")) else WIDE
         disturbed = len(ratios) > 1 and median > 0 and (max(ratios) - min(ratios)) / median > wide
         return Ratio(median, min(ratios), max(ratios), disturbed)
+
+    def best(self, scenario, system, metric):
+        """Of all repetitions."""
+        values = self.values.get((scenario, system, metric))
+        return (max if FIGURES[metric].more_is_better else min)(values.values()) if values else None
 
     def better(self, scenario, metric, over):
         """How many times better weir is: the ratio, turned round where less is better."""

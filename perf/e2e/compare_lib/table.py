@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Results as a table, for a terminal or as Markdown."""
+import verdict
 from scenarios import FIGURES
 
 SYSTEMS = ("weir", "haproxy", "nginx")
-WORSE = 0.03  # two builds of weir: a difference that counts
 HEAD = ("", "weir", "HAProxy", "NGINX", "weir/HAProxy", "weir/NGINX", "generator busy, %")
 
 
@@ -75,18 +75,42 @@ def markdown(results, scenarios):
     return "\n".join([*lines, "", *(f"- {note.replace('*', chr(92) + '*').replace('~', chr(92) + '~')}" for note in NOTES)])
 
 
+BESIDE_HEAD = ("", "before", "now", "now/before", "99% bounds", "best/best", "verdict")
+BESIDE_NOTES = ("Medians of all repetitions, and of their ratios; bounds of that median (compare_lib/verdict.py); the ratio of the best of either.",
+                f"WORSE: by more than {100 * verdict.WORSE:.0f}%, beyond doubt; open: the repetitions do not say.")
+
+
+def _beside_row(results, scenario, metric):
+    ratios = results.ratios(scenario.name, metric, "before")
+    if not ratios:
+        return None
+    figure, found = FIGURES[metric], verdict.bounds(ratios)
+    best = [results.best(scenario.name, system, metric) for system in ("before", "weir")]
+    return (f"  {figure.text}, {figure.unit}",
+            *(number(results.median(scenario.name, system, metric)) for system in ("before", "weir")),
+            f"{results.ratio(scenario.name, metric, 'before').median:.2f}",
+            f"{found[0]:.2f}..{found[1]:.2f}" if found else "-",
+            f"{best[1] / best[0]:.2f}" if best[0] else "-", verdict.verdict(results, scenario, metric))
+
+
 def beside(results, scenarios):
-    """Two builds of weir: before, now, now / before; worse where less is worse, or more."""
-    lines = [f"{'':42}{'before':>12}{'now':>12}  now/before"]
-    for scenario in scenarios:
-        lines.append(scenario.title)
-        for metric in scenario.figures:
-            ratio = results.ratio(scenario.name, metric, "before")
-            if ratio is None:
-                continue
-            figure = FIGURES[metric]
-            worse = ratio.median < 1 - WORSE if figure.more_is_better else ratio.median > 1 + WORSE
-            values = (number(results.median(scenario.name, system, metric)) for system in ("before", "weir"))
-            lines.append(f"  {figure.text + ', ' + figure.unit:40}" + "".join(f"{value:>12}" for value in values) +
-                         f"  {_ratio(ratio)}" + "  WORSE" * worse)
-    return "\n".join(lines)
+    """Two builds of weir: before, now, their ratio, how sure it is, what follows."""
+    parts = [(scenario, [row for metric in scenario.figures if (row := _beside_row(results, scenario, metric))])
+             for scenario in scenarios]
+    parts = [(scenario, rows) for scenario, rows in parts if rows]
+    widths = [max(len(row[i]) for _, rows in parts for row in [BESIDE_HEAD, *rows]) for i in range(len(BESIDE_HEAD))]
+    lines = []
+    for title, rows in [("", [BESIDE_HEAD]), *((f"{scenario.title}: {_how(results, scenario)}", rows)
+                                              for scenario, rows in parts)]:
+        lines += [title] * bool(title)
+        lines += ["  ".join(cell.rjust(width) if 0 < i < len(row) - 1 else cell.ljust(width)
+                            for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
+    return "\n".join([*lines, "", *BESIDE_NOTES])
+
+
+def _how(results, scenario):
+    """How often it was measured, and how busy the generator was."""
+    n = len(results.ratios(scenario.name, scenario.figures[0], "before"))
+    shares = [results.generator_share(scenario.name, system) for system in ("before", "weir")]
+    busy = f", generator {' and '.join(f'{100 * share:.0f}' for share in shares)}% busy" if None not in shares else ""
+    return f"{n} repetition{'s' * (n != 1)}{busy}"
