@@ -198,6 +198,42 @@ static bool keys_load(struct tls_ctx *ctx, const struct tls_ctx_config *config, 
     return ctx->key_log != NULL;
 }
 
+static bool suite_serves(const struct tls_ctx *ctx, const struct tls_set *set, const SSL_CIPHER *suite) {
+    struct tls_cert *const *certs = set->certs;
+
+    switch (SSL_CIPHER_get_auth_nid(suite)) {
+    case NID_auth_rsa:
+        return certs[TLS_KEY_RSA] || certs[TLS_KEY_RSA_PSS];
+    case NID_auth_ecdsa: /* RFC 8422 section 5.10: Edwards curves too */
+        return certs[TLS_KEY_EC] || certs[TLS_KEY_ED25519] || certs[TLS_KEY_ED448];
+    case NID_auth_psk:
+        return ctx->psk != NULL;
+    case NID_auth_srp:
+        return ctx->srp != NULL;
+    default: /* of TLS 1.3, which says nothing of certificates */
+        return false;
+    }
+}
+
+/* Suites of TLS 1.2 name the kind of the certificate. Where none goes with what there is, libssl would tell it to one
+ * client after the other, and to nobody else. */
+static void warn_barren(const struct tls_ctx *ctx, const struct tls_ctx_config *config, const struct tls_set *set) {
+    STACK_OF(SSL_CIPHER) *suites = SSL_CTX_get_ciphers(set->ssl);
+    char text[512];
+
+    if (config->min_version == TLS_V13)
+        return;
+    for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++)
+        if (suite_serves(ctx, set, sk_SSL_CIPHER_value(suites, i)))
+            return;
+    snprintf(
+        text, sizeof(text),
+        "ciphers \"%s\": none goes with the certificate for \"%s\", so clients of TLS 1.2 are refused; with an RSA "
+        "key it takes suites of aRSA, with any other of aECDSA",
+        ciphers_of(config), set->name);
+    warn(config, text);
+}
+
 /* The SSL_CTX of one set. What libssl takes from the SSL_CTX in the course of a handshake rather than at its beginning
  * must be the same in all sets of a context: so everything is set in each. */
 static SSL_CTX *set_ssl_new(struct tls_ctx *ctx, const struct tls_ctx_config *config, struct tls_set *set, char *error,
@@ -246,6 +282,7 @@ static bool fill(struct tls_ctx *ctx, const struct tls_ctx_config *config, char 
         struct tls_set *set = &ctx->certs->sets[i];
         if ((set->ssl = set_ssl_new(ctx, config, set, error, error_bytes)) == NULL)
             return false;
+        warn_barren(ctx, config, set);
     }
     ctx->ssl = ctx->certs->sets[0].ssl;
     return SSL_CTX_up_ref(ctx->ssl) == 1;

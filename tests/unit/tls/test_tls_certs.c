@@ -41,6 +41,28 @@ Test(tls_certs, name_is_acknowledged_where_it_was_used) {
     harness_disconnect(&fx.h);
 }
 
+/* Suites of TLS 1.2 say by which kind of key the server proves itself. */
+Test(tls_certs, ciphers_that_go_with_no_certificate_are_told) {
+    fx_add(KEY_EC, "DNS:ec.example");
+    fx_add(KEY_RSA, "DNS:rsa.example");
+    fx.config.ciphers = "ECDHE-RSA-AES128-GCM-SHA256";
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_expect_eq(fx.warnings, 1, "%s", fx.told);
+    cr_expect(strstr(fx.told, "none goes with the certificate for \"ec.example\""), "%s", fx.told);
+    SSL_CTX_set_min_proto_version(fx.h.client_ctx, TLS_V12);
+    SSL_CTX_set_max_proto_version(fx.h.client_ctx, TLS_V12);
+    cr_expect_eq(fx_ask("ec.example"), -1, "it is so");
+    cr_expect_eq(fx_ask("rsa.example"), 1);
+
+    fx.config.ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256";
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_expect_eq(fx.warnings, 0, "%s", fx.told);
+    fx.config.ciphers = "ECDHE-RSA-AES128-GCM-SHA256";
+    fx.config.min_version = TLS_V13;
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_expect_eq(fx.warnings, 0, "nobody speaks 1.2 there: %s", fx.told);
+}
+
 static void strictly_refused(const char *name) {
     uint64_t before = fx.h.core.stats.drops[TLS_DROP_HS_UNKNOWN_NAME];
     ERR_clear_error();
