@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Contexts of clients: whom to trust, what to offer, and an SSL object's set-up to meet one server. */
 #include "tls_certs.h"
+#include "tls_vault.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -17,7 +18,9 @@ static int new_session(SSL *ssl, SSL_SESSION *session) {
     struct tls_msg *msg = SSL_get_app_data(ssl);
 
     tls_session_unref(msg->session);
+    tls_vault_enter(); /* it is kept for hours, and whoever has its secret can be us */
     msg->session = SSL_SESSION_dup(session);
+    tls_vault_leave();
     return 0; /* no reference kept */
 }
 

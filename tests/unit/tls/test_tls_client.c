@@ -2,8 +2,15 @@
 /* The client role against bare libssl servers: every suite and version, in full and resumed, is taken over; servers
  * that are not who they should be are refused with the reason. Against our own: test_tls_both.c. */
 #include "client_harness.h"
+#include "tls/tls_vault.h"
 
 #include <openssl/err.h>
+
+static bool ours; /* libcrypto's memory */
+
+__attribute__((constructor)) static void guard(void) {
+    ours = tls_libssl_guard();
+}
 
 /* In full, then twice resumed, with traffic both ways. The first word is the client's or the server's. */
 static void exchange(const struct client_options *common, uint32_t bytes, bool server_first) {
@@ -38,6 +45,7 @@ static void exchange(const struct client_options *common, uint32_t bytes, bool s
             tls_session *made = tls_client_session_take(&c.core, c.id);
             cr_assert(made != NULL || (round > 0 && o.version == TLS_V12), "%s round %d", o.suite, round);
             if (made) {
+                cr_assert(ours && tls_vault_holds(made), "whoever has its secret can be us");
                 tls_session_unref(session);
                 session = made;
             }
