@@ -37,6 +37,8 @@ enum server_tls server_tls_of(enum tls_drop drop) {
     case TLS_DROP_HS_PEER_ALERT:
     case TLS_DROP_PEER_ALERT:
         return SERVER_TLS_ALERT;
+    case TLS_DROP_RECORD_LIMIT:
+        return SERVER_TLS_KEY_USED_UP;
     case TLS_DROP_NO_MEMORY:
         return SERVER_TLS_OK;
     default:

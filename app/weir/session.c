@@ -103,8 +103,12 @@ static int pull_server(struct worker *w, struct session *s) {
 
 /* What the server sent before it reset the connection was acknowledged: all of it goes to the client first. */
 static void pump_after_reset(struct worker *w, struct session *s) {
-    if (pull_server(w, s) == 0 && session_push_client(w, s) == 0 && session_from_server(w, s)->len_bytes == 0 &&
-        !session_server_has_more(w, s))
+    if (pull_server(w, s) != 0 || session_push_client(w, s) != 0 || session_from_server(w, s)->len_bytes != 0 ||
+        session_server_has_more(w, s))
+        return;
+    if (s->server_tls != 0 && session_server_of(w, s)->worn && s->flags & SESSION_MQTT)
+        session_refuse(w, s, s->end, NULL, 0);
+    else
         session_reset_later(w, s, s->end);
 }
 
@@ -210,7 +214,11 @@ static void session_client_news(struct worker *w, struct session *s, uint8_t eve
     if (s->phase == PHASE_ENDING) {
         rope_clear(tcp_conn_rx(&w->tcp, s->client));
         tcp_conn_consumed(&w->tcp, s->client);
-        if (events & (TCP_EV_CLOSED | TCP_EV_PEER_FIN))
+        if (!(events & (TCP_EV_CLOSED | TCP_EV_PEER_FIN)))
+            return;
+        if (s->server != 0) /* a key was used up: the server still reads */
+            session_cut(w, s, s->end);
+        else
             session_finish(w, s, s->end);
         return;
     }

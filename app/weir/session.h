@@ -108,7 +108,8 @@ int session_push_server(struct worker *w, struct session *s);
 /* Server's bytes to the client (session_down.c). 0 or 1 as above. */
 int session_push_client(struct worker *w, struct session *s);
 /* Send `plain` (all of it, sealed where tls is not 0) to a flow as far as it has room; the rest stays. Returns bytes
- * taken, or WEIR_ESTATE: TLS takes no more, for libssl had no memory for a record or a TLS 1.2 key is used up. */
+ * taken, or that TLS takes no more: WEIR_ECLOSED where a TLS 1.2 key is used up (close_notify is out), WEIR_ESTATE where
+ * libssl had no memory for a record. */
 int session_send(struct worker *w, tcp_id to, tls_id tls, struct rope *plain);
 /* The same to the client. */
 int session_to_client(struct worker *w, struct session *s, struct rope *plain);
@@ -139,6 +140,12 @@ void session_reset_later(struct worker *w, struct session *s, enum session_end e
 /* The client's stream was cut: a reset, or FIN without close_notify. What it had sent still reaches the server, then a
  * reset does that tells of the cut (30 s at most). */
 void session_cut(struct worker *w, struct session *s, enum session_end end);
+/* A key with the client is used up, and close_notify is out: FIN behind it. What the client has sent still goes on to
+ * the server; what the server sends goes nowhere. */
+void session_worn_out(struct worker *w, struct session *s);
+/* The same where nothing more is read of the client: once all of it is with the server, FIN there (MQTT) or, where that
+ * would pass for a whole stream, a reset. 0, or 1 where the session was ended. */
+int session_worn_end(struct worker *w, struct session *s);
 /* The phase's deadline has passed (PHASE_ENDING). */
 void session_ending_expired(struct worker *w, struct session *s);
 /* Reset whatever is still open and free. */

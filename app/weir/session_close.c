@@ -100,12 +100,13 @@ void session_refuse(struct worker *w, struct session *s, enum session_end end, c
     server_drop(w, s);
     send_answer(w, s, answer, n);
     (void)notify_client(w, s); /* refused it is either way */
-    shut_client(w, s);
+    if (!(s->flags & SESSION_CLIENT_SHUT))
+        shut_client(w, s);
+    rope_clear(tcp_conn_rx(&w->tcp, s->client)); /* left unread it would make a reset of the end */
     if (s->flags & (SESSION_CLIENT_GONE | SESSION_LAST_WORDS) || tcp_conn_peer_fin(&w->tcp, s->client)) {
         session_finish(w, s, end);
         return;
     }
-    rope_clear(tcp_conn_rx(&w->tcp, s->client));
     tcp_conn_consumed(&w->tcp, s->client);
     s->phase = PHASE_ENDING;
     session_deadline(w, s, ENDING_MS);
@@ -132,12 +133,17 @@ void session_reset_later(struct worker *w, struct session *s, enum session_end e
 }
 
 void session_cut(struct worker *w, struct session *s, enum session_end end) {
+    session_reason(s, end);
+    if (s->flags & SESSION_CLIENT_SHUT) { /* FIN is on its way, and says what there is to say */
+        tcp_conn_release(&w->tcp, s->client);
+        s->client = 0;
+    }
     if (s->server == 0 || !reads_on(w, s->server)) {
         session_kill(w, s, end);
         return;
     }
-    session_reason(s, end);
-    tcp_conn_abort(&w->tcp, s->client);
+    if (s->client != 0)
+        tcp_conn_abort(&w->tcp, s->client);
     s->client = 0;
     s->flags |= SESSION_RESET_LATER;
     s->phase = PHASE_ENDING;
@@ -146,12 +152,59 @@ void session_cut(struct worker *w, struct session *s, enum session_end end) {
     session_deadline(w, s, RESET_POLL_MS);
 }
 
+/* --- a key is used up --- */
+
+void session_worn_out(struct worker *w, struct session *s) {
+    session_reason(s, SESSION_END_TLS_KEY_USED_UP);
+    if (s->flags & SESSION_CLIENT_SHUT)
+        return;
+    shut_client(w, s);
+    session_deadline(w, s, HALF_CLOSED_MS);
+}
+
+/* Not a whole stream: once the server has read it, a reset says so. The client reads its close_notify meanwhile. */
+static void worn_stream(struct worker *w, struct session *s) {
+    rope_clear(tcp_conn_rx(&w->tcp, s->client));
+    tcp_conn_consumed(&w->tcp, s->client);
+    s->flags |= SESSION_RESET_LATER;
+    s->phase = PHASE_ENDING;
+    session_deadline(w, s, CUT_MS);
+    s->ending_ms = s->deadline_ms;
+    session_deadline(w, s, RESET_POLL_MS);
+}
+
+int session_worn_end(struct worker *w, struct session *s) {
+    bool open = s->server != 0 && !(s->flags & (SESSION_SERVER_SHUT | SESSION_SERVER_GONE));
+    if (s->phase == PHASE_FLOWING && open) {
+        if (s->c2s.len_bytes != 0)
+            return 0; /* session_push_server asks for another visit */
+        if (!(s->flags & SESSION_MQTT)) {
+            worn_stream(w, s);
+            return 1;
+        }
+        if (!notify_server(w, s))
+            return 0;
+        tcp_conn_release(&w->tcp, s->server);
+        s->server = 0;
+    }
+    session_refuse(w, s, SESSION_END_TLS_KEY_USED_UP, NULL, 0);
+    return 1;
+}
+
 void session_ending_expired(struct worker *w, struct session *s) {
-    bool waits = s->flags & SESSION_RESET_LATER && reads_on(w, s->client != 0 ? s->client : s->server);
-    if (waits && (int32_t)(clock_ms(w->now_us) - s->ending_ms) < 0)
-        session_deadline(w, s, RESET_POLL_MS);
-    else
+    bool fin_sent = s->client != 0 && s->flags & SESSION_CLIENT_SHUT;
+    tcp_id reader = s->client != 0 && !fin_sent ? s->client : s->server;
+    if (!(s->flags & SESSION_RESET_LATER)) {
         session_kill(w, s, s->end);
+    } else if (reader != 0 && reads_on(w, reader) && (int32_t)(clock_ms(w->now_us) - s->ending_ms) < 0) {
+        session_deadline(w, s, RESET_POLL_MS);
+    } else if (fin_sent) {
+        server_drop(w, s);
+        s->flags &= (uint16_t)~SESSION_RESET_LATER;
+        session_deadline(w, s, ENDING_MS);
+    } else {
+        session_kill(w, s, s->end);
+    }
 }
 
 /* The client's stream has ended and all of it is with the server: FIN there. */

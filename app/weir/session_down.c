@@ -6,7 +6,7 @@
 int session_send(struct worker *w, tcp_id to, tls_id tls, struct rope *plain) {
     struct rope wire = {0};
     uint32_t n = tcp_conn_room_for(&w->tcp, to, plain->len_bytes, TLS_RECORD_MAX);
-    bool dead = false;
+    int dead = 0;
     if (n == 0)
         return 0;
     if (tls != 0) {
@@ -17,7 +17,8 @@ int session_send(struct worker *w, tcp_id to, tls_id tls, struct rope *plain) {
         if (taken == WEIR_ENOMEM || (taken > 0 && (uint32_t)taken < n))
             tcp_conn_again(&w->tcp, to, TCP_EV_WRITABLE);
         n = taken > 0 ? (uint32_t)taken : 0;
-        dead = taken == WEIR_ESTATE;
+        if (taken == WEIR_ESTATE || taken == WEIR_ECLOSED)
+            dead = taken;
     } else if (n == plain->len_bytes) {
         rope_splice(&wire, plain);
     } else if (rope_move(&wire, plain, n, w->ports[tcp_conn_port(&w->tcp, to)].pool) != 0) {
@@ -27,7 +28,7 @@ int session_send(struct worker *w, tcp_id to, tls_id tls, struct rope *plain) {
     }
     if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, to, &wire) != 0)
         rope_clear(&wire);
-    return dead ? WEIR_ESTATE : (int)n;
+    return dead != 0 ? dead : (int)n;
 }
 
 int session_to_client(struct worker *w, struct session *s, struct rope *plain) {
@@ -86,16 +87,18 @@ int session_push_client(struct worker *w, struct session *s) {
     if (rx->len_bytes != 0) {
         if (down_inspect(w, s, rx) != 0)
             return 1;
-        if (s->flags & (SESSION_CLIENT_SHUT | SESSION_CLIENT_GONE)) {
+        bool deaf = s->flags & (SESSION_CLIENT_SHUT | SESSION_CLIENT_GONE);
+        int n = deaf ? WEIR_ECLOSED : session_to_client(w, s, rx);
+        if (n == WEIR_ECLOSED) {
+            if (!deaf)
+                session_worn_out(w, s);
             rope_clear(rx); /* nobody is left to read it */
             s->down_fed = 0;
             server_consumed(w, s);
+        } else if (n < 0) {
+            session_reset_later(w, s, SESSION_END_TLS_FAILED);
+            return 1;
         } else {
-            int n = session_to_client(w, s, rx);
-            if (n < 0) {
-                session_reset_later(w, s, SESSION_END_TLS_FAILED);
-                return 1;
-            }
             s->down_fed -= weir_min_u32((uint32_t)n, s->down_fed);
             w->servers[w->pools[s->pool].servers[s->server_index].server_id].bytes_from += (uint32_t)n;
             if (n != 0)

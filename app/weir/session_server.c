@@ -83,6 +83,7 @@ void session_server_cut(struct worker *w, struct session *s, enum server_tls why
         server_tls_forget(w, server);
     }
     v->dead = true;
+    v->worn = why == SERVER_TLS_KEY_USED_UP;
     v->more = false;
     session_reason(s, server_tls_end(why));
     s->flags |= SESSION_SERVER_RESET | SESSION_SERVER_SHUT;

@@ -19,7 +19,8 @@ struct session_server {
     bool accepted; /* the balancer was told that the server is well */
     bool notified; /* close_notify came */
     bool more;     /* of what is here already more will come: whole records are left, or libssl is at work */
-    bool dead;     /* nothing more comes, and not in order */
+    bool dead : 1; /* nothing more comes, and not in order: */
+    bool worn : 1; /* ... a key was used up, for which nobody is to blame */
     struct rope s2c;
 };
 static_assert(sizeof(struct session_server) <= 32, "memory budget of TLS towards servers");

@@ -4,6 +4,13 @@
 
 #define C2S_MAX (64u * 1024) /* plaintext that may wait for the server; then the client's window closes */
 
+enum { /* what came of a look at the client's records */
+       PULL_ALL,
+       PULL_ENDED,   /* the session was ended */
+       PULL_MORE,    /* more will come of what is here already: whole records are left, or libssl is at work */
+       PULL_WORN_OUT /* no more will ever come: the key is used up */
+};
+
 #define RECORD_MS         5000u
 #define RECORD_PRESSED_MS 500u
 
@@ -54,8 +61,12 @@ static int session_tls_failed(struct worker *w, struct session *s, enum tls_drop
     }
     if (wire->len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, wire) != 0)
         rope_clear(wire);
+    if (why == TLS_DROP_RECORD_LIMIT) {
+        session_worn_out(w, s);
+        return PULL_WORN_OUT;
+    }
     session_refuse(w, s, SESSION_END_TLS_FAILED, NULL, 0);
-    return 1;
+    return PULL_ENDED;
 }
 
 /* The rest of a record that lies there in part has to come in time, or the client may be let go when buffers run short:
@@ -79,8 +90,7 @@ void session_record_expired(struct worker *w, struct session *s) {
         s->deadline_ms = 0;
 }
 
-/* Opens what is there, as far as c2s may grow. Returns 1 where the session was ended, 2 where more will come of what is
- * here already: whole records are left, or the handshake engine is at work. */
+/* Opens what is there, as far as c2s may grow. Returns PULL_.... */
 static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
     struct rope wire = {0}, none = {0};
     uint32_t max = c2s_max(w, s);
@@ -99,10 +109,10 @@ static int pull_tls(struct worker *w, struct session *s, struct rope *rx) {
         s->flags |= SESSION_TLS_EOF;
     record_watch(w, s, rx, full || v & (TLS_PLAIN | TLS_BUSY | TLS_MORE_WORK));
     if (!(v & TLS_MORE_WORK))
-        return full || v & TLS_BUSY ? 2 : 0;
+        return full || v & TLS_BUSY ? PULL_MORE : PULL_ALL;
     if (s->c2s.len_bytes < max)
         tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
-    return 2;
+    return PULL_MORE;
 }
 
 static void pull_plain(struct worker *w, struct session *s, struct rope *rx) {
@@ -177,26 +187,30 @@ static int pull_inspect(struct worker *w, struct session *s) {
 int session_pull_client(struct worker *w, struct session *s) {
     struct rope *rx = tcp_conn_rx(&w->tcp, s->client);
     uint32_t before = rx->len_bytes;
-    int rc = 0;
+    int rc = PULL_ALL;
     if (s->flags & SESSION_TLS) /* also without new bytes: the handshake engine's answer may be waiting */
         rc = pull_tls(w, s, rx);
     else if (before != 0)
         pull_plain(w, s, rx);
-    if (rc == 1)
+    if (rc == PULL_ENDED)
         return 1;
     session_charge(w, s);
     if (rx->len_bytes != before)
         tcp_conn_consumed(&w->tcp, s->client);
     if (pull_inspect(w, s) != 0)
         return 1;
-    return pull_end(w, s, rx, rc == 2);
+    return rc == PULL_WORN_OUT ? session_worn_end(w, s) : pull_end(w, s, rx, rc == PULL_MORE);
 }
 
 /* The client gets its own bytes back. */
 static int push_echo(struct worker *w, struct session *s) {
-    if (s->c2s.len_bytes == 0 || session_to_client(w, s, &s->c2s) >= 0)
+    int n = s->c2s.len_bytes != 0 ? session_to_client(w, s, &s->c2s) : 0;
+    if (n >= 0)
         return 0;
-    session_reset_later(w, s, SESSION_END_TLS_FAILED);
+    if (n == WEIR_ECLOSED)
+        session_refuse(w, s, SESSION_END_TLS_KEY_USED_UP, NULL, 0);
+    else
+        session_reset_later(w, s, SESSION_END_TLS_FAILED);
     return 1;
 }
 
@@ -215,7 +229,7 @@ int session_push_server(struct worker *w, struct session *s) {
     int taken = session_send(w, s->server, s->server_tls != 0 ? session_server_of(w, s)->tls : 0, &s->c2s);
     uint32_t n = taken > 0 ? (uint32_t)taken : 0;
     if (taken < 0)
-        session_server_cut(w, s, SERVER_TLS_PROTOCOL);
+        session_server_cut(w, s, taken == WEIR_ECLOSED ? SERVER_TLS_KEY_USED_UP : SERVER_TLS_PROTOCOL);
     if (n == 0)
         return 0;
     session_charge(w, s);
@@ -223,8 +237,9 @@ int session_push_server(struct worker *w, struct session *s) {
     if (s->up_fed >= n)
         s->up_fed -= n;
     /* Room again: more may lie on the client's rope, or its end, which was waiting for this. */
-    if (s->c2s.len_bytes < C2S_MAX && (tcp_conn_rx(&w->tcp, s->client)->len_bytes != 0 ||
-                                       (s->c2s.len_bytes == 0 && tcp_conn_peer_fin(&w->tcp, s->client))))
+    bool ends = tcp_conn_peer_fin(&w->tcp, s->client) || s->flags & SESSION_CLIENT_SHUT;
+    if (s->c2s.len_bytes < C2S_MAX &&
+        (tcp_conn_rx(&w->tcp, s->client)->len_bytes != 0 || (s->c2s.len_bytes == 0 && ends)))
         tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
     return 0;
 }

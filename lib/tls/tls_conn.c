@@ -231,13 +231,13 @@ static int frame_check(const struct tls_suite *s, const struct tls_frame *f) {
     return 0;
 }
 
-/* The peer's key wears out too: 1.3 asks for a new one, 1.2 ends. */
+/* The peer's key wears out too: 1.3 asks for a new one, and ends where none comes; 1.2 ends. */
 static int read_limit_check(struct tls_turn *t, const struct tls_suite *s) {
     struct tls_conn *c = t->c;
 
     if (WEIR_LIKELY(!s->gcm || c->seq[TLS_READ] < t->core->gcm_record_limit))
         return 0;
-    if (s->version != TLS_V13)
+    if (s->version != TLS_V13 || c->seq[TLS_READ] - t->core->gcm_record_limit >= TLS_UPDATE_PATIENCE)
         return -TLS_DROP_RECORD_LIMIT;
     if (c->flags & (TLS_F_UPDATE_ASKED | TLS_F_WRITE_CLOSED))
         return 0;

@@ -18,6 +18,7 @@
 #define TLS_RECORD_WIRE_MAX   (TLS_RECORD_MAX + 2048u) /* header excluded, any version (RFC 5246 section 6.2.3) */
 #define TLS_RECORD_WIRE_MAX13 (TLS_RECORD_MAX + 256u)  /* RFC 8446 section 5.2 */
 #define TLS_GCM_RECORD_LIMIT  23726566ull              /* 2^24.5, RFC 8446 section 5.5 */
+#define TLS_UPDATE_PATIENCE   (1ull << 20)             /* records beyond it, for a peer that was asked for a new key */
 #define TLS_EMPTY_RUN_MAX     32u
 #define TLS_WARNING_RUN_MAX   4u
 #define TLS_UPDATE_RUN_MAX    32u

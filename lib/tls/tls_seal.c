@@ -216,18 +216,23 @@ int tls_key_update_send(struct tls_core *core, struct tls_conn *c, tls_id id, bo
     return rc;
 }
 
+/* Is this the last record that a key may protect? TLS 1.3 has another one then. */
+static inline bool worn(const struct tls_core *core, const struct tls_conn *c, const struct tls_suite *s) {
+    return s->gcm && c->seq[TLS_WRITE] + 1 >= core->gcm_record_limit;
+}
+
 /* What must go out before the next record: an owed KeyUpdate, and our own where the key is nearly used up (its last
  * record is the KeyUpdate or close_notify itself). Returns 0 or why no record can follow. */
 static inline int before_seal(struct tls_core *core, struct tls_conn *c, const struct tls_suite *s, tls_id id,
                               struct rope *wire) {
     if (WEIR_UNLIKELY(c->flags & TLS_F_UPDATE_OWED))
         return tls_key_update_send(core, c, id, false, wire);
-    if (WEIR_LIKELY(!s->gcm || c->seq[TLS_WRITE] + 1 < core->gcm_record_limit))
+    if (WEIR_LIKELY(!worn(core, c, s)))
         return 0;
     if (s->version == TLS_V13)
         return tls_key_update_send(core, c, id, false, wire);
     int rc = tls_close(core, id, wire);
-    return rc < 0 ? rc : WEIR_ESTATE;
+    return rc < 0 ? rc : WEIR_ECLOSED;
 }
 
 /* More than a record. Returns bytes taken or why none were. */
@@ -255,11 +260,12 @@ static __attribute__((noinline)) int seal_any(struct tls_core *core, tls_id id, 
     struct tls_conn *c = tls_conn_get(core, id);
     uint32_t total = weir_min_u32(plain->len_bytes, max_bytes);
 
-    if (c->phase != TLS_PHASE_OPEN || c->flags & TLS_F_WRITE_CLOSED) {
-        if (c->phase != TLS_PHASE_LIBSSL || c->flags & TLS_F_WRITE_CLOSED)
-            return WEIR_ESTATE;
+    if (c->phase == TLS_PHASE_LIBSSL && !(c->flags & TLS_F_WRITE_CLOSED))
         return tls_libssl_seal(core, c, plain, wire, max_bytes);
-    }
+    if (c->phase != TLS_PHASE_OPEN)
+        return WEIR_ESTATE;
+    if (c->flags & TLS_F_WRITE_CLOSED)
+        return tls_conn_suite(c)->version == TLS_V12 && worn(core, c, tls_conn_suite(c)) ? WEIR_ECLOSED : WEIR_ESTATE;
     if (total - 1 >= weir_min_u32(c->record_max, TLS_SMALL_BYTES))
         return seal_bulk(core, c, id, plain, wire, total, segment_bytes);
     int rc = before_seal(core, c, tls_conn_suite(c), id, wire);

@@ -33,6 +33,7 @@
 #define SIM_MAX_FAULTS  64u
 #define SIM_MAX_SERVERS 4u
 #define SIM_TLS_SHAPES  7u /* suites that clients and servers insist on */
+#define SIM_TLS_GCM12   4u /* ... the one of TLS 1.2 whose keys wear out */
 #define SIM_WORKERS     2u
 #define SIM_MBUFS       3072u /* of the system under test, a port and worker */
 #define SIM_HOST_MBUFS  16384u
@@ -123,6 +124,7 @@ struct sim_setup {
     const char *policy; /* of the brokers */
     struct sim_link_config link;
     uint32_t pairs, handshakes; /* a worker's; 0: plenty */
+    uint32_t record_limit;      /* of keys of AES-GCM; 0: the standard's */
     uint32_t ring_slots;        /* of hand-off and return rings; 0: the product's */
     uint32_t n_clients, rounds, messages, message_bytes, bulk_bytes;
     uint32_t drain_us;  /* the program is told to stop at this time; 0: it is not */

@@ -28,6 +28,8 @@ static unsigned shape_draw(struct sim *sim) {
     unsigned shape = sim_rng_below(&sim->rng, SIM_TLS_SHAPES);
     while (sim->setup.server_libssl && !sim_tls_is_libssl(shape))
         shape = sim_rng_below(&sim->rng, SIM_TLS_SHAPES);
+    if (sim->setup.record_limit != 0)
+        return SIM_TLS_GCM12;
     return sim->setup.handshakes != 0 && sim_tls_is_libssl(shape) ? 0 : shape;
 }
 

@@ -116,6 +116,55 @@ static void queued(struct sim_setup *s) {
     s->spread_us = 100000;
 }
 
+/* --- keys that wear out (RFC 8446 5.5): a new one in 1.3, an end in order in 1.2 --- */
+
+static void worn(struct sim_setup *s) {
+    ONLY(s, kinds, SIM_KIND_MQTTS);
+    s->kinds[SIM_KIND_TCPS] = 1;
+    s->n_clients = 60;
+    s->rounds = 4;
+    s->record_limit = 12;
+}
+
+/* Who ends so is told in order, and is nobody's fault. */
+static void worn_in_order(struct sim *sim) {
+    uint64_t worn = sim_ends(sim, SESSION_END_TLS_KEY_USED_UP);
+    sim_expect_all_accepted(sim);
+    sim_expect_some(sim, SESSION_END_TLS_KEY_USED_UP);
+    sim_expect_ends(sim, SESSION_END_CLIENT_CLOSED, sim->begun - worn);
+    if (sim_connect_failures(sim) != 0)
+        sim_fail(sim, "%lu times a server was not reached", (unsigned long)sim_connect_failures(sim));
+}
+
+static void worn_check(struct sim *sim) {
+    uint64_t updates = 0;
+    worn_in_order(sim);
+    for (uint16_t i = 0; i < sim->weir.n_workers; i++)
+        updates += sim->weir.workers[i]->tls.stats.key_updates_out;
+    if (updates == 0)
+        sim_fail(sim, "no KeyUpdate");
+}
+
+static void worn_bulk(struct sim_setup *s) {
+    worn(s);
+    s->rounds = 1;
+    s->bulk_bytes = 1000000;
+    s->message_bytes = 100000;
+    s->link.loss_ppm = 3000;
+}
+
+/* Clients in the clear: the keys are those with servers. */
+static void worn_brokers(struct sim_setup *s) {
+    all_kinds(s);
+    s->kinds[SIM_KIND_MQTTS] = s->kinds[SIM_KIND_TCPS] = 0;
+    s->record_limit = 12;
+}
+
+static void worn_brokers_check(struct sim *sim) {
+    worn_in_order(sim);
+    expect_failures(sim, 1u << SERVER_TLS_KEY_USED_UP);
+}
+
 /* --- servers at fault --- */
 
 static void stalls(struct sim_setup *s) {
@@ -209,6 +258,9 @@ const struct sim_case sim_tls_cases[] = {
     {"tls-brokers-elsewhere", elsewhere, elsewhere_check},
     {"tls-brokers-libssl-elsewhere", libssl_elsewhere, elsewhere_check},
     {"tls-brokers-queue", queued, sim_all_in_order},
+    {"tls-keys-wear-out", worn, worn_check},
+    {"tls-keys-wear-out-bulk", worn_bulk, worn_check},
+    {"tls-keys-wear-out-brokers", worn_brokers, worn_brokers_check},
     {"tls-broker-stalls", stalls, stalls_check},
     {"tls-broker-wrong", wrong, wrong_check},
     {"tls-brokers-all-wrong", all_wrong, all_wrong_check},

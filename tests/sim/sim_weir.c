@@ -256,6 +256,8 @@ bool sim_weir_open(struct sim *sim) {
             sim_fail(sim, "set-up: %s", error);
             return false;
         }
+        if (sim->setup.record_limit != 0)
+            weir->workers[i]->tls.gcm_record_limit = sim->setup.record_limit;
     }
     return true;
 }

@@ -242,6 +242,31 @@ Test(tls_conn, read_limit) {
     }
 }
 
+/* Who is asked for a new key and sends none may go on for a while, and not for ever. */
+Test(tls_conn, key_that_the_peer_does_not_change) {
+    struct pair p;
+    struct rope wire = {0}, answer = {0};
+    uint8_t out[64];
+    uint32_t n;
+
+    pair_init(&p, V13);
+    p.core.gcm_record_limit = 10;
+    uint64_t *sent = &tls_conn_get(&p.core, p.client)->seq[TLS_WRITE];
+    uint64_t *read = &tls_conn_get(&p.core, p.server)->seq[TLS_READ];
+    *sent = *read = 10;
+    pair_seal(&p, TLS_CT_DATA, "x", 1, &wire);
+    cr_assert_eq(pair_input(&p, &wire, &answer, NULL), TLS_PLAIN | TLS_WIRE);
+    cr_assert_eq(pair_open(&p, &answer, out, sizeof(out), &n), TLS_CT_HANDSHAKE);
+    *sent = *read = 10 + TLS_UPDATE_PATIENCE - 1;
+    pair_seal(&p, TLS_CT_DATA, "x", 1, &wire);
+    cr_assert_eq(pair_input(&p, &wire, &answer, NULL), TLS_PLAIN);
+    pair_seal(&p, TLS_CT_DATA, "x", 1, &wire);
+    cr_assert_eq(pair_input(&p, &wire, &answer, NULL), -TLS_DROP_RECORD_LIMIT);
+    rope_clear(&answer);
+    rope_clear(&wire);
+    pair_fini(&p);
+}
+
 /* ChaCha20's keys do not (RFC 8446 section 5.5). */
 Test(tls_conn, no_limit_without_gcm) {
     const uint8_t rows[] = {tls_suite_find(TLS_V13, 0x1303), tls_suite_find(TLS_V12, 0xcca9)};
