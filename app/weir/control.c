@@ -80,7 +80,7 @@ static void refused(void *arg, uint16_t entry, const char *text) {
     struct refusal *r = arg;
     r->n++;
     __atomic_fetch_add(&r->control->certs.refusals[entry], 1, __ATOMIC_RELAXED);
-    log_line(LOG_LVL_ERROR, "reload", "%s; the old certificate serves on", text);
+    log_line(LOG_LVL_ERROR, "reload", "%s; what it held before serves on", text);
     if (r->list != NULL)
         json_array_append_new(r->list, json_string(text));
 }

@@ -72,7 +72,7 @@ static void walk_certs(struct walk *k) {
     walk_metric(k, "weir_tls_certificate_reloads_total", "Times the certificates of the entry were read again.", false);
     per_entry(k, k->certs->reloads);
     walk_metric(k, "weir_tls_certificate_refusals_total",
-                "Certificates refused when read again, the old ones serve on.", false);
+                "Certificates, and files of CAs or keys, refused when read again: the old ones serve on.", false);
     per_entry(k, k->certs->refusals);
 }
 

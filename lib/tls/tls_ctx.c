@@ -175,19 +175,59 @@ static void warn(const struct tls_ctx_config *config, const char *text) {
         config->told(config->told_arg, TLS_TOLD_WARNING, text);
 }
 
-/* Clients' keys, and where all keys are written. */
-static bool keys_load(struct tls_ctx *ctx, const struct tls_ctx_config *config, char *error, size_t error_bytes) {
-    char text[512];
-    uint32_t weak = 0;
-
-    if (config->psk_file && (ctx->psk = tls_psk_new(config->psk_file, &weak, error, error_bytes)) == NULL)
+/* What the same file held before serves on where it is refused now. One bad file is no reason to do without what the
+ * others say: that somebody is revoked, or a renewed certificate. */
+static bool serves_on(const struct tls_ctx_config *config, bool same_file, const char *error) {
+    if (!same_file)
         return false;
+    ERR_clear_error();
+    if (config->told)
+        config->told(config->told_arg, TLS_TOLD_REFUSED, error);
+    return true;
+}
+
+static struct tls_psk *psk_of(const struct tls_ctx_config *config, char *error, size_t error_bytes) {
+    struct tls_psk *old = config->old ? config->old->psk : NULL;
+    uint32_t weak = 0;
+    struct tls_psk *psk = tls_psk_new(config->psk_file, &weak, error, error_bytes);
+    char text[512];
+
+    if (psk == NULL)
+        return serves_on(config, old && tls_psk_is_of(old, config->psk_file), error) ? tls_psk_ref(old) : NULL;
     if (weak > 0) {
         snprintf(text, sizeof(text), "psk_file %s: %u keys are shorter than %u bytes and can be guessed",
                  config->psk_file, weak, TLS_PSK_KEY_GOOD);
         warn(config, text);
     }
-    if (config->srp_file && (ctx->srp = tls_srp_new(config->srp_file, error, error_bytes)) == NULL)
+    return psk;
+}
+
+static struct tls_srp *srp_of(const struct tls_ctx_config *config, char *error, size_t error_bytes) {
+    struct tls_srp *old = config->old ? config->old->srp : NULL;
+    struct tls_srp *srp = tls_srp_new(config->srp_file, error, error_bytes);
+
+    if (srp == NULL && serves_on(config, old && tls_srp_is_of(old, config->srp_file), error))
+        return tls_srp_ref(old);
+    return srp;
+}
+
+/* CAs and their CRLs belong together. */
+static struct tls_verify *verifier_of(const struct tls_ctx_config *config, char *error, size_t error_bytes) {
+    struct tls_verify *old = config->old ? config->old->verifier : NULL;
+    struct tls_verify *verifier = tls_verify_new(config, error, error_bytes);
+
+    if (verifier == NULL && serves_on(config, old && tls_verify_is_of(old, config), error))
+        return tls_verify_ref(old);
+    return verifier;
+}
+
+/* Clients' keys, and where all keys are written. */
+static bool keys_load(struct tls_ctx *ctx, const struct tls_ctx_config *config, char *error, size_t error_bytes) {
+    char text[512];
+
+    if (config->psk_file && (ctx->psk = psk_of(config, error, error_bytes)) == NULL)
+        return false;
+    if (config->srp_file && (ctx->srp = srp_of(config, error, error_bytes)) == NULL)
         return false;
     if (config->key_log_file == NULL)
         return true;
@@ -275,7 +315,7 @@ static bool fill(struct tls_ctx *ctx, const struct tls_ctx_config *config, char 
     ctx->tell_names = config->tell_names;
     if (ctx->certs == NULL || ctx->alpn == NULL || !tls_alpn_pack(ctx->alpn, config, error, error_bytes) ||
         !tls_certs_load(ctx->certs, config, error, error_bytes) || !keys_load(ctx, config, error, error_bytes) ||
-        (ctx->verifier = tls_verify_new(config, error, error_bytes)) == NULL ||
+        (ctx->verifier = verifier_of(config, error, error_bytes)) == NULL ||
         (ctx->ticket_keys = ticket_keys_of(config, error, error_bytes)) == NULL)
         return false;
     for (uint32_t i = 0; i < ctx->certs->n_sets; i++) {
@@ -341,9 +381,9 @@ void tls_ctx_unref(struct tls_ctx *ctx) {
     SSL_CTX_free(ctx->ssl);
     tls_certs_free(ctx->certs);
     tls_ticket_keys_unref(ctx->ticket_keys);
-    tls_verify_free(ctx->verifier);
-    tls_psk_free(ctx->psk);
-    tls_srp_free(ctx->srp);
+    tls_verify_unref(ctx->verifier);
+    tls_psk_unref(ctx->psk);
+    tls_srp_unref(ctx->srp);
     tls_key_log_close(ctx->key_log);
     if (ctx->alpn)
         free(ctx->alpn->wire);

@@ -140,10 +140,10 @@ struct tls_ctx {
     SSL_CTX *ssl;            /* a listener's: of the default certificates */
     struct tls_certs *certs; /* tls_certs.h; a client's own is alone there, NULL: it has none */
     struct tls_alpn *alpn;   /* listeners, NULL: none */
-    struct tls_psk *psk;     /* listeners, NULL: none */
-    struct tls_srp *srp;     /* listeners, NULL: none */
+    struct tls_psk *psk;     /* listeners: one reference, NULL: none */
+    struct tls_srp *srp;     /* as well */
     struct tls_key_log *key_log;         /* NULL: none */
-    struct tls_verify *verifier;         /* listeners */
+    struct tls_verify *verifier;         /* listeners: one reference */
     bool tell_names;                     /* keep those of clients */
     struct tls_ticket_keys *ticket_keys; /* listeners: one reference */
 };

@@ -20,6 +20,8 @@ struct entry {
 };
 
 struct tls_psk {
+    atomic_uint references;
+    char *file;
     uint8_t salt[2][HASH_BYTES]; /* of the entries' hashes; of keys for identities that are not known */
     uint32_t n, capacity, weak;
     struct entry entries[]; /* sorted by hash */
@@ -101,10 +103,11 @@ static struct tls_psk *room_for(uint32_t entries) {
 
     if (psk == NULL)
         return NULL;
+    atomic_init(&psk->references, 1);
     psk->capacity = entries;
     if (RAND_bytes(psk->salt[0], HASH_BYTES) == 1 && RAND_priv_bytes(psk->salt[1], HASH_BYTES) == 1)
         return psk;
-    tls_psk_free(psk);
+    tls_psk_unref(psk);
     return NULL;
 }
 
@@ -153,22 +156,32 @@ struct tls_psk *tls_psk_new(const char *file, uint32_t *weak, char *error, size_
     }
     snprintf(error, error_bytes, "out of memory");
     struct tls_psk *psk = room_for(lines);
-    bool ok = psk && lines_read(psk, f, file, error, error_bytes);
+    bool ok = psk && (psk->file = strdup(file)) && lines_read(psk, f, file, error, error_bytes);
     fclose(f);
     explicit_bzero(buffer, sizeof(buffer));
     if (!ok) {
-        tls_psk_free(psk);
+        tls_psk_unref(psk);
         return NULL;
     }
     *weak = psk->weak;
     return psk;
 }
 
-void tls_psk_free(struct tls_psk *psk) {
-    if (psk == NULL)
+struct tls_psk *tls_psk_ref(struct tls_psk *psk) {
+    atomic_fetch_add_explicit(&psk->references, 1, memory_order_relaxed);
+    return psk;
+}
+
+void tls_psk_unref(struct tls_psk *psk) {
+    if (psk == NULL || atomic_fetch_sub_explicit(&psk->references, 1, memory_order_acq_rel) != 1)
         return;
+    free(psk->file);
     size_t bytes = bytes_of(psk->capacity);
     tls_secret_free(psk, bytes);
+}
+
+bool tls_psk_is_of(const struct tls_psk *psk, const char *file) {
+    return strcmp(psk->file, file) == 0;
 }
 
 /* --- in a handshake --- */

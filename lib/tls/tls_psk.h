@@ -5,7 +5,8 @@
  * themselves are not kept. An identity that is not known gets a key nobody has: in TLS 1.2 the handshake fails where
  * one with a wrong key does. In TLS 1.3 it does so too where the listener has no certificate to go on with.
  *
- * Memory: locked, not dumped, zeroed when it is given back. Threading: immutable once made. */
+ * Memory: locked, not dumped, zeroed when it is given back. Threading: immutable once made; shared by the contexts
+ * before and after a reload where the file is refused. */
 #ifndef WEIR_TLS_PSK_H
 #define WEIR_TLS_PSK_H
 
@@ -21,7 +22,9 @@ struct tls_psk;
 /* A line is identity:key, the key in hex, as mosquitto's psk_file has it; # begins a comment. NULL: `error` names file
  * and line. *weak: keys shorter than TLS_PSK_KEY_GOOD. */
 struct tls_psk *tls_psk_new(const char *file, uint32_t *weak, char *error, size_t error_bytes);
-void tls_psk_free(struct tls_psk *psk); /* NULL is allowed */
+struct tls_psk *tls_psk_ref(struct tls_psk *psk);
+void tls_psk_unref(struct tls_psk *psk); /* NULL is allowed */
+bool tls_psk_is_of(const struct tls_psk *psk, const char *file);
 /* The key of an identity into `key`. Returns its bytes; of one that is not known, those of a key that is random, but
  * always the same, and *known is false. 0: libcrypto failed. */
 uint32_t tls_psk_find(const struct tls_psk *psk, const uint8_t *identity, size_t n, uint8_t key[TLS_PSK_KEY_MAX],

@@ -16,6 +16,8 @@
 #define SEED_BYTES 32u
 
 struct tls_srp {
+    atomic_uint references;
+    char *file;
     SRP_VBASE *users;
 };
 
@@ -72,22 +74,37 @@ struct tls_srp *tls_srp_new(const char *file, char *error, size_t error_bytes) {
     char seed[2 * SEED_BYTES + 1];
 
     snprintf(error, error_bytes, "out of memory");
+    if (srp == NULL)
+        return NULL;
+    atomic_init(&srp->references, 1);
+    srp->file = strdup(file);
     tls_vault_enter();
-    if (srp && seed_make(seed))
+    if (seed_make(seed))
         srp->users = SRP_VBASE_new(seed);
     explicit_bzero(seed, sizeof(seed));
-    bool ok = srp && srp->users && users_read(srp->users, file, error, error_bytes);
+    bool ok = srp->file && srp->users && users_read(srp->users, file, error, error_bytes);
     tls_vault_leave();
     if (ok)
         return srp;
-    tls_srp_free(srp);
+    tls_srp_unref(srp);
     return NULL;
 }
 
-void tls_srp_free(struct tls_srp *srp) {
-    if (srp)
-        SRP_VBASE_free(srp->users);
+struct tls_srp *tls_srp_ref(struct tls_srp *srp) {
+    atomic_fetch_add_explicit(&srp->references, 1, memory_order_relaxed);
+    return srp;
+}
+
+void tls_srp_unref(struct tls_srp *srp) {
+    if (srp == NULL || atomic_fetch_sub_explicit(&srp->references, 1, memory_order_acq_rel) != 1)
+        return;
+    SRP_VBASE_free(srp->users);
+    free(srp->file);
     free(srp);
+}
+
+bool tls_srp_is_of(const struct tls_srp *srp, const char *file) {
+    return strcmp(srp->file, file) == 0;
 }
 
 /* --- in a handshake --- */

@@ -8,7 +8,7 @@
  *
  * Verifiers, and the copies that a handshake makes of one, lie in the vault (tls_vault.h).
  *
- * Threading: immutable once made. */
+ * Threading: immutable once made; shared by the contexts before and after a reload where the file is refused. */
 #ifndef WEIR_TLS_SRP_H
 #define WEIR_TLS_SRP_H
 
@@ -20,7 +20,9 @@ struct tls_srp;
 
 /* NULL: `error` names the file. */
 struct tls_srp *tls_srp_new(const char *file, char *error, size_t error_bytes);
-void tls_srp_free(struct tls_srp *srp); /* NULL is allowed */
+struct tls_srp *tls_srp_ref(struct tls_srp *srp);
+void tls_srp_unref(struct tls_srp *srp); /* NULL is allowed */
+bool tls_srp_is_of(const struct tls_srp *srp, const char *file);
 /* Let an SSL_CTX whose SSL objects belong to messages use their context's users. The name becomes the message's psk. */
 void tls_srp_offer(SSL_CTX *ssl);
 /* Is the handshake, or was the one that made the session, with SRP? */

@@ -14,6 +14,8 @@
 #define MARK_BYTES 32
 
 struct tls_verify {
+    atomic_uint references;
+    char *ca_file, *crl_file; /* NULL: none */
     enum tls_client_certificates mode;
     int depth;
     X509_STORE *trust;             /* CAs and CRLs; NULL: mode is off */
@@ -107,38 +109,62 @@ static bool mark_make(struct tls_verify *verify) {
     return ok;
 }
 
+static int depth_of(const struct tls_ctx_config *config) {
+    return config->client_depth ? *config->client_depth : TLS_CLIENT_DEPTH;
+}
+
 struct tls_verify *tls_verify_new(const struct tls_ctx_config *config, char *error, size_t error_bytes) {
     struct tls_verify *verify = calloc(1, sizeof(*verify));
     bool ok = verify != NULL;
 
     snprintf(error, error_bytes, "out of memory");
+    if (ok)
+        atomic_init(&verify->references, 1);
     if (ok && config->client_certificates != TLS_CLIENT_CERTIFICATES_OFF) {
         verify->mode = config->client_certificates;
-        verify->depth = config->client_depth ? *config->client_depth : TLS_CLIENT_DEPTH;
+        verify->depth = depth_of(config);
+        verify->ca_file = strdup(config->client_ca_file);
+        verify->crl_file = config->client_crl_file ? strdup(config->client_crl_file) : NULL;
         verify->trust = X509_STORE_new();
         verify->issuers = sk_X509_NAME_new_null();
         verify->cas = sk_X509_new_null();
         verify->crls = sk_X509_CRL_new_null();
-        ok =
-            verify->trust && verify->issuers && verify->cas && verify->crls && load(verify, config, error, error_bytes);
+        ok = verify->ca_file && (verify->crl_file || config->client_crl_file == NULL) && verify->trust &&
+             verify->issuers && verify->cas && verify->crls && load(verify, config, error, error_bytes);
         if (ok && config->client_crl_file)
             X509_STORE_set_flags(verify->trust, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     }
     if (!ok || !mark_make(verify)) {
-        tls_verify_free(verify);
+        tls_verify_unref(verify);
         return NULL;
     }
     return verify;
 }
 
-void tls_verify_free(struct tls_verify *verify) {
-    if (verify == NULL)
+struct tls_verify *tls_verify_ref(struct tls_verify *verify) {
+    atomic_fetch_add_explicit(&verify->references, 1, memory_order_relaxed);
+    return verify;
+}
+
+void tls_verify_unref(struct tls_verify *verify) {
+    if (verify == NULL || atomic_fetch_sub_explicit(&verify->references, 1, memory_order_acq_rel) != 1)
         return;
+    free(verify->ca_file);
+    free(verify->crl_file);
     X509_STORE_free(verify->trust);
     sk_X509_NAME_pop_free(verify->issuers, X509_NAME_free);
     sk_X509_pop_free(verify->cas, X509_free);
     sk_X509_CRL_pop_free(verify->crls, X509_CRL_free);
     free(verify);
+}
+
+static bool same(const char *a, const char *b) {
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+bool tls_verify_is_of(const struct tls_verify *verify, const struct tls_ctx_config *config) {
+    return verify->mode == config->client_certificates && verify->depth == depth_of(config) &&
+           same(verify->ca_file, config->client_ca_file) && same(verify->crl_file, config->client_crl_file);
 }
 
 const uint8_t *tls_verify_mark(const struct tls_verify *verify) {

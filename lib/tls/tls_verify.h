@@ -11,11 +11,15 @@
 
 #include <openssl/ssl.h>
 
-struct tls_verify; /* immutable once made; shared by the SSL_CTX of a context */
+/* Immutable once made; shared by the SSL_CTX of a context, and by those of the next one where its files are refused. */
+struct tls_verify;
 
 /* NULL: `error` says why. Where clients are not asked for certificates, it verifies nothing. */
 struct tls_verify *tls_verify_new(const struct tls_ctx_config *config, char *error, size_t error_bytes);
-void tls_verify_free(struct tls_verify *verify); /* NULL is allowed */
+struct tls_verify *tls_verify_ref(struct tls_verify *verify);
+void tls_verify_unref(struct tls_verify *verify); /* NULL is allowed */
+/* Is it of these files, and of the same rules? */
+bool tls_verify_is_of(const struct tls_verify *verify, const struct tls_ctx_config *config);
 /* What tells apart sessions made under other rules: they are not resumed. */
 const uint8_t *tls_verify_mark(const struct tls_verify *verify); /* 32 bytes */
 /* Let an SSL_CTX ask clients, and let sessions keep who made them. Returns false: out of memory. */

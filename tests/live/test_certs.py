@@ -184,7 +184,7 @@ def test_bad_pair_keeps_the_old(lab):
         before = file.read()
     shutil.copy(lab.certs.certificate("mismatched"), path)
     lab.wait_metric("weir_tls_certificate_refusals_total", lambda value: value == refusals + 1, tls="watched")
-    assert "does not belong to certificate" in lab.weir.log() and "the old certificate serves on" in lab.weir.log()
+    assert "does not belong to certificate" in lab.weir.log() and "what it held before serves on" in lab.weir.log()
     assert fingerprint(client(lab, WATCHED, "weir.test")) == old
     with open(path, "w", encoding="utf-8") as file:
         file.write(before)

@@ -80,6 +80,14 @@ static inline int fx_served(void) {
     return found;
 }
 
+/* Other files where the i-th pair was. */
+static inline void fx_renew(uint32_t i, enum key_kind kind, const char *alt_names) {
+    char certificate[64], key[64];
+
+    harness_certificate(&(struct harness_certificate){.kind = kind, .alt_names = alt_names}, certificate, key);
+    cr_assert(rename(certificate, fx.certificate[i]) == 0 && rename(key, fx.key[i]) == 0);
+}
+
 /* A handshake with this server name (NULL: none). The connection stays; harness_disconnect ends it. */
 static inline bool fx_shake(const char *name) {
     harness_connect(&fx.h, NULL);

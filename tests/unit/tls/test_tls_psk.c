@@ -213,6 +213,45 @@ Test(tls_psk, session_ends_with_its_key) {
     }
 }
 
+/* What the file held serves on, and what else is new is taken: a certificate that was renewed. */
+Test(tls_psk, bad_file_on_reload) {
+    fx_add(KEY_EC, "DNS:a.example");
+    cr_assert(fx_load(), "%s", fx.error);
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        file_write("device-1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+        cr_assert(fx_load(), "%s", fx.error);
+        cr_assert(shake(versions[v], NULL));
+        harness_receive(&fx.h, 10);
+        SSL_SESSION *made = SSL_SESSION_dup(session);
+        end();
+        struct tls_cert *before = fx.h.ctx->certs->certs[0];
+        atomic_fetch_add(&before->references, 1);
+        file_write("device-1:00\nnonsense\n");
+        fx_renew(0, KEY_EC, "DNS:a.example");
+        for (int again = 0; again < 2; again++) { /* and what was kept is kept on */
+            cr_assert(fx_load(), "%s", fx.error);
+            cr_expect(fx.refusals == 1 && strstr(fx.told, psk_file) && strstr(fx.told, ":2: not identity:key"), "%s",
+                      fx.told);
+            cr_expect_neq(fx.h.ctx->certs->certs[0], before);
+            cr_assert(shake(versions[v], again ? made : NULL), "%d", fx.h.error);
+            cr_expect_str_eq(tls_conn_identity(&fx.h.core, fx.h.id)->psk, "device-1");
+            end();
+        }
+        tls_cert_unref(before);
+        SSL_SESSION_free(made);
+    }
+}
+
+Test(tls_psk, bad_file_that_is_new) {
+    file_write("nonsense\n");
+    cr_expect(!fx_load() && strstr(fx.error, "psk_file"), "%s", fx.error);
+    file_write("device-1:00112233445566778899aabbccddeeff\n");
+    cr_assert(fx_load(), "%s", fx.error);
+    fx.config.psk_file = "/nowhere/psk";
+    cr_expect(!fx_load() && strstr(fx.error, "psk_file /nowhere/psk"), "another's keys are no substitute: %s",
+              fx.error);
+}
+
 static void refused(const char *text, unsigned line, const char *what) {
     uint32_t weak;
     char place[64];
@@ -252,7 +291,7 @@ Test(tls_psk, lookups) {
     cr_expect_eq(tls_psk_find(psk, (const uint8_t *)"b", 1, key, &known), 32);
     tls_psk_find(psk, (const uint8_t *)"b", 1, again, &known);
     cr_expect(!known && memcmp(key, again, 32) == 0, "the same each time");
-    tls_psk_free(psk);
+    tls_psk_unref(psk);
 }
 
 Test(tls_psk, weak_keys_are_told) {

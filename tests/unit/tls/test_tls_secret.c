@@ -135,7 +135,7 @@ Test(tls_secret, pre_shared_keys_too) {
     struct hits alive = memory_search(needles);
     cr_assert_eq(alive.guarded, 1);
     cr_assert_eq(alive.in_dumps, program, "it is in %s", alive.where);
-    tls_psk_free(psk);
+    tls_psk_unref(psk);
     struct hits ended = memory_search(needles);
     cr_assert_eq(ended.guarded, 0);
     cr_assert_eq(ended.in_dumps, program);

@@ -182,6 +182,24 @@ Test(tls_srp, names_that_are_no_text) {
     end();
 }
 
+Test(tls_srp, bad_file_on_reload) {
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_assert(shake("device-1", "SRP"));
+    SSL_SESSION *made = SSL_SESSION_dup(SSL_get_session(fx.h.client));
+    end();
+    file_write("");
+    for (int again = 0; again < 2; again++) {
+        cr_assert(fx_load(), "%s", fx.error);
+        cr_expect(fx.refusals == 1 && strstr(fx.told, srp_file) && strstr(fx.told, "no user in it"), "%s", fx.told);
+        cr_expect(shake_with("device-1", "SRP", again ? made : NULL), "%d", fx.h.error);
+        cr_expect_eq(SSL_session_reused(fx.h.client), again);
+        end();
+    }
+    fx.config.srp_file = "/nowhere/srp";
+    cr_expect(!fx_load() && strstr(fx.error, "srp_file /nowhere/srp"), "%s", fx.error);
+    SSL_SESSION_free(made);
+}
+
 Test(tls_srp, files_that_are_refused) {
     static const struct {
         const char *text, *says;
@@ -197,7 +215,7 @@ Test(tls_srp, files_that_are_refused) {
     cr_expect(strstr(error, "No such file"), "%s", error);
     cr_expect_null(tls_srp_new("/tmp", error, sizeof(error)));
     cr_expect(strstr(error, "directory"), "%s", error);
-    tls_srp_free(NULL);
+    tls_srp_unref(NULL);
 }
 
 /* A user whose verifier this process knows from the file alone; a child, which makes it, tells what to search for. */

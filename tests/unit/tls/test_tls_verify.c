@@ -214,6 +214,97 @@ Test(tls_verify, files) {
     cr_expect(!fx_load() && strstr(fx.error, "no PEM block of a CRL found"), "%s", fx.error);
 }
 
+/* --- files that are refused when they are read again --- */
+
+static void file_break(const char *path) {
+    FILE *f = fopen(path, "w");
+    fputs("nonsense\n", f);
+    fclose(f);
+}
+
+static void reload_refuses(const char *about) {
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_expect_eq(fx.refusals, 1, "%s", fx.told);
+    cr_expect(strstr(fx.told, about), "%s", fx.told);
+}
+
+/* CAs and CRLs of before, sessions that were made under them, and no less of what else is new. */
+Test(tls_verify, bad_files_on_reload) {
+    fx.config.client_crl_file = cl_crl;
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        int alert;
+        cl_crl_write(0, 3600);
+        cr_assert(fx_load(), "%s", fx.error);
+        cl_version(versions[v]);
+        cr_assert_eq(cl_shake(NULL, &alert), TLS_DROP_NONE);
+        cl_end();
+        SSL_SESSION *kept = SSL_SESSION_dup(cl_session);
+        file_break(cl_crl);
+        reload_refuses("client_crl ");
+        fx_renew(0, KEY_EC, "DNS:a.example");
+        reload_refuses("client_crl ");
+        cr_expect_eq(cl_shake(NULL, &alert), TLS_DROP_NONE);
+        cr_expect_eq(fx_served(), 0, "the certificate as renewed");
+        cl_end();
+        cr_expect_eq(cl_shake(kept, &alert), TLS_DROP_NONE);
+        cr_expect(SSL_session_reused(fx.h.client), "version %x", versions[v]);
+        cl_end();
+        cl_crl_write(1, 3600);
+        cr_assert(fx_load(), "%s", fx.error);
+        file_break(cl_crl);
+        reload_refuses("client_crl ");
+        cr_expect_eq(cl_shake(kept, &alert), TLS_DROP_HS_CLIENT_REVOKED, "what was revoked stays so");
+        cl_end();
+        SSL_SESSION_free(kept);
+    }
+    file_break(cl_ca);
+    cl_issue(&(struct harness_certificate){.kind = KEY_EC});
+    reload_refuses("client_ca ");
+    int alert;
+    cr_expect_eq(cl_shake(NULL, &alert), TLS_DROP_HS_CLIENT_UNTRUSTED);
+    cl_end();
+}
+
+/* A file that has nothing to do with it keeps no revocation from being heard of. */
+Test(tls_verify, revoked_beside_a_bad_file) {
+    int alert;
+    char psk_file[] = "/tmp/weir-psk-XXXXXX";
+    FILE *f = fdopen(mkstemp(psk_file), "w");
+    fputs("device:00112233445566778899aabbccddeeff\n", f);
+    fclose(f);
+    fx.config.psk_file = psk_file;
+    fx.config.client_crl_file = cl_crl;
+    cl_crl_write(0, 3600);
+    cr_assert(fx_load(), "%s", fx.error);
+    file_break(psk_file);
+    cl_crl_write(1, 3600);
+    reload_refuses("psk_file ");
+    cr_expect_eq(cl_shake(NULL, &alert), TLS_DROP_HS_CLIENT_REVOKED);
+    cl_end();
+    unlink(psk_file);
+}
+
+/* What other files, or other rules, say is no substitute. */
+Test(tls_verify, bad_files_that_are_new) {
+    static const int depth = 2;
+    struct tls_ctx_config before = fx.config;
+    cr_assert(fx_load(), "%s", fx.error);
+    fx.config.client_crl_file = "/nowhere/crl";
+    cr_expect(!fx_load() && strstr(fx.error, "client_crl /nowhere/crl"), "%s", fx.error);
+    fx.config = before;
+    fx.config.client_ca_file = "/nowhere/ca";
+    cr_expect(!fx_load() && strstr(fx.error, "client_ca /nowhere/ca"), "%s", fx.error);
+    file_break(cl_ca);
+    fx.config = before;
+    fx.config.client_depth = &depth;
+    cr_expect(!fx_load() && strstr(fx.error, "client_ca "), "%s", fx.error);
+    fx.config = before;
+    fx.config.client_certificates = TLS_CLIENT_CERTIFICATES_OPTIONAL;
+    cr_expect(!fx_load() && strstr(fx.error, "client_ca "), "%s", fx.error);
+    fx.config = before;
+    reload_refuses("client_ca ");
+}
+
 /* --- sessions that libssl would resume, and may not --- */
 
 /* A handshake with this name (NULL: none). Is the session resumed? */
