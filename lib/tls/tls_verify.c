@@ -289,6 +289,7 @@ static bool still_offered(const SSL *ssl, const SSL_SESSION *session) {
 static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_bytes,
                                 SSL_TICKET_STATUS status, void *arg) {
     const struct tls_verify *verify = arg;
+    struct tls_msg *msg = SSL_get_app_data(ssl);
     X509 *peer = session ? SSL_SESSION_get0_peer(session) : NULL;
 
     tls_vault_leave(); /* libssl has read what the ticket held; tls_ticket_keys.c entered */
@@ -298,11 +299,11 @@ static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned c
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
         return SSL_TICKET_RETURN_ABORT;
-    if (peer == NULL && verify->mode == TLS_CLIENT_CERTIFICATES_REQUIRED)
+    if (!still_offered(ssl, session) || !recall(msg, session))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (peer == NULL && msg->psk[0] == '\0' && verify->mode == TLS_CLIENT_CERTIFICATES_REQUIRED)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     if (peer && verify->mode != TLS_CLIENT_CERTIFICATES_OFF && !still_good(verify, peer))
-        return SSL_TICKET_RETURN_IGNORE_RENEW;
-    if (!still_offered(ssl, session) || !recall(SSL_get_app_data(ssl), session))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     /* A ticket of 1.3 is for one use (RFC 8446 appendix C.4): each time there is a new one. */
     return status == SSL_TICKET_SUCCESS && SSL_version(ssl) != TLS_V13 ? SSL_TICKET_RETURN_USE

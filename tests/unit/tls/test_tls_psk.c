@@ -213,6 +213,28 @@ Test(tls_psk, session_ends_with_its_key) {
     }
 }
 
+/* Where a certificate is required of all others. */
+Test(tls_psk, sessions_where_certificates_are_required) {
+    fx_add(KEY_EC, "DNS:a.example");
+    fx.config.client_certificates = TLS_CLIENT_CERTIFICATES_REQUIRED;
+    fx.config.client_ca_file = fx.certificate[0];
+    cr_assert(fx_load(), "%s", fx.error);
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        identity = "device-1";
+        cr_assert(shake(versions[v], NULL), "version %x: %d", versions[v], fx.h.error);
+        harness_receive(&fx.h, 10);
+        SSL_SESSION *made = SSL_SESSION_dup(session);
+        end();
+        identity = "device-2"; /* 1.3 offers the key beside the ticket: nobody has this one */
+        cr_expect(shake(versions[v], made) && SSL_session_reused(fx.h.client), "version %x: %d", versions[v],
+                  fx.h.error);
+        const struct tls_identity *id = tls_conn_identity(&fx.h.core, fx.h.id);
+        cr_expect(id && strcmp(id->psk, "device-1") == 0);
+        end();
+        SSL_SESSION_free(made);
+    }
+}
+
 /* What the file held serves on, and what else is new is taken: a certificate that was renewed. */
 Test(tls_psk, bad_file_on_reload) {
     fx_add(KEY_EC, "DNS:a.example");

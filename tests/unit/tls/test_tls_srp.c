@@ -182,6 +182,21 @@ Test(tls_srp, names_that_are_no_text) {
     end();
 }
 
+/* Where a certificate is required of all others. */
+Test(tls_srp, sessions_where_certificates_are_required) {
+    fx_add(KEY_EC, "DNS:a.example");
+    fx.config.client_certificates = TLS_CLIENT_CERTIFICATES_REQUIRED;
+    fx.config.client_ca_file = fx.certificate[0];
+    cr_assert(fx_load(), "%s", fx.error);
+    cr_assert(shake("device-1", "SRP"), "%d", fx.h.error);
+    SSL_SESSION *made = SSL_SESSION_dup(SSL_get_session(fx.h.client));
+    end();
+    cr_expect(shake_with("device-1", "SRP", made), "%d", fx.h.error);
+    cr_expect(SSL_session_reused(fx.h.client));
+    end();
+    SSL_SESSION_free(made);
+}
+
 Test(tls_srp, bad_file_on_reload) {
     cr_assert(fx_load(), "%s", fx.error);
     cr_assert(shake("device-1", "SRP"));
