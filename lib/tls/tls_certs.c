@@ -79,9 +79,8 @@ struct grouping { /* under way */
     uint32_t *first_set; /* by certificate: a set whose first one it is, + 1; more by `next` */
 };
 
-/* The set of exactly these certificates, made for this name where there is none yet. `first`: their first one. */
-static uint32_t set_of(struct grouping *g, struct tls_cert *const members[TLS_KEY_KINDS], uint32_t first,
-                       const char *name) {
+/* The set of exactly these certificates, made where there is none yet. `first`: their first one. */
+static uint32_t set_of(struct grouping *g, struct tls_cert *const members[TLS_KEY_KINDS], uint32_t first) {
     struct tls_certs *certs = g->certs;
     struct tls_set *set;
 
@@ -90,7 +89,6 @@ static uint32_t set_of(struct grouping *g, struct tls_cert *const members[TLS_KE
             return i - 1;
     set = &certs->sets[certs->n_sets++];
     memcpy(set->certs, members, sizeof(set->certs));
-    set->name = name;
     set->next = g->first_set[first];
     g->first_set[first] = certs->n_sets;
     return certs->n_sets - 1;
@@ -106,7 +104,7 @@ static uint32_t name_group(struct grouping *g, uint32_t *i) {
         if (members[cert->kind] == NULL)
             members[cert->kind] = cert;
     }
-    return set_of(g, members, first->cert, first->name);
+    return set_of(g, members, first->cert);
 }
 
 /* The default first, so that it is sets[0]: whatever serves the first name of the first certificate. */
@@ -120,7 +118,7 @@ static void group_default(struct grouping *g) {
         }
     }
     alone[cert->kind] = cert;
-    (void)set_of(g, alone, 0, "");
+    (void)set_of(g, alone, 0);
 }
 
 static void group(struct grouping *g) {
@@ -179,7 +177,6 @@ static bool keys_alone(struct tls_certs *certs) {
     certs->sets = calloc(1, sizeof(*certs->sets));
     if (certs->sets == NULL)
         return false;
-    certs->sets[0].name = "";
     certs->n_sets = 1;
     return true;
 }
@@ -270,7 +267,7 @@ static const char *sni(SSL *ssl, size_t *n) {
     return (const char *)name;
 }
 
-/* Early, so that sessions, too, are looked for under the set that the name belongs to. */
+/* Early: whether a session is resumed hangs on what the name is here, too. */
 static int hello(SSL *ssl, int *alert, void *arg) {
     const struct tls_certs *certs = arg;
     struct tls_msg *msg = SSL_get_app_data(ssl);
@@ -290,7 +287,7 @@ static int hello(SSL *ssl, int *alert, void *arg) {
     }
     msg->named = set != NULL;
     snprintf(msg->server_name, sizeof(msg->server_name), "%.*s", (int)n, name ? name : "");
-    /* takes a reference, and session id context and certificates along */
+    /* takes a reference, and certificates along */
     return SSL_set_SSL_CTX(ssl, (set ? set : certs->sets)->ssl) ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
 }
 

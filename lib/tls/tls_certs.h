@@ -9,7 +9,7 @@
  *
  * libssl holds at most one certificate of each key type in an SSL_CTX and picks among them by the client's signature
  * algorithms and suites. So names that are served by the same certificates share one SSL_CTX, a set; the ClientHello's
- * server name picks the set before libssl looks at anything else, resumption included. */
+ * server name picks the set before libssl looks at anything else. */
 #ifndef WEIR_TLS_CERTS_H
 #define WEIR_TLS_CERTS_H
 
@@ -39,7 +39,6 @@ struct tls_cert { /* immutable; shared by the contexts before and after a reload
 struct tls_set { /* certificates of different key types for the same names */
     SSL_CTX *ssl;
     struct tls_cert *certs[TLS_KEY_KINDS]; /* borrowed */
-    const char *name;                      /* one that it serves, of a certificate; "": none */
     uint32_t next;                         /* the next set with the same first certificate, + 1; 0: none */
 };
 

@@ -145,17 +145,18 @@ static struct tls_ticket_keys *ticket_keys_of(const struct tls_ctx_config *confi
     return tls_ticket_keys_ref(old);
 }
 
-/* A session is for the listener, and for the names, that it was made under (RFC 6066 section 3). The same on every
- * machine that is configured so. */
-static bool set_sessions(SSL_CTX *ssl, const struct tls_ctx *ctx, const struct tls_ctx_config *config,
-                         const struct tls_set *set) {
-    uint8_t told[CONTEXT_NAME_MAX + TLS_NAME_MAX + 2 + 32] = {0}, mark[SSL_MAX_SID_CTX_LENGTH];
+/* A session is for the listener that it was made under, and its rules for clients. The same on every machine that is
+ * configured so, and in all sets: which certificate there was says nothing of the client, and is another one as soon as
+ * it is renewed. That sessions of 1.2 stay with their server name is looked at in tls_verify.c; in 1.3 they need not
+ * (RFC 8446 section 4.2.11): whether the name is the server's that it knows is for the client to say (section 4.6.1).
+ */
+static bool set_sessions(SSL_CTX *ssl, const struct tls_ctx *ctx, const struct tls_ctx_config *config) {
+    uint8_t told[CONTEXT_NAME_MAX + 1 + 32] = {0}, mark[SSL_MAX_SID_CTX_LENGTH];
 
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF); /* tickets carry the sessions */
     SSL_CTX_set_max_early_data(ssl, 0);
     tls_ticket_keys_offer(ssl, config->tickets ? *config->tickets : TLS_TICKETS, rotate_s(config));
-    size_t n = (size_t)snprintf((char *)told, CONTEXT_NAME_MAX + 1, "%s", config->name ? config->name : "");
-    snprintf((char *)told + weir_min_u32((uint32_t)n, CONTEXT_NAME_MAX) + 1, TLS_NAME_MAX + 1, "%s", set->name);
+    snprintf((char *)told, CONTEXT_NAME_MAX + 1, "%s", config->name ? config->name : "");
     memcpy(told + sizeof(told) - 32, tls_verify_mark(ctx->verifier), 32);
     return EVP_Digest(told, sizeof(told), mark, NULL, EVP_sha256(), NULL) == 1 &&
            SSL_CTX_set_session_id_context(ssl, mark, sizeof(mark)) == 1;
@@ -285,7 +286,7 @@ static SSL_CTX *set_ssl_new(struct tls_ctx *ctx, const struct tls_ctx_config *co
     if (ssl &&
         tls_ctx_set_policy(ssl, config->min_version, ciphers_of(config), config->ciphersuites, error, error_bytes) &&
         tls_ctx_set_groups(ssl, config->groups, error, error_bytes) && tls_set_use(set, ssl, error, error_bytes) &&
-        set_sessions(ssl, ctx, config, set) && tls_verify_offer(ssl, ctx->verifier)) {
+        set_sessions(ssl, ctx, config) && tls_verify_offer(ssl, ctx->verifier)) {
         tls_certs_offer(ssl, ctx->certs);
         tls_ocsp_offer(ssl, set);
         tls_alpn_offer(ssl, ctx->alpn);

@@ -152,28 +152,73 @@ static SSL_SESSION *session_of(const char *name) {
     return session;
 }
 
-static bool resumes(SSL_SESSION *session, const char *name) {
+static bool shake_again(SSL_SESSION *session, const char *name) {
     SSL_SESSION *copy = SSL_SESSION_dup(session);
     harness_connect(&fx.h, copy);
     SSL_SESSION_free(copy);
     SSL_ctrl(fx.h.client, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)name);
-    cr_assert(harness_handshake(&fx.h));
+    return harness_handshake(&fx.h);
+}
+
+static bool resumes(SSL_SESSION *session, const char *name) {
+    cr_assert(shake_again(session, name));
     bool yes = SSL_session_reused(fx.h.client);
     harness_disconnect(&fx.h);
     return yes;
 }
 
+static void version_set(int version) {
+    SSL_CTX_set_min_proto_version(fx.h.client_ctx, TLS_V12);
+    SSL_CTX_set_max_proto_version(fx.h.client_ctx, version);
+}
+
+/* In 1.3 it is the client that knows which names the server it met has (RFC 8446 sections 4.2.11 and 4.6.1). */
 Test(tls_certs, sessions_stay_with_their_names) {
     fx_add(KEY_EC, "DNS:a.example,DNS:a2.example");
     fx_add(KEY_EC, "DNS:b.example");
     cr_assert(fx_load(), "%s", fx.error);
     for (int version = TLS_V12; version <= TLS_V13; version++) {
-        SSL_CTX_set_min_proto_version(fx.h.client_ctx, TLS_V12);
-        SSL_CTX_set_max_proto_version(fx.h.client_ctx, version);
-        SSL_SESSION *session = session_of("b.example");
-        cr_expect(!resumes(session, "a.example"), "another certificate's (RFC 6066 section 3)");
+        version_set(version);
+        SSL_SESSION *session = session_of("b.example"), *nameless = session_of(NULL);
         cr_expect(resumes(session, "b.example"));
+        cr_expect_eq(resumes(session, "a.example"), version == TLS_V13, "another name (RFC 6066 section 3)");
+        cr_expect_eq(resumes(session, "c.example"), version == TLS_V13, "one that is nobody's");
+        cr_expect_eq(resumes(nameless, "b.example"), version == TLS_V13);
+        fx.config.strict_sni = true;
+        cr_assert(fx_load(), "%s", fx.error);
+        cr_expect(!shake_again(session, "c.example") && fx.h.error == -TLS_DROP_HS_UNKNOWN_NAME, "%d", fx.h.error);
+        harness_disconnect(&fx.h);
+        fx.config.strict_sni = false;
+        cr_assert(fx_load(), "%s", fx.error);
         SSL_SESSION_free(session);
+        SSL_SESSION_free(nameless);
+    }
+}
+
+/* With a first name that it did not have, or without the one that it had; and so it is on two machines while one after
+ * the other gets it. */
+Test(tls_certs, sessions_outlive_a_certificate) {
+    static const char *const renewed[] = {"DNS:0.example,DNS:a.example,DNS:b.example", "DNS:b.example,DNS:a.example",
+                                          "DNS:a.example"};
+    fx_add(KEY_EC, "DNS:x.example");
+    fx_add(KEY_EC, "DNS:a.example,DNS:b.example");
+    for (int version = TLS_V12; version <= TLS_V13; version++) {
+        for (size_t i = 0; i < WEIR_ARRAY_LEN(renewed); i++) {
+            fx_renew(0, KEY_EC, "DNS:x.example");
+            fx_renew(1, KEY_EC, "DNS:a.example,DNS:b.example");
+            cr_assert(fx_load(), "%s", fx.error);
+            version_set(version);
+            SSL_SESSION *session = session_of("a.example"), *of_default = session_of("x.example");
+            fx_renew(0, KEY_EC, "DNS:0x.example,DNS:x.example");
+            fx_renew(1, KEY_EC, renewed[i]);
+            cr_assert(fx_load(), "%s", fx.error);
+            cr_expect(resumes(session, "a.example"), "version %x, renewed for %s", (unsigned)version, renewed[i]);
+            cr_expect(resumes(of_default, "x.example"), "version %x", (unsigned)version);
+            if (version == TLS_V12)
+                cr_expect(!resumes(session, "b.example"), "another name");
+            SSL_SESSION_free(session);
+            SSL_SESSION_free(of_default);
+        }
     }
 }
 
