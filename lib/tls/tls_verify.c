@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_verify.h"
+#include "tls_certs.h"
 #include "tls_srp.h"
 #include "tls_vault.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -10,8 +12,10 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-#define MARK_BYTES 32
+#define MARK_BYTES         32
+#define SESSION_LIFE_MAX_S 604800 /* after the full handshake: 7 days, as a ticket (RFC 8446 section 4.6.1) */
 
 struct tls_verify {
     atomic_uint references;
@@ -215,59 +219,98 @@ static bool still_good(const struct tls_verify *verify, X509 *x509) {
     return false;
 }
 
-/* Whose key, or password, it is: what a ticket keeps besides the client's certificate, which it has by itself. */
-struct holder {
-    uint8_t mark[TLS_PSK_MARK_BYTES];
-    char name[TLS_PSK_NAME_MAX + 1]; /* as long as it is */
+/* What a ticket keeps of the full handshake besides the client's certificate, which it has by itself; between the
+ * machines of a fleet, so in network order. The name is as long as it is, and neither it nor the mark is there where
+ * there is no PSK or SRP. */
+struct kept {
+    uint64_t since_s_be; /* when that was, seconds since 1970, however often it was resumed */
+    uint64_t until_s_be; /* when the first certificate of the client's chain expires; FOREVER: it has none */
+    uint8_t mark[TLS_PSK_MARK_BYTES]; /* whose key, or password, it is */
+    char name[TLS_PSK_NAME_MAX + 1];
 };
+#define FOREVER INT64_MAX
 
-static bool holder_mark(const struct tls_ctx *ctx, const SSL_SESSION *session, struct holder *h) {
+/* false: it is none of these. So are tickets of weir before it kept them: nobody knows when their clients proved who
+ * they are, so they do it now. */
+static bool kept_read(SSL_SESSION *session, struct kept *kept) {
+    const size_t least = offsetof(struct kept, mark), name = offsetof(struct kept, name);
+    void *data;
+    size_t n;
+
+    if (SSL_SESSION_get0_ticket_appdata(session, &data, &n) != 1 ||
+        (n != least && (n <= name || n > name + TLS_PSK_NAME_MAX)))
+        return false;
+    *kept = (struct kept){0};
+    memcpy(kept, data, n);
+    return true;
+}
+
+static int64_t chain_until(const SSL *ssl) {
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+    int64_t until_s = FOREVER;
+
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        int64_t s = tls_cert_seconds(X509_get0_notAfter(sk_X509_value(chain, i)));
+        until_s = s < until_s ? s : until_s;
+    }
+    return until_s;
+}
+
+static bool holder_mark(const struct tls_ctx *ctx, const SSL_SESSION *session, struct kept *k) {
     const SSL_CIPHER *suite = SSL_SESSION_get0_cipher(session);
 
     if (suite && SSL_CIPHER_get_kx_nid(suite) == NID_kx_srp)
-        return ctx->srp && tls_srp_mark(ctx->srp, h->name, h->mark);
-    return ctx->psk && tls_psk_mark(ctx->psk, h->name, h->mark);
+        return ctx->srp && tls_srp_mark(ctx->srp, k->name, k->mark);
+    return ctx->psk && tls_psk_mark(ctx->psk, k->name, k->mark);
 }
 
-static bool holder_keep(SSL *ssl) {
+static bool kept_write(SSL *ssl) {
     const struct tls_msg *msg = SSL_get_app_data(ssl);
     SSL_SESSION *session = SSL_get_session(ssl);
     const char *psk = tls_psk_in_use(ssl, msg);
-    struct holder h;
+    size_t n = offsetof(struct kept, mark);
+    struct kept k;
 
-    if (*psk == '\0')
-        return true;
-    snprintf(h.name, sizeof(h.name), "%s", psk);
-    return holder_mark(msg->ctx, session, &h) &&
-           SSL_SESSION_set1_ticket_appdata(session, &h, offsetof(struct holder, name) + strlen(psk)) == 1;
+    if (!kept_read(session, &k)) /* it is not resumed */
+        k = (struct kept){.since_s_be = htobe64((uint64_t)time(NULL)),
+                          .until_s_be = htobe64((uint64_t)chain_until(ssl))};
+    if (*psk) {
+        n = offsetof(struct kept, name) + strlen(psk);
+        snprintf(k.name, sizeof(k.name), "%s", psk);
+        if (!holder_mark(msg->ctx, session, &k))
+            return false;
+    }
+    return SSL_SESSION_set1_ticket_appdata(session, &k, n) == 1;
 }
 
 static int keep(SSL *ssl, void *arg) {
     (void)arg;
-    if (!holder_keep(ssl))
+    if (!kept_write(ssl))
         return 0;
     tls_vault_enter(); /* libssl writes the session down, secret and all; tls_ticket_keys.c leaves */
     return 1;
 }
 
+/* Each resumption of 1.3 brings a new ticket: without an end of its own a secret that was stolen, or a chain that was
+ * good once, would be good for ever. */
+static bool still_fresh(const struct kept *kept) {
+    int64_t now_s = time(NULL), since_s = (int64_t)be64toh(kept->since_s_be);
+
+    return since_s >= now_s - SESSION_LIFE_MAX_S && since_s <= now_s + SESSION_LIFE_MAX_S /* clocks of a fleet */ &&
+           now_s < (int64_t)be64toh(kept->until_s_be);
+}
+
 /* Who it was, if anybody. Returns false where that key is not in the file any more. */
-static bool recall(struct tls_msg *msg, SSL_SESSION *session) {
-    const size_t head = offsetof(struct holder, name);
-    struct holder now;
-    void *kept;
-    size_t n;
+static bool recall(struct tls_msg *msg, SSL_SESSION *session, const struct kept *kept) {
+    struct kept now = *kept;
 
     msg->psk_new = false;
     msg->psk[0] = '\0';
-    if (SSL_SESSION_get0_ticket_appdata(session, &kept, &n) != 1 || n == 0)
+    if (kept->name[0] == '\0')
         return true;
-    if (n <= head || n > head + TLS_PSK_NAME_MAX)
+    if (!holder_mark(msg->ctx, session, &now) || CRYPTO_memcmp(now.mark, kept->mark, sizeof(now.mark)) != 0)
         return false;
-    memcpy(now.name, (const char *)kept + head, n - head);
-    now.name[n - head] = '\0';
-    if (!holder_mark(msg->ctx, session, &now) || CRYPTO_memcmp(now.mark, kept, sizeof(now.mark)) != 0)
-        return false;
-    memcpy(msg->psk, now.name, n - head + 1);
+    memcpy(msg->psk, kept->name, sizeof(msg->psk));
     return true;
 }
 
@@ -290,6 +333,7 @@ static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned c
                                 SSL_TICKET_STATUS status, void *arg) {
     const struct tls_verify *verify = arg;
     struct tls_msg *msg = SSL_get_app_data(ssl);
+    struct kept kept;
     X509 *peer = session ? SSL_SESSION_get0_peer(session) : NULL;
 
     tls_vault_leave(); /* libssl has read what the ticket held; tls_ticket_keys.c entered */
@@ -299,7 +343,9 @@ static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned c
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
         return SSL_TICKET_RETURN_ABORT;
-    if (!still_offered(ssl, session) || !recall(msg, session))
+    if (!kept_read(session, &kept) || !still_fresh(&kept))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (!still_offered(ssl, session) || !recall(msg, session, &kept))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     if (peer == NULL && msg->psk[0] == '\0' && verify->mode == TLS_CLIENT_CERTIFICATES_REQUIRED)
         return SSL_TICKET_RETURN_IGNORE_RENEW;

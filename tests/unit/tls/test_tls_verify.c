@@ -4,6 +4,21 @@
 #include <openssl/err.h>
 
 #include "clients_fixture.h"
+#include "tls/tls_vault.h"
+
+#include <time.h>
+
+/* The clock of weir, and of libssl on both ends. */
+static long ahead_s;
+time_t time(time_t *out) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += ahead_s;
+    if (out)
+        *out = now.tv_sec;
+    return now.tv_sec;
+}
 
 TestSuite(tls_verify, .init = cl_init, .fini = cl_fini);
 
@@ -367,4 +382,111 @@ Test(tls_verify, session_of_another_name) {
     cr_expect_not(resumes(nameless, "b.example"));
     SSL_SESSION_free(session);
     SSL_SESSION_free(nameless);
+}
+
+/* --- sessions without an end --- */
+
+#define HOUR_S 3600l
+#define DAY_S  86400l
+
+/* As resumes, and what the client got is what it offers next: in 1.3 another ticket. */
+static bool resumes_on(long at_s) {
+    SSL_SESSION *offer = SSL_SESSION_dup(cl_session);
+    int alert;
+
+    ahead_s = at_s;
+    cr_assert_eq(tls_ctx_expires_in_s(fx.h.ctx) < 0, at_s > HOUR_S, "libcrypto reads another clock");
+    enum tls_drop drop = cl_shake(offer, &alert);
+    bool resumed = drop == TLS_DROP_NONE && SSL_session_reused(fx.h.client);
+    cl_end();
+    SSL_SESSION_free(offer);
+    return resumed;
+}
+
+/* Each ticket is good for 7 days, and so is the whole row of them (RFC 8446 section 4.6.1). */
+Test(tls_verify, sessions_end_however_often_they_are_resumed) {
+    fx.config.client_certificates = TLS_CLIENT_CERTIFICATES_OFF;
+    fx.config.ticket_rotate_s = 7 * DAY_S;
+    cr_assert(fx_load(), "%s", fx.error);
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        int alert;
+        ahead_s = 0;
+        cl_version(versions[v]);
+        cr_assert_eq(cl_shake(NULL, &alert), TLS_DROP_NONE);
+        cl_end();
+        for (long day = 2; day <= 6; day += 2)
+            cr_expect(resumes_on(day * DAY_S), "version %x, day %ld", versions[v], day);
+        cr_expect(resumes_on(7 * DAY_S - 60), "version %x", versions[v]);
+        cr_expect(!resumes_on(7 * DAY_S + 60), "version %x", versions[v]);
+        cr_expect(resumes_on(8 * DAY_S), "version %x: that was a full one", versions[v]);
+    }
+}
+
+/* A client whose own certificate is good for a day, below others that are good for an hour. */
+static void chain_expires(bool middle) {
+    if (middle) {
+        harness_files_remove(cl_ca, cl_ca_key);
+        harness_certificate(&(struct harness_certificate){.kind = KEY_EC, .begins_s = -60, .expires_s = 2 * DAY_S},
+                            cl_ca, cl_ca_key);
+        middle_add();
+    }
+    cl_issue(&(struct harness_certificate){.kind = KEY_EC,
+                                           .begins_s = -60,
+                                           .expires_s = DAY_S,
+                                           .issuer_certificate = middle ? middle_file : cl_ca,
+                                           .issuer_key = middle ? middle_key : cl_ca_key});
+    cr_assert(fx_load(), "%s", fx.error);
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        int alert;
+        ahead_s = 0;
+        cl_version(versions[v]);
+        cr_assert_eq(cl_shake(NULL, &alert), TLS_DROP_NONE);
+        cl_end();
+        cr_expect(resumes_on(HOUR_S / 2), "version %x", versions[v]);
+        cr_expect(resumes_on(HOUR_S - 60), "version %x", versions[v]);
+        ahead_s = HOUR_S + 60;
+        SSL_SESSION *offer = SSL_SESSION_dup(cl_session);
+        cr_expect_eq(cl_shake(offer, &alert), TLS_DROP_HS_CLIENT_EXPIRED, "version %x", versions[v]);
+        cl_end();
+        SSL_SESSION_free(offer);
+    }
+}
+
+Test(tls_verify, sessions_end_with_an_authority) {
+    chain_expires(false);
+}
+
+Test(tls_verify, sessions_end_with_an_authority_between) {
+    chain_expires(true);
+    harness_files_remove(middle_file, middle_key);
+}
+
+static struct {
+    uint8_t data[256];
+    size_t n;
+} kept;
+static int keep_other(SSL *ssl, void *arg) {
+    (void)arg;
+    tls_vault_enter();
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), kept.data, kept.n);
+}
+
+/* Of a ticket that does not say since when, nobody knows how long it has been resumed: as weir made them before. */
+Test(tls_verify, sessions_that_do_not_say_when) {
+    static const size_t lengths[] = {0, 15, 17, 16 + 8, 16 + 16, 16 + 16 + TLS_PSK_NAME_MAX + 1, sizeof(kept.data)};
+    for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
+        cl_version(versions[v]);
+        for (size_t i = 0; i < WEIR_ARRAY_LEN(lengths); i++) {
+            int alert;
+            cr_assert(fx_load(), "%s", fx.error);
+            memset(kept.data, 0x41, sizeof(kept.data));
+            kept.n = lengths[i];
+            SSL_CTX_set_session_ticket_cb(fx.h.ctx->ssl, keep_other, NULL, NULL);
+            cr_assert_eq(cl_shake(NULL, &alert), TLS_DROP_NONE);
+            cl_end();
+            cr_assert(fx_load(), "%s", fx.error);
+            cr_expect(!resumes_on(0), "version %x, %zu bytes", versions[v], lengths[i]);
+            cr_expect(resumes_on(0), "version %x, and then one that does", versions[v]);
+        }
+    }
 }
