@@ -14,14 +14,17 @@ static struct lb_server *server_of(struct worker *w, const struct probe *p) {
     return &w->pools[p->pool].servers[p->server];
 }
 
-static void probe_free(struct worker *w, uint32_t index, bool alive) {
+enum verdict { PROBE_BAD, PROBE_GOOD, PROBE_UNKNOWN /* weir itself could not go through with it */ };
+
+static void probe_free(struct worker *w, uint32_t index, enum verdict verdict) {
     struct probe *p = pool_get(&w->probes, index);
-    if (alive)
+    if (verdict == PROBE_GOOD)
         w->stats.probes_ok++;
     if (p->tls != 0)
         tls_conn_free(&w->tls, p->tls);
     rope_clear(&p->plain);
-    lb_server_event(server_of(w, p), alive ? LB_EV_PROBE_OK : LB_EV_PROBE_FAILED, w->now_us);
+    if (verdict != PROBE_UNKNOWN)
+        lb_server_event(server_of(w, p), verdict == PROBE_GOOD ? LB_EV_PROBE_OK : LB_EV_PROBE_FAILED, w->now_us);
     lb_ports_give(w->pools[p->pool].ports, p->server, p->source_addr_be, p->source_port_be);
     w->probe_deadline_ms[index - 1] = 0;
     pool_free(&w->probes, index);
@@ -34,9 +37,10 @@ static bool probe_send(struct worker *w, const struct probe *p, struct rope *wir
     return false;
 }
 
-static void probe_end(struct worker *w, uint32_t index, bool alive) {
+static void probe_end(struct worker *w, uint32_t index, enum verdict verdict) {
     struct probe *p = pool_get(&w->probes, index);
     struct rope wire = {0};
+    bool alive = verdict == PROBE_GOOD;
     if (alive && p->tls != 0 && tls_close(&w->tls, p->tls, &wire) == 0)
         (void)probe_send(w, p, &wire);
     if (alive) {
@@ -44,7 +48,11 @@ static void probe_end(struct worker *w, uint32_t index, bool alive) {
         tcp_conn_release(&w->tcp, p->flow);
     } else
         tcp_conn_abort(&w->tcp, p->flow);
-    probe_free(w, index, alive);
+    probe_free(w, index, verdict);
+}
+
+static void probe_deadline(struct worker *w, uint32_t index) {
+    w->probe_deadline_ms[index - 1] = (clock_ms(w->now_us) + PROBE_MS) | 1; /* 0 means none */
 }
 
 static void probe_start(struct worker *w, uint16_t pool_index_, uint16_t server_index) {
@@ -62,10 +70,10 @@ static void probe_start(struct worker *w, uint16_t pool_index_, uint16_t server_
         return;
     }
     w->stats.probes_sent++;
-    w->probe_deadline_ms[index - 1] = (clock_ms(w->now_us) + PROBE_MS) | 1; /* 0 means none */
+    probe_deadline(w, index);
     if (tcp_connect(&w->tcp, server->port, p->source_addr_be, p->source_port_be, server->addr_be, server->port_be,
                     session_user(index, SIDE_PROBE), w->now_us, &p->flow) != 0)
-        probe_free(w, index, false);
+        probe_free(w, index, PROBE_BAD);
     else
         tcp_conn_options(&w->tcp, p->flow, &w->weir->config->pools[pool_index_].tcp);
 }
@@ -100,15 +108,15 @@ static bool probe_send_connect(struct worker *w, const struct probe *p) {
 static void probe_reached(struct worker *w, uint32_t index) {
     struct probe *p = pool_get(&w->probes, index);
     if (!w->pool_mqtt[p->pool])
-        probe_end(w, index, true);
+        probe_end(w, index, PROBE_GOOD);
     else if (!probe_send_connect(w, p))
-        probe_end(w, index, false);
+        probe_end(w, index, PROBE_BAD);
 }
 
 static void probe_connected(struct worker *w, uint32_t index) {
     struct probe *p = pool_get(&w->probes, index);
     if (!probe_send_proxy_header(w, p)) {
-        probe_end(w, index, false);
+        probe_end(w, index, PROBE_BAD);
         return;
     }
     if (!w->weir->config->pools[p->pool].tls.on) {
@@ -117,7 +125,7 @@ static void probe_connected(struct worker *w, uint32_t index) {
     }
     p->tls = server_tls_connect(w, p->pool, p->server, NULL, session_user(index, SIDE_PROBE));
     if (p->tls == 0)
-        probe_end(w, index, false);
+        probe_end(w, index, PROBE_BAD);
     else
         health_tls(w, index);
 }
@@ -127,24 +135,35 @@ static void probe_answer(struct worker *w, uint32_t index, const struct rope *an
     uint32_t n = rope_copy(answer, 0, buf, sizeof(buf));
     int rc = mqtt_probe_connack(buf, n);
     if (rc != WEIR_MORE)
-        probe_end(w, index, rc == 0);
+        probe_end(w, index, rc == 0 ? PROBE_GOOD : PROBE_BAD);
 }
 
 static void probe_tls_failed(struct worker *w, uint32_t index, enum server_tls why) {
     server_tls_failed(w, server_of(w, pool_get(&w->probes, index)), why);
-    probe_end(w, index, false);
+    probe_end(w, index, PROBE_BAD);
+}
+
+/* lib/tls gave it up. */
+static void probe_tls_dropped(struct worker *w, uint32_t index, enum tls_drop drop) {
+    enum server_tls why = server_tls_of(drop);
+    if (why != SERVER_TLS_OK)
+        probe_tls_failed(w, index, why);
+    else
+        probe_end(w, index, PROBE_UNKNOWN);
 }
 
 void health_tls(struct worker *w, uint32_t index) {
     struct probe *p = pool_get(&w->probes, index);
-    bool shaking = !tls_established(&w->tls, p->tls);
+    bool shaking = !tls_established(&w->tls, p->tls), waited = tls_client_waits(&w->tls, p->tls);
     struct rope wire = {0};
     int verdict = tls_input(&w->tls, p->tls, tcp_conn_rx(&w->tcp, p->flow), &p->plain, &wire, PROBE_BYTES);
     (void)probe_send(w, p, &wire);
     if (verdict < 0) {
-        probe_tls_failed(w, index, server_tls_of((enum tls_drop) - verdict));
+        probe_tls_dropped(w, index, (enum tls_drop) - verdict);
         return;
     }
+    if (waited && !tls_client_waits(&w->tls, p->tls)) /* what it waited is not the server's time */
+        probe_deadline(w, index);
     tcp_conn_consumed(&w->tcp, p->flow);
     bool over = tcp_conn_peer_fin(&w->tcp, p->flow) || tcp_conn_state(&w->tcp, p->flow) == TCP_CLOSED;
     if (verdict & TLS_DONE) {
@@ -163,19 +182,24 @@ void health_event(struct worker *w, uint32_t index, uint8_t events) {
         health_tls(w, index);
     } else if (events & TCP_EV_CLOSED) {
         tcp_conn_release(&w->tcp, p->flow);
-        probe_free(w, index, false);
+        probe_free(w, index, PROBE_BAD);
     } else if (events & TCP_EV_CONNECTED) {
         probe_connected(w, index);
     } else if (events & TCP_EV_READABLE) {
         probe_answer(w, index, tcp_conn_rx(&w->tcp, p->flow));
     } else if (events & TCP_EV_PEER_FIN) {
-        probe_end(w, index, false);
+        probe_end(w, index, PROBE_BAD);
     }
 }
 
 /* It had its time; TLS that never came about is worth telling. */
 static void probe_expired(struct worker *w, uint32_t index) {
     const struct probe *p = pool_get(&w->probes, index);
+    if (p->tls != 0 && tls_client_waits(&w->tls, p->tls)) {
+        tls_client_refuse(&w->tls, p->tls);
+        health_tls(w, index);
+        return;
+    }
     bool shaking = p->tls != 0 && !tls_established(&w->tls, p->tls);
     probe_tls_failed(w, index, shaking ? SERVER_TLS_TIMEOUT : SERVER_TLS_OK);
 }

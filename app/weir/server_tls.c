@@ -40,10 +40,17 @@ enum server_tls server_tls_of(enum tls_drop drop) {
     case TLS_DROP_RECORD_LIMIT:
         return SERVER_TLS_KEY_USED_UP;
     case TLS_DROP_NO_MEMORY:
+    case TLS_DROP_HS_LIBSSL_FULL:
         return SERVER_TLS_OK;
     default:
         return tls_drop_is_refusal(drop) ? SERVER_TLS_OK : SERVER_TLS_PROTOCOL;
     }
+}
+
+enum session_end server_tls_refusal(enum tls_drop drop) {
+    if (drop == TLS_DROP_HS_LIBSSL_FULL)
+        return SESSION_END_LIBSSL_FULL;
+    return tls_drop_is_refusal(drop) ? SESSION_END_HANDSHAKE_REFUSED : SESSION_END_NO_MEMORY;
 }
 
 tls_id server_tls_connect(struct worker *w, uint16_t pool, uint16_t server, tls_session *session, uint32_t user) {

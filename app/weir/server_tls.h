@@ -8,6 +8,8 @@
 /* Which of them a drop of lib/tls in client role is; SERVER_TLS_OK: none, the worker itself had too much to do, or too
  * little memory. */
 enum server_tls server_tls_of(enum tls_drop drop);
+/* What a session ends with then. */
+enum session_end server_tls_refusal(enum tls_drop drop);
 const char *server_tls_name(enum server_tls f); /* "untrusted" */
 const char *server_tls_text(enum server_tls f);
 enum session_end server_tls_end(enum server_tls f);

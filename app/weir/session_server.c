@@ -16,6 +16,10 @@ static uint32_t s2c_max(const struct worker *w) {
     return tcp_rx_pressed(&w->tcp) ? 1 : S2C_MAX;
 }
 
+static void shake_deadline(struct worker *w, struct session *s) {
+    session_deadline(w, s, w->weir->config->timeouts.connect_s * 1000);
+}
+
 int session_server_begin(struct worker *w, struct session *s) {
     const struct lb_server *server = server_of(w, s);
     tls_session *offer = w->server_sessions[server->server_id];
@@ -26,7 +30,7 @@ int session_server_begin(struct worker *w, struct session *s) {
         return session_dial_refused(w, s, SESSION_END_NO_MEMORY);
     session_server_of(w, s)->tls = tls;
     s->phase = PHASE_SERVER_HANDSHAKE;
-    session_deadline(w, s, w->weir->config->timeouts.connect_s * 1000);
+    shake_deadline(w, s);
     return 0;
 }
 
@@ -47,11 +51,6 @@ static int handshake_failed(struct worker *w, struct session *s, enum server_tls
     server_tls_failed(w, server, why);
     server_tls_forget(w, server); /* RFC 5246 section 7.2.2, if it was that */
     return session_dial_failed(w, s, server_tls_end(why));
-}
-
-void session_server_expired(struct worker *w, struct session *s) {
-    if (handshake_failed(w, s, SERVER_TLS_TIMEOUT) == 0)
-        session_pump(w, s);
 }
 
 /* The balancer learns that the server takes connections. */
@@ -101,8 +100,7 @@ static int failed(struct worker *w, struct session *s, enum tls_drop drop, struc
     }
     if (why != SERVER_TLS_OK)
         return handshake_failed(w, s, why);
-    return session_dial_refused(w, s,
-                                tls_drop_is_refusal(drop) ? SESSION_END_HANDSHAKE_REFUSED : SESSION_END_NO_MEMORY);
+    return session_dial_refused(w, s, server_tls_refusal(drop));
 }
 
 /* Has the server ended TCP, in whatever way, in the middle of the handshake? */
@@ -134,14 +132,19 @@ int session_server_pull(struct worker *w, struct session *s) {
     struct rope *rx = tcp_conn_rx(&w->tcp, s->server), wire = {0}, none = {0};
     uint32_t max = s2c_max(w), before = rx->len_bytes;
     bool full = v->s2c.len_bytes >= max; /* what the handshake engine has done is taken all the same */
+    bool shaking = s->phase == PHASE_SERVER_HANDSHAKE;
     if (v->dead)
         return 0;
-    enum cycles_stage stage =
-        cycles_stage(&w->cycles, s->phase == PHASE_SERVER_HANDSHAKE ? CYCLES_HANDSHAKE : CYCLES_TLS_OPEN);
+    bool waited = shaking && tls_client_waits(&w->tls, v->tls);
+    if (waited && v->more && server_of(w, s)->state == LB_DOWN) /* others who did not wait found out: the next one */
+        return session_dial_failed(w, s, SESSION_END_NO_SERVER);
+    enum cycles_stage stage = cycles_stage(&w->cycles, shaking ? CYCLES_HANDSHAKE : CYCLES_TLS_OPEN);
     int verdict = tls_input(&w->tls, v->tls, full ? &none : rx, &v->s2c, &wire, full ? 0 : max - v->s2c.len_bytes);
     cycles_stage(&w->cycles, stage);
     if (verdict < 0)
         return failed(w, s, (enum tls_drop) - verdict, &wire);
+    if (waited && !tls_client_waits(&w->tls, v->tls)) /* what it waited is not the server's time */
+        shake_deadline(w, s);
     if (wire.len_bytes != 0 && tcp_conn_send(&w->tcp, s->server, &wire) != 0)
         rope_clear(&wire);
     if (rx->len_bytes != before)
@@ -152,4 +155,13 @@ int session_server_pull(struct worker *w, struct session *s) {
         tcp_conn_again(&w->tcp, s->server, TCP_EV_READABLE);
     verdict_take(w, s, verdict);
     return s->phase == PHASE_SERVER_HANDSHAKE ? handshake_end(w, s) : 0;
+}
+
+void session_server_expired(struct worker *w, struct session *s) {
+    tls_id tls = session_server_of(w, s)->tls;
+    bool waits = tls_client_waits(&w->tls, tls); /* for weir, not for the server */
+    if (waits)
+        tls_client_refuse(&w->tls, tls);
+    if ((waits ? session_server_pull(w, s) : handshake_failed(w, s, SERVER_TLS_TIMEOUT)) == 0)
+        session_pump(w, s);
 }

@@ -33,7 +33,7 @@ static inline struct session_server *session_server_of(const struct worker *w, c
 int session_server_begin(struct worker *w, struct session *s);
 /* Take records, and say what the handshake asks for. 0 or 1 as above. */
 int session_server_pull(struct worker *w, struct session *s);
-/* The handshake took too long: next server. */
+/* The handshake took too long: next server. Or it has not begun, for want of an SSL object: weir refuses. */
 void session_server_expired(struct worker *w, struct session *s);
 /* Give it back, whatever it holds. Allowed where there is none. */
 void session_server_free(struct worker *w, struct session *s);

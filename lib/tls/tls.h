@@ -306,6 +306,10 @@ void tls_session_unref(tls_session *session);       /* NULL is allowed */
  * its id, or 0 (pool empty, name too long, missing or with a dot in front, a context for listeners). */
 tls_id tls_client_new(struct tls_core *core, struct tls_ctx *ctx, const char *server_name, tls_session *session,
                       uint32_t user);
+/* Has its handshake not begun, for want of an SSL object of our own? */
+bool tls_client_waits(const struct tls_core *core, tls_id id);
+/* Where that is so it never will: the next tls_input refuses it (HS_QUEUE_TIMEOUT). */
+void tls_client_refuse(struct tls_core *core, tls_id id);
 /* The session made last, or NULL: none since. The reference is the caller's. In TLS 1.2 it is there with TLS_DONE (none
  * where the one offered was resumed: that one stays good), in 1.3 when tls_poll names the connection. Until it is
  * taken, and while more may come, the client keeps some memory. */

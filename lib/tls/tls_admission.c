@@ -154,10 +154,18 @@ void tls_admission_done(struct tls_core *core, struct tls_conn *c) {
 
 /* --- in --- */
 
+/* All of n places but the share that is kept. */
+static uint32_t share(uint32_t n) {
+    return n - n / KEPT_SHARE;
+}
+
+/* Those that stay are out of the reckoning: of what they leave, either role has some to shake hands with. */
 static bool place_free(const struct tls_core *core, bool is_client) {
+    const struct tls_admission *a = &core->admission;
+
     if (core->engine == NULL || core->places.used >= core->max_places)
         return false;
-    return !is_client || core->admission.client_places < core->max_places - core->max_places / KEPT_SHARE;
+    return !is_client || a->client_places < share(core->max_places - a->libssl_places);
 }
 
 bool tls_admission_wants_place(const struct tls_core *core) {
@@ -192,9 +200,15 @@ void tls_admission_started(struct tls_core *core, struct tls_msg *msg) {
 }
 
 bool tls_admission_stay(struct tls_core *core, struct tls_msg *msg) {
-    msg->stays = !msg->is_client && core->admission.libssl_places < core->max_places - core->max_places / KEPT_SHARE;
-    core->admission.libssl_places += msg->stays;
-    return msg->stays || msg->is_client;
+    struct tls_admission *a = &core->admission;
+
+    if (a->libssl_places >= share(core->max_places))
+        return false;
+    a->libssl_places++;
+    msg->stays = true;
+    a->client_places -= msg->is_client;
+    msg->is_client = false;
+    return true;
 }
 
 int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, struct rope *wire) {
@@ -268,6 +282,19 @@ static void stalled_refuse(struct tls_core *core) {
         }
         id = c->hs.next;
     }
+}
+
+/* --- owners of clients --- */
+
+bool tls_client_waits(const struct tls_core *core, tls_id id) {
+    return tls_conn_get(core, id)->phase == TLS_PHASE_NEW;
+}
+
+void tls_client_refuse(struct tls_core *core, tls_id id) {
+    struct tls_conn *c = tls_conn_get(core, id);
+
+    if (c->phase == TLS_PHASE_NEW && c->hs.refused == TLS_DROP_NONE)
+        c->hs.refused = TLS_DROP_HS_QUEUE_TIMEOUT;
 }
 
 /* --- once a turn --- */

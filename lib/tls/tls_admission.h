@@ -11,12 +11,13 @@
  *             that hope to resume (tls_hello.c), then full ones, which get every fourth turn all the same; the oldest
  *             first, but the newest first once the oldest has waited longer than patience_us: those behind it can
  *             still be served in time, while it may well have gone
- *   shares    servers that never answer hold their SSL objects as long as the owner lets them: a quarter of max_places
- *             is kept for listeners. As much is kept from clients whose records libssl carries: theirs last as long as
- *             the connection, and nobody would shake hands any more
+ *   shares    connections whose records libssl carries keep their SSL objects for as long as they live: in both roles
+ *             together they get three quarters of max_places, or nobody would shake hands any more. Servers that never
+ *             answer hold theirs as long as the owner lets them: of what the former leave, a quarter is kept for
+ *             listeners
  *   refusals  the address has its share; the queue is full; or max_wait_us have passed (but the owner judges how long
- *             a server may take). No SSL object, no key is touched. Where the queue is full of listeners' handshakes,
- *             one of those makes room for one towards a server
+ *             handshakes towards servers may wait: tls_client_refuse). No SSL object, no key is touched. Where the
+ *             queue is full of listeners' handshakes, one of those makes room for one towards a server
  *   gone      the owner is asked before the expensive step whether its client is still there (struct tls_config)
  *   stalled   who was answered and says nothing keeps its SSL object only while nobody else needs it: then the one that
  *             has been silent for longest goes, after patience_us; a client whose address holds an eighth of all
@@ -58,7 +59,7 @@ struct tls_admission {
     uint32_t max_large, large;   /* waiting with a hello that stays in its buffers */
     uint32_t max_starts, starts; /* hellos with the engine, or about to be */
     uint32_t client_places;      /* SSL objects of handshakes towards servers, and of clients that linger */
-    uint32_t libssl_places;      /* of clients whose records libssl carries */
+    uint32_t libssl_places;      /* of connections whose records libssl carries, in either role */
     uint32_t resumed_run;        /* hellos that hope to resume, begun in a row while full ones waited */
     uint64_t patience_us, max_wait_us;
     uint32_t max_per_source; /* 0: no limit */

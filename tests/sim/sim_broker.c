@@ -23,14 +23,15 @@ static uint32_t draw_manner(struct sim *sim) {
     return SIM_MANNER_GOOD;
 }
 
-/* Each server insists on a suite; where places for handshakes are few, on one that does not keep its place for good. */
+/* Each server insists on a suite; where places for handshakes are few, on one that does not keep its place for good,
+ * unless that is what a run is about. */
 static unsigned shape_draw(struct sim *sim) {
     unsigned shape = sim_rng_below(&sim->rng, SIM_TLS_SHAPES);
     while (sim->setup.server_libssl && !sim_tls_is_libssl(shape))
         shape = sim_rng_below(&sim->rng, SIM_TLS_SHAPES);
     if (sim->setup.record_limit != 0)
         return SIM_TLS_GCM12;
-    return sim->setup.handshakes != 0 && sim_tls_is_libssl(shape) ? 0 : shape;
+    return sim->setup.handshakes != 0 && !sim->setup.server_libssl && sim_tls_is_libssl(shape) ? 0 : shape;
 }
 
 void sim_brokers_open(struct sim *sim) {

@@ -165,6 +165,54 @@ static void worn_brokers_check(struct sim *sim) {
     expect_failures(sim, 1u << SERVER_TLS_KEY_USED_UP);
 }
 
+/* --- SSL objects of weir's own that are too few: nobody else is to blame --- */
+
+static uint64_t tls_drops(const struct sim *sim, enum tls_drop d) {
+    uint64_t n = 0;
+    for (uint16_t i = 0; i < sim->weir.n_workers; i++)
+        n += sim->weir.workers[i]->tls.stats.drops[d];
+    return n;
+}
+
+/* Servers whose connections keep theirs, and last. */
+static void stay(struct sim_setup *s) {
+    s->server_tls = s->server_libssl = true;
+    s->handshakes = 4;
+    s->n_clients = 60;
+    ONLY(s, manners, SIM_MANNER_PAUSE);
+}
+
+static void stay_check(struct sim *sim) {
+    expect_failures(sim, 0);
+    if (sim_connect_failures(sim) != 0)
+        sim_fail(sim, "%lu times a server was not reached", (unsigned long)sim_connect_failures(sim));
+    sim_expect_some(sim, SESSION_END_LIBSSL_FULL);
+    if (sim_ends(sim, SESSION_END_LIBSSL_FULL) != tls_drops(sim, TLS_DROP_HS_LIBSSL_FULL))
+        sim_fail(sim, "hs_libssl_full %lu times", (unsigned long)tls_drops(sim, TLS_DROP_HS_LIBSSL_FULL));
+}
+
+/* One server takes connections and says nothing; those to the others wait for the SSL objects that it holds. All have
+ * come so close together that the time is up for all when those are free again. */
+static void crowded(struct sim_setup *s) {
+    s->server_tls = true;
+    s->policy = "round-robin";
+    s->handshakes = 4;
+    s->n_clients = 120;
+    s->spread_us = s->link.delay_us = 20000;
+    sim_setup_fault(s, SIM_FAULT_SERVER_STALLS, 0, 10 * SIM_SECOND, 0);
+}
+
+static void crowded_check(struct sim *sim) {
+    expect_failures(sim, 1u << SERVER_TLS_TIMEOUT);
+    for (uint16_t i = 0; i < sim->weir.n_workers; i++)
+        for (uint16_t k = 1; k < sim->setup.n_servers; k++)
+            if (sim->weir.workers[i]->servers[k].connect_failures != 0)
+                sim_fail(sim, "worker %u: server %u is said not to be reached", i, k);
+    sim_expect_some(sim, SESSION_END_HANDSHAKE_REFUSED);
+    if (tls_drops(sim, TLS_DROP_HS_QUEUE_TIMEOUT) < sim_ends(sim, SESSION_END_HANDSHAKE_REFUSED))
+        sim_fail(sim, "hs_queue_timeout %lu times", (unsigned long)tls_drops(sim, TLS_DROP_HS_QUEUE_TIMEOUT));
+}
+
 /* --- servers at fault --- */
 
 static void stalls(struct sim_setup *s) {
@@ -261,6 +309,8 @@ const struct sim_case sim_tls_cases[] = {
     {"tls-keys-wear-out", worn, worn_check},
     {"tls-keys-wear-out-bulk", worn_bulk, worn_check},
     {"tls-keys-wear-out-brokers", worn_brokers, worn_brokers_check},
+    {"tls-brokers-stay", stay, stay_check},
+    {"tls-brokers-crowded", crowded, crowded_check},
     {"tls-broker-stalls", stalls, stalls_check},
     {"tls-broker-wrong", wrong, wrong_check},
     {"tls-brokers-all-wrong", all_wrong, all_wrong_check},

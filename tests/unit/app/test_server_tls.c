@@ -21,6 +21,7 @@ Test(server_tls, drops) {
         {TLS_DROP_BAD_TYPE, SERVER_TLS_PROTOCOL, SESSION_END_SERVER_TLS_FAILED},
         {TLS_DROP_HS_VERSION, SERVER_TLS_PROTOCOL, SESSION_END_SERVER_TLS_FAILED},
         {TLS_DROP_HS_QUEUE_FULL, SERVER_TLS_OK, SESSION_END_NO_MEMORY},
+        {TLS_DROP_HS_LIBSSL_FULL, SERVER_TLS_OK, SESSION_END_NO_MEMORY},
         {TLS_DROP_NO_MEMORY, SERVER_TLS_OK, SESSION_END_NO_MEMORY},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
@@ -31,6 +32,14 @@ Test(server_tls, drops) {
     cr_expect_str_eq(server_tls_name(SERVER_TLS_COUNT), "unknown");
     cr_expect_eq(server_tls_end(SERVER_TLS_TRUNCATED), SESSION_END_SERVER_TLS_TRUNCATED);
     cr_expect_eq(server_tls_end(SERVER_TLS_TIMEOUT), SESSION_END_SERVER_TLS_TIMEOUT);
+}
+
+/* The worker's own wants have reasons of their own. */
+Test(server_tls, refusals) {
+    cr_expect_eq(server_tls_refusal(TLS_DROP_HS_LIBSSL_FULL), SESSION_END_LIBSSL_FULL);
+    cr_expect_eq(server_tls_refusal(TLS_DROP_HS_QUEUE_FULL), SESSION_END_HANDSHAKE_REFUSED);
+    cr_expect_eq(server_tls_refusal(TLS_DROP_HS_QUEUE_TIMEOUT), SESSION_END_HANDSHAKE_REFUSED);
+    cr_expect_eq(server_tls_refusal(TLS_DROP_NO_MEMORY), SESSION_END_NO_MEMORY);
 }
 
 /* What is shown is the last, and a handshake that is done says that all is well; what was no fault of the server's is

@@ -52,3 +52,26 @@ Test(tls_admission_clients, clients_leave_a_share) {
     cr_assert(n >= 1 && news[n - 1] == 6);
     queue_fini(&q);
 }
+
+/* Its owner waits no longer: one that never began is refused, and the server has nothing to do with it. */
+Test(tls_admission_clients, a_client_that_never_began) {
+    struct queue q;
+    uint32_t order[ROOM], refused[16];
+
+    queue_init(&q, (struct tls_config){.max_handshakes = 4}, false);
+    for (uint32_t i = 0; i < 5; i++)
+        cr_assert_eq(dial(&q, i), TLS_BUSY);
+    cr_assert_not(tls_client_waits(&q.core, q.id[0]));
+    cr_assert(tls_client_waits(&q.core, q.id[3]));
+    tls_client_refuse(&q.core, q.id[3]);
+    cr_assert_eq(input(&q, 3), -TLS_DROP_HS_QUEUE_TIMEOUT);
+    cr_assert_eq(stats(&q)->drops[TLS_DROP_HS_QUEUE_TIMEOUT], 1);
+    cr_assert_eq(stats(&q)->handshakes_refused, 1);
+    cr_assert_eq(stats(&q)->handshakes_waiting, 1);
+    tls_client_refuse(&q.core, q.id[0]);
+    cr_assert_eq(input(&q, 0), TLS_BUSY, "it has begun");
+    leave(&q, 0);
+    turn(&q, order, refused);
+    cr_assert_not(tls_client_waits(&q.core, q.id[4]));
+    queue_fini(&q);
+}

@@ -11,10 +11,10 @@ struct both {
     struct rope up, down, at_server, at_client; /* wire, and what is opened at its ends */
 };
 
-static void both_init(struct both *b, const struct client_case *s) {
+static void both_init(struct both *b, const struct client_case *s, uint32_t max_handshakes) {
     bool v13 = s->version == TLS_V13;
     const char *ciphers = v13 ? NULL : s->suite, *ciphersuites = v13 ? s->suite : NULL;
-    struct tls_config config = {.max_conns = 8, .pool = harness_pool()};
+    struct tls_config config = {.max_conns = 16, .max_handshakes = max_handshakes, .pool = harness_pool()};
     struct tls_client_ctx_config client = {.verify_off = true, .ciphers = ciphers, .ciphersuites = ciphersuites};
     char error[256];
 
@@ -42,23 +42,39 @@ static void both_poll(struct both *b) {
 }
 
 /* What has come to one end is opened there; what that end answers goes to the other. */
-static void turn(struct both *b, tls_id id) {
+static int input(struct both *b, tls_id id) {
     bool server = id == b->server;
-    int rc = tls_input(&b->core, id, server ? &b->up : &b->down, server ? &b->at_server : &b->at_client,
-                       server ? &b->down : &b->up, 100000);
+
+    return tls_input(&b->core, id, server ? &b->up : &b->down, server ? &b->at_server : &b->at_client,
+                     server ? &b->down : &b->up, 100000);
+}
+
+static void turn(struct both *b, tls_id id) {
+    int rc = input(b, id);
 
     cr_assert_geq(rc, 0, "%s", tls_drop_name((enum tls_drop) - rc));
 }
 
-static void both_connect(struct both *b, tls_session *session) {
+/* Returns 0, or what ended it at the end that ended first. */
+static int both_shake(struct both *b, tls_session *session) {
+    int rc = 0;
+
     b->server = tls_conn_new(&b->core, b->listener, 1);
     b->client = tls_client_new(&b->core, b->ctx, NULL, session, 2);
     cr_assert_neq(b->client, 0);
-    for (int n = 0; n < 20; n++) {
-        turn(b, b->client);
-        turn(b, b->server);
+    for (int n = 0; n < 20 && rc >= 0; n++) {
+        rc = input(b, b->client);
+        if (rc >= 0)
+            rc = input(b, b->server);
         both_poll(b);
     }
+    return rc < 0 ? rc : 0;
+}
+
+static void both_connect(struct both *b, tls_session *session) {
+    int rc = both_shake(b, session);
+
+    cr_assert_eq(rc, 0, "%s", tls_drop_name((enum tls_drop) - rc));
     cr_assert(tls_established(&b->core, b->client));
     cr_assert(tls_established(&b->core, b->server));
 }
@@ -106,11 +122,44 @@ Test(tls_both, every_suite_in_full_and_resumed) {
     for (size_t i = 0; i < WEIR_ARRAY_LEN(client_cases); i++) {
         const struct client_case *s = &client_cases[i];
         struct both b;
-        both_init(&b, s);
+        both_init(&b, s, 0);
         tls_session *session = both_round(&b, s, NULL);
         session = both_round(&b, s, session);
         cr_assert_eq(b.core.stats.taken_over, 4);
         tls_session_unref(session);
         both_fini(&b);
     }
+}
+
+/* Connections that libssl carries, at both ends, leave a quarter of the SSL objects for handshakes at both. */
+Test(tls_both, suites_that_stay_with_libssl_leave_places) {
+    static const struct client_case cbc = {.kind = KEY_EC, .version = TLS_V12, .suite = "ECDHE+AES"};
+    struct both b;
+    tls_id first[2] = {0};
+
+    both_init(&b, &cbc, 8);
+    SSL_CTX_set_cipher_list(b.ctx->ssl, "ECDHE-ECDSA-AES128-SHA256");
+    for (int i = 0; i < 3; i++) {
+        both_connect(&b, NULL);
+        first[0] = i == 0 ? b.client : first[0];
+        first[1] = i == 0 ? b.server : first[1];
+    }
+    cr_expect_eq(b.core.stats.ssl_objects, 6);
+    cr_expect_eq(both_shake(&b, NULL), -TLS_DROP_HS_LIBSSL_FULL);
+    tls_conn_free(&b.core, b.client);
+    tls_conn_free(&b.core, b.server);
+    rope_clear(&b.up);
+    rope_clear(&b.down);
+    for (int n = 0; n < 3; n++)
+        both_poll(&b);
+    SSL_CTX_set_cipher_list(b.ctx->ssl, "ECDHE-ECDSA-AES128-GCM-SHA256");
+    both_connect(&b, NULL);
+    both_echo(&b);
+    tls_conn_free(&b.core, first[0]);
+    tls_conn_free(&b.core, first[1]);
+    for (int n = 0; n < 3; n++)
+        both_poll(&b);
+    SSL_CTX_set_cipher_list(b.ctx->ssl, "ECDHE-ECDSA-AES128-SHA256");
+    both_connect(&b, NULL);
+    both_fini(&b);
 }

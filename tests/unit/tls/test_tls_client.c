@@ -428,6 +428,39 @@ Test(tls_client, suites_that_stay_with_libssl) {
     }
 }
 
+/* Theirs are SSL objects for as long as the connection lives. Three of four may go that way, any more are refused:
+ * others still shake hands. */
+Test(tls_client, suites_that_stay_with_libssl_leave_places) {
+    static const char cbc[] = "ECDHE-ECDSA-AES128-SHA256", gcm[] = "ECDHE-ECDSA-AES128-GCM-SHA256";
+    struct client c;
+    tls_id stay[4];
+
+    client_init(&c, &(struct client_options){.version = TLS_V12,
+                                             .suite = cbc,
+                                             .client_suites = "ECDHE+AES",
+                                             .max_handshakes = WEIR_ARRAY_LEN(stay)});
+    for (unsigned i = 0; i < WEIR_ARRAY_LEN(stay); i++) {
+        client_connect(&c, "weir.test", NULL);
+        cr_assert_eq(client_handshake(&c), i < 3, "%u", i);
+        stay[i] = c.id;
+        c.id = i < 3 ? 0 : c.id; /* else it is let go with its server */
+        cr_assert_eq(c.error, i < 3 ? 0 : -TLS_DROP_HS_LIBSSL_FULL, "%u: %d", i, c.error);
+        client_disconnect(&c);
+    }
+    SSL_CTX_set_cipher_list(c.server_ctx, gcm);
+    client_connect(&c, "weir.test", NULL);
+    cr_expect(client_handshake(&c), "others shake hands");
+    client_disconnect(&c);
+    SSL_CTX_set_cipher_list(c.server_ctx, cbc);
+    tls_conn_free(&c.core, stay[0]);
+    client_connect(&c, "weir.test", NULL);
+    cr_expect(client_handshake(&c), "and the next, when one has gone");
+    tls_conn_free(&c.core, stay[1]);
+    tls_conn_free(&c.core, stay[2]);
+    client_disconnect(&c);
+    client_fini(&c);
+}
+
 /* --- servers that fail --- */
 
 static void server_answers(const void *bytes, uint32_t n, enum tls_drop drop) {
