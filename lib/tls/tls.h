@@ -227,7 +227,7 @@ struct tls_config {
     uint32_t patience_ms;       /* the oldest has waited longer: newest first from now on; a client may be silent for so
                                    long before it loses an SSL object that others need */
     uint32_t max_wait_ms;       /* longer, and it is refused */
-    /* Has the client of this connection gone? Asked before the expensive step. NULL: nobody knows. */
+    /* Has the client of this connection gone? Asked before each expensive step. NULL: nobody knows. */
     bool (*gone)(void *ctx, uint32_t user);
     void *gone_ctx;
     uint32_t key_cache;       /* expanded keys; 0: 512 */

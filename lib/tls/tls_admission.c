@@ -186,7 +186,7 @@ static bool place_give(struct tls_core *core, struct tls_conn *c) {
     if (c->place == POOL_NONE)
         return false;
     struct tls_msg *msg = pool_get(&core->places, c->place);
-    msg->start = start;
+    msg->start = msg->costly = start;
     msg->is_client = c->is_client;
     core->admission.starts += start;
     core->admission.client_places += c->is_client;
@@ -194,9 +194,15 @@ static bool place_give(struct tls_core *core, struct tls_conn *c) {
     return true;
 }
 
+void tls_admission_costly(struct tls_core *core, struct tls_msg *msg) {
+    msg->costly = true;
+    msg->start = msg->awaited == TLS_AWAITED_HELLO;
+    core->admission.starts += msg->start;
+}
+
 void tls_admission_started(struct tls_core *core, struct tls_msg *msg) {
     core->admission.starts -= msg->start;
-    msg->start = false;
+    msg->start = msg->costly = false;
 }
 
 bool tls_admission_stay(struct tls_core *core, struct tls_msg *msg) {

@@ -18,7 +18,8 @@
  *   refusals  the address has its share; the queue is full; or max_wait_us have passed (but the owner judges how long
  *             handshakes towards servers may wait: tls_client_refuse). No SSL object, no key is touched. Where the
  *             queue is full of listeners' handshakes, one of those makes room for one towards a server
- *   gone      the owner is asked before the expensive step whether its client is still there (struct tls_config)
+ *   gone      the owner is asked before each expensive step whether its client is still there (struct tls_config): a
+ *             hello, the second one after a HelloRetryRequest, the key exchange of a full handshake of 1.2
  *   stalled   who was answered and says nothing keeps its SSL object only while nobody else needs it: then the one that
  *             has been silent for longest goes, after patience_us; a client whose address holds an eighth of all
  *             places, after a quarter of that
@@ -57,7 +58,7 @@ struct tls_admission {
     struct pool hellos; /* struct tls_hello: of those that wait */
     uint32_t max_waiting;
     uint32_t max_large, large;   /* waiting with a hello that stays in its buffers */
-    uint32_t max_starts, starts; /* hellos with the engine, or about to be */
+    uint32_t max_starts, starts; /* hellos with the engine, or about to be; second ones are not kept back, but count */
     uint32_t client_places;      /* SSL objects of handshakes towards servers, and of clients that linger */
     uint32_t libssl_places;      /* of connections whose records libssl carries, in either role */
     uint32_t resumed_run;        /* hellos that hope to resume, begun in a row while full ones waited */

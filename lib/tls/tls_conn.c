@@ -81,8 +81,8 @@ void tls_conn_free(struct tls_core *core, tls_id id) {
 
 static int conn_drop(struct tls_turn *t, enum tls_drop drop) {
     tls_alert_for_drop(t->core, t->c, t->id, drop, t->wire_out);
-    if (drop == TLS_DROP_HS_CLIENT_GONE)
-        t->core->stats.handshakes_spared++;
+    if (drop == TLS_DROP_HS_CLIENT_GONE) /* where it is with the engine we learn it when the message comes home */
+        t->core->stats.handshakes_spared += !(t->c->flags & TLS_F_IN_FLIGHT);
     else if (tls_drop_is_refusal(drop))
         t->core->stats.handshakes_refused++;
     else if (drop == TLS_DROP_HS_STALLED)

@@ -102,9 +102,9 @@ void tls_engine_detach(struct tls_engine *engine, struct tls_core *core) {
     core->engine = NULL;
 }
 
-/* Before the expensive step: has the client gone meanwhile? Only the worker itself can tell. */
+/* Before an expensive step: has the client gone meanwhile? Only the worker itself can tell. */
 static void look_again(struct tls_core *core, struct tls_msg *msg) {
-    if (core->run_inline && msg->start && tls_conn_alive(core, msg->conn) &&
+    if (core->run_inline && msg->costly && tls_conn_alive(core, msg->conn) &&
         tls_client_gone(core, tls_conn_get(core, msg->conn)))
         tls_msg_cancel(msg);
 }
@@ -317,6 +317,24 @@ static void complete(struct tls_engine *engine, struct tls_msg *msg) {
         record_in(engine, msg);
 }
 
+static enum tls_awaited awaited(const struct tls_msg *msg) {
+    if (!SSL_is_server(msg->ssl))
+        return TLS_AWAITED_CHEAP;
+    switch (SSL_get_state(msg->ssl)) {
+    case TLS_ST_BEFORE:
+    case TLS_ST_SR_CLNT_HELLO:
+        return TLS_AWAITED_HELLO;
+    case TLS_ST_EARLY_DATA: /* behind a HelloRetryRequest, or behind all that a server of 1.3 has to say */
+        return msg->secret_bytes[TLS_WRITE] == 0 ? TLS_AWAITED_HELLO : TLS_AWAITED_CHEAP;
+    case TLS_ST_SW_SRVR_DONE:
+    case TLS_ST_SR_CERT:
+    case TLS_ST_SR_KEY_EXCH:
+        return TLS_AWAITED_KEYS;
+    default:
+        return TLS_AWAITED_CHEAP;
+    }
+}
+
 static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
     uint32_t fed = msg->in.len_bytes;
     const uint8_t *out;
@@ -329,7 +347,6 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
     }
     if (msg->ssl == NULL)
         msg->ssl = tls_ctx_ssl_new(msg->ctx, msg);
-    msg->worked = true;
     if (msg->ssl == NULL || !feed(msg)) {
         rope_clear(&msg->in);
         msg_drop(msg, TLS_DROP_NO_MEMORY);
@@ -339,6 +356,7 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
     int rc = SSL_do_handshake(msg->ssl);
     tls_vault_leave(); /* where it failed in the middle of a ticket */
     int error = SSL_get_error(msg->ssl, rc);
+    msg->awaited = awaited(msg);
 
     uint32_t n = output_peek(msg, &out);
     tls_handover_watch(msg, out, n);

@@ -68,7 +68,7 @@ void tls_handshake_abandon(struct tls_core *core, const struct tls_conn *c) {
         return;
     if (c->phase == TLS_PHASE_NEW)
         core->stats.handshakes_spared += c->flags & TLS_F_WAITING || c->place != POOL_NONE || c->hs.refused;
-    else if (!msg_of(core, c)->start) /* else we learn it when the message comes home */
+    else if (!msg_of(core, c)->costly) /* else we learn it when the message comes home */
         core->stats.handshakes_wasted++;
 }
 
@@ -129,13 +129,18 @@ static int record_request(struct tls_turn *t) {
         t->verdict |= TLS_MORE_WORK;
         return TLS_STEP_STOP;
     }
-    t->spent_bytes += f.body_bytes;
     struct tls_msg *msg = msg_of(t->core, t->c);
+    bool costly = msg->awaited != TLS_AWAITED_CHEAP && f.type == TLS_CT_HANDSHAKE;
+    if (costly && tls_client_gone(t->core, t->c))
+        return -TLS_DROP_HS_CLIENT_GONE;
+    t->spent_bytes += f.body_bytes;
     if (rope_move(&msg->in, t->wire_in, TLS_HEADER_BYTES + f.body_bytes, t->core->pool) < 0) {
         t->core->stats.no_mbuf++;
         t->verdict |= TLS_MORE_WORK;
         return TLS_STEP_STOP;
     }
+    if (costly)
+        tls_admission_costly(t->core, msg);
     tls_admission_heard(t->core, t->c);
     request(t->core, t->c, TLS_REQ_RECORD);
     return TLS_STEP_AGAIN;
@@ -249,11 +254,13 @@ int tls_step_new(struct tls_turn *t) {
 int tls_step_handshake(struct tls_turn *t) {
     if (t->c->hs.refused)
         return -(int)t->c->hs.refused;
+    struct tls_msg *msg = msg_of(t->core, t->c);
     if (t->c->flags & TLS_F_IN_FLIGHT) {
+        if (msg->costly && tls_client_gone(t->core, t->c)) /* the engine may not have begun */
+            return -TLS_DROP_HS_CLIENT_GONE;
         t->verdict |= TLS_BUSY;
         return TLS_STEP_STOP;
     }
-    struct tls_msg *msg = msg_of(t->core, t->c);
     if (!msg->unread)
         return record_request(t);
     output_take(t, msg);
@@ -390,8 +397,8 @@ static bool msg_home(struct tls_core *core, struct tls_msg *msg) {
     struct tls_conn *c = conn_of(core, msg);
 
     step_count(core, msg);
-    if (c == NULL && msg->start)
-        *(msg->worked ? &core->stats.handshakes_wasted : &core->stats.handshakes_spared) += 1;
+    if (c == NULL && msg->costly)
+        *(msg->drop == TLS_DROP_HS_CLIENT_GONE ? &core->stats.handshakes_spared : &core->stats.handshakes_wasted) += 1;
     tls_admission_started(core, msg);
     if (c == NULL) {
         tls_msg_dismiss(core, msg);

@@ -38,6 +38,13 @@ enum tls_result {
     TLS_RES_DROPPED, /* `drop` says why, the SSL object is gone */
 };
 
+/* Of a server's client, as its next message. */
+enum tls_awaited {
+    TLS_AWAITED_CHEAP,
+    TLS_AWAITED_HELLO, /* the rest of it, or the second one, after a HelloRetryRequest */
+    TLS_AWAITED_KEYS,  /* 1.2 in full: ClientKeyExchange, and what is around it */
+};
+
 struct tls_messages { /* of a handshake, in the clear: what comes next (tls_limits.c) */
     uint32_t left;    /* bytes of the present one */
     uint8_t head[4];  /* of the next one: type and length, as far as it has come */
@@ -56,6 +63,7 @@ struct tls_msg {
     enum tls_request request;
     bool cancelled; /* atomic */
     bool unread;    /* worker: a result waits to be taken */
+    bool costly;    /* libssl will work hard on it: the client should be there */
     bool start;     /* it counts as one of tls_admission's starts, */
     bool is_client; /* as one of its client_places, */
     bool stays;     /* as one of its libssl_places */
@@ -63,6 +71,7 @@ struct tls_msg {
     /* the answer */
     enum tls_result result;
     enum tls_drop drop;
+    enum tls_awaited awaited;
     struct rope wire;      /* to be sent */
     struct rope plain;     /* LIBSSL: opened */
     uint8_t suite;         /* OPEN: row + 1 of tls_suites */
@@ -76,7 +85,6 @@ struct tls_msg {
     tls_session *session;          /* clients: one that can be resumed, or NULL */
     struct tls_identity *identity; /* of a server's client, or NULL */
     uint64_t step_tsc;             /* cycles of this one message */
-    bool worked;                   /* libssl has worked on this handshake */
 
     /* the engine's part */
     SSL *ssl;
@@ -173,7 +181,9 @@ bool tls_client_ssl_set(SSL *ssl, const struct tls_msg *msg);
 enum tls_drop tls_client_verify_drop(const SSL *ssl);
 
 /* --- tls_admission.c --- */
-/* Its hello is no longer with the engine. */
+/* A record is about to go to the engine that has what libssl awaits: it is costly, and a hello counts as a start. */
+void tls_admission_costly(struct tls_core *core, struct tls_msg *msg);
+/* Its hello, or whatever was costly, is no longer with the engine. */
 void tls_admission_started(struct tls_core *core, struct tls_msg *msg);
 /* libssl would carry the records of the message's connection: may that be, and its place be gone for as long? */
 bool tls_admission_stay(struct tls_core *core, struct tls_msg *msg);
