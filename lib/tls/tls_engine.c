@@ -211,13 +211,18 @@ static enum tls_drop shared_secret_drop(const SSL *ssl) {
     return tls_srp_in_use(ssl) ? TLS_DROP_HS_SRP : TLS_DROP_HS_PSK;
 }
 
+/* Did libssl give up over `reason` because the peer sent a fatal alert? */
+static bool is_peer_alert(int reason) {
+    return reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256;
+}
+
 /* Why libssl gave up, in our words. */
 static enum tls_drop failure(const SSL *ssl, const struct tls_msg *msg) {
     int reason = ERR_GET_REASON(ERR_peek_error()), last = ERR_GET_REASON(ERR_peek_last_error());
 
     if (last == SSL_R_CERTIFICATE_VERIFY_FAILED) /* behind what led to it */
         return SSL_is_server(ssl) ? tls_verify_drop(ssl) : tls_client_verify_drop(ssl);
-    if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
+    if (is_peer_alert(reason))
         return TLS_DROP_HS_PEER_ALERT;
     if (msg->psk[0] && (reason == SSL_R_BINDER_DOES_NOT_VERIFY || last == SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC))
         return shared_secret_drop(ssl);
@@ -254,6 +259,13 @@ static enum tls_drop idle_drop(struct tls_msg *msg, uint8_t type, uint32_t plain
     return msg->idle_run > TLS_UPDATE_RUN_MAX ? TLS_DROP_UPDATE_FLOOD : TLS_DROP_NONE;
 }
 
+/* What SSL_read's last `error` on a record of that type means. */
+static enum tls_drop record_drop(struct tls_msg *msg, int error, uint8_t type) {
+    if (error == SSL_ERROR_WANT_READ)
+        return idle_drop(msg, type, msg->plain.len_bytes);
+    return is_peer_alert(ERR_GET_REASON(ERR_peek_error())) ? TLS_DROP_PEER_ALERT : TLS_DROP_LIBSSL;
+}
+
 /* A record of a connection that stays with libssl. */
 static void record_in(struct tls_engine *engine, struct tls_msg *msg) {
     enum tls_drop drop = TLS_DROP_NONE;
@@ -276,7 +288,7 @@ static void record_in(struct tls_engine *engine, struct tls_msg *msg) {
         if (error == SSL_ERROR_ZERO_RETURN)
             msg->result = TLS_RES_CLOSED;
         else
-            drop = error == SSL_ERROR_WANT_READ ? idle_drop(msg, type, msg->plain.len_bytes) : TLS_DROP_LIBSSL;
+            drop = record_drop(msg, error, type);
     }
     if (!output_take(msg))
         drop = TLS_DROP_NO_MEMORY;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The worker's side of the handshake: nothing large before the first record, places and those who wait for one,
  * connections that vanish, suites that stay with libssl, an engine elsewhere. */
-#include "harness.h"
+#include "cbc_peer.h"
 
 #define V13_SUITE "TLS_AES_128_GCM_SHA256"
 
@@ -247,6 +247,27 @@ Test(tls_handshake, damaged_record_of_libssl) {
     for (int i = 0; i < 3; i++)
         harness_turn(&h);
     cr_assert_eq(h.core.places.used, 0);
+    harness_fini(&h);
+}
+
+/* CBC's alert is libssl's to read: the reason is the peer's all the same. */
+Test(tls_handshake, fatal_alert_on_libssl) {
+    static const uint8_t fatal[] = {2, SSL_AD_INTERNAL_ERROR};
+    struct harness h;
+    struct cbc_peer peer;
+    uint8_t record[256];
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V12, .suite = "ECDHE-ECDSA-AES128-SHA"});
+    SSL_set_options(h.client, SSL_OP_NO_ENCRYPT_THEN_MAC);
+    cr_assert(harness_handshake(&h));
+    cbc_peer_init(&peer, &h);
+    harness_inject(&h, record, cbc_peer_seal(&peer, TLS_CT_ALERT, fatal, sizeof(fatal), record));
+    for (int i = 0; i < 3; i++)
+        harness_turn(&h);
+    cr_expect_eq(h.error, -TLS_DROP_PEER_ALERT, "%s", tls_drop_name((enum tls_drop) - h.error));
+    cr_expect_eq(h.core.stats.drops[TLS_DROP_PEER_ALERT], 1);
+    cr_expect_eq(h.core.stats.drops[TLS_DROP_LIBSSL], 0);
+    cr_expect_eq(h.core.places.used, 0);
     harness_fini(&h);
 }
 
