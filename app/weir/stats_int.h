@@ -4,7 +4,7 @@
  *   stats.c          the walk, how a sample is emitted; the build, memory
  *   stats_ports.c    ports, their devices, mbufs
  *   stats_workers.c  turns, times and cycles, TCP, drops
- *   stats_tls.c      handshakes, and certificates of listeners and pools
+ *   stats_tls.c      handshakes, alerts, and certificates of listeners and pools
  *   stats_servers.c  listeners, MQTT packets, servers
  *
  * Whatever a worker counts lies in its struct worker, mostly in an array or a struct there: a field is found at the

@@ -39,6 +39,19 @@ static void walk_handshakes(struct walk *k) {
     walk_per_worker(k, steps, WEIR_ARRAY_LEN(steps), part, clock_tick_s(&k->weir->clock));
 }
 
+static void walk_alerts(struct walk *k) {
+    static const char *const directions[] = {[TLS_READ] = "in", [TLS_WRITE] = "out"};
+    char id[12];
+    walk_metric(k, "weir_tls_alerts_total", "TLS alerts received and sent, by what they say.", false);
+    for (uint16_t i = 0; i < k->weir->n_workers; i++)
+        for (unsigned dir = 0; dir < WEIR_ARRAY_LEN(directions); dir++)
+            for (unsigned a = 0; a < TLS_ALERTED_COUNT; a++)
+                walk_emit3(k, (struct stats_label){"direction", directions[dir]},
+                           (struct stats_label){"alert", tls_alerted_name((enum tls_alerted)a)},
+                           (struct stats_label){"worker", walk_number(id, i)},
+                           (double)k->weir->workers[i]->tls.stats.alerts[dir][a]);
+}
+
 static double expiry(const struct tls_cert_info *info) {
     return info->not_after_s > 0 ? (double)info->not_after_s : 0;
 }
@@ -104,6 +117,7 @@ static void walk_pool_certs(struct walk *k) {
 
 void walk_tls(struct walk *k) {
     walk_handshakes(k);
+    walk_alerts(k);
     walk_certs(k);
     walk_pool_certs(k);
 }

@@ -36,6 +36,7 @@ static const char help[] =
     "\n"
     "Examples:\n"
     "  weirctl stats drops              what was discarded, and why\n"
+    "  weirctl stats alerts             TLS alerts received and sent, by name\n"
     "  weirctl cycles -i 5              what the workers do in the next 5 seconds\n"
     "  weirctl drain brokers/b1         before maintenance of b1; `weirctl servers` shows how many are left\n"
     "  weirctl capture front -w /tmp/front.pcapng -c 100 && tshark -r /tmp/front.pcapng\n"

@@ -158,6 +158,18 @@ const char *tls_drop_name(enum tls_drop d);
 const char *tls_drop_text(enum tls_drop d);
 bool tls_drop_is_refusal(enum tls_drop d); /* a handshake refused before it began: there is too much to do */
 
+/* Directions, seen from this side. */
+enum tls_dir { TLS_READ, TLS_WRITE };
+
+enum tls_alerted { /* what an alert says; X(NAME, number on the wire) in tls_alerts.def */
+                   TLS_ALERTED_OTHER,
+#define X(name, number) TLS_ALERTED_##name,
+#include "tls_alerts.def"
+#undef X
+                   TLS_ALERTED_COUNT
+};
+const char *tls_alerted_name(enum tls_alerted a); /* "unknown_ca" */
+
 /* X(name, what it counts in a sentence): monotonic counters */
 /* clang-format off */
 #define TLS_COUNTERS(X)                                                                                                \
@@ -181,10 +193,6 @@ bool tls_drop_is_refusal(enum tls_drop d); /* a handshake refused before it bega
     X(key_updates_in, "KeyUpdates received.")                                                                          \
     X(key_updates_out, "KeyUpdates sent.")                                                                             \
     X(tickets_in, "NewSessionTickets received as a client.")                                                           \
-    X(alerts_in, "Alerts received, close_notify included.")                                                            \
-    X(alerts_out, "Alerts sent because of an error, close_notify not included.")                                       \
-    X(close_notify_in, "Alerts close_notify received.")                                                                \
-    X(close_notify_out, "Alerts close_notify sent.")                                                                   \
     X(key_cache_misses, "Keys of AES-GCM expanded anew for a record, as the cache did not have them.")                 \
     X(no_mbuf, "Times a record had to wait because no mbuf was left.")
 /* clang-format on */
@@ -205,6 +213,7 @@ struct tls_stats {
     uint64_t handshake_longest_wait_us; /* of any */
     uint64_t handshake_step_tsc;        /* cycles of all steps */
     uint64_t handshake_longest_step_tsc;
+    uint64_t alerts[2][TLS_ALERTED_COUNT]; /* by enum tls_dir; whoever read or wrote them, libssl too */
 };
 
 #define TLS_PATIENCE_MS 1000u

@@ -31,16 +31,44 @@ int tls_drop_alert(enum tls_drop d) {
     return d < TLS_DROP_COUNT ? drops[d].alert : -1;
 }
 
+/* --- alerts by name --- */
+
+static const char alerted_names[TLS_ALERTED_COUNT][WEIR_NAME_MAX] = {
+    [TLS_ALERTED_OTHER] = "other",
+#define X(name, number) [TLS_ALERTED_##name] = WEIR_LOWER(#name),
+#include "tls_alerts.def"
+#undef X
+};
+
+#define X(name, number) static_assert(sizeof(#name) <= WEIR_NAME_MAX, "alert name too long");
+#include "tls_alerts.def"
+#undef X
+
+const char *tls_alerted_name(enum tls_alerted a) {
+    return a < TLS_ALERTED_COUNT ? alerted_names[a] : "unknown";
+}
+
+enum tls_alerted tls_alerted_of(uint8_t description) {
+    static const uint8_t alerted[UINT8_MAX + 1] = {
+#define X(name, number) [number] = TLS_ALERTED_##name,
+#include "tls_alerts.def"
+#undef X
+    };
+
+    return (enum tls_alerted)alerted[description];
+}
+
+/* --- alerts of our own record layer --- */
+
 int tls_alert_in(struct tls_core *core, struct tls_conn *c, const uint8_t *body, uint32_t n) {
     struct span s = span_of(body, n);
     uint8_t level = span_u8(&s), description = span_u8(&s);
 
     if (s.failed || span_left(&s) > 0)
         return -TLS_DROP_BAD_ALERT;
-    core->stats.alerts_in++;
+    tls_alert_count(core, TLS_READ, description);
     if (description == TLS_ALERT_CLOSE_NOTIFY) {
         c->flags |= TLS_F_READ_CLOSED;
-        core->stats.close_notify_in++;
         return TLS_CLOSE;
     }
     /* 1.3 ignores the level: all others end the connection but for user_canceled, which announces a close_notify. */
@@ -66,5 +94,5 @@ void tls_alert_for_drop(struct tls_core *core, struct tls_conn *c, tls_id id, en
         rc = rope_append(wire, core->pool, record, sizeof(record));
     /* else libssl has the keys, and has written its own */
     if (rc == 0)
-        core->stats.alerts_out++;
+        tls_alert_count(core, TLS_WRITE, (uint8_t)alert);
 }

@@ -51,6 +51,13 @@ static void keylog(const SSL *ssl, const char *line) {
     }
 }
 
+/* What libssl tells on its way: of that, the alerts it has read and written, to be counted. */
+static void progress(const SSL *ssl, int where, int value) {
+    if (where == SSL_CB_READ_ALERT || where == SSL_CB_WRITE_ALERT)
+        tls_msg_alert(SSL_get_app_data(ssl), where == SSL_CB_READ_ALERT ? TLS_READ : TLS_WRITE,
+                      (uint8_t)(value & UINT8_MAX)); /* above is the level */
+}
+
 /* An error of the file system rather than what followed from it. */
 const char *tls_ctx_reason(void) {
     unsigned long first = ERR_peek_error();
@@ -119,6 +126,7 @@ bool tls_ctx_set_policy(SSL_CTX *ssl, uint16_t min_version, const char *ciphers,
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_dh_auto(ssl, 1); /* DHE where the lists name it: a group as strong as the rest (RFC 7919) */
     SSL_CTX_set_keylog_callback(ssl, keylog);
+    SSL_CTX_set_info_callback(ssl, progress);
     return true;
 }
 

@@ -204,7 +204,8 @@ static bool output_take(struct tls_msg *msg) {
 static void alert_put(struct tls_msg *msg, int alert) {
     const uint8_t record[TLS_HEADER_BYTES + 2] = {TLS_CT_ALERT, 3, 3, 0, 2, 2, (uint8_t)alert};
 
-    (void)rope_append(&msg->wire, msg->pool, record, sizeof(record));
+    if (rope_append(&msg->wire, msg->pool, record, sizeof(record)) == 0)
+        tls_msg_alert(msg, TLS_WRITE, (uint8_t)alert);
 }
 
 static enum tls_drop shared_secret_drop(const SSL *ssl) {
@@ -433,7 +434,8 @@ static void tickets_in(struct tls_engine *engine, struct tls_msg *msg) {
     do {
         n = fed ? SSL_read(msg->ssl, engine->scratch, TLS_RECORD_MAX) : 0;
     } while (n > 0);
-    (void)BIO_reset(SSL_get_wbio(msg->ssl)); /* nothing of it may be sent any more */
+    (void)BIO_reset(SSL_get_wbio(msg->ssl)); /* nothing of it may be sent any more, */
+    msg->n_alerts = 0;                       /* nor is any alert there that the record layer has not counted */
     msg->result = TLS_RES_OPEN;
     if (!fed || SSL_get_error(msg->ssl, n) != SSL_ERROR_WANT_READ)
         msg_drop(msg, TLS_DROP_LIBSSL);

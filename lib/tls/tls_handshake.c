@@ -37,7 +37,17 @@ void tls_msg_post(struct tls_core *core, struct tls_msg *msg) {
     (void)rc;
 }
 
+/* Count what the engine tells of. Where nobody takes the answer, what it wrote is not sent. */
+static void alerts_take(struct tls_core *core, struct tls_msg *msg, bool sent) {
+    for (; msg->n_alerts > 0; msg->n_alerts--) {
+        enum tls_dir dir = (enum tls_dir)msg->alerts[msg->n_alerts - 1].dir;
+        if (sent || dir == TLS_READ)
+            tls_alert_count(core, dir, msg->alerts[msg->n_alerts - 1].description);
+    }
+}
+
 void tls_msg_dismiss(struct tls_core *core, struct tls_msg *msg) {
+    alerts_take(core, msg, false);
     if (msg->ssl == NULL) {
         place_recycle(core, msg);
         return;
@@ -147,6 +157,7 @@ static int record_request(struct tls_turn *t) {
 }
 
 static void output_take(struct tls_turn *t, struct tls_msg *msg) {
+    alerts_take(t->core, msg, true);
     if (msg->wire.len_bytes > 0) {
         rope_splice(t->wire_out, &msg->wire);
         t->verdict |= TLS_WIRE;
@@ -292,7 +303,6 @@ int tls_step_libssl(struct tls_turn *t) {
             return -(int)msg->drop;
         if (msg->result == TLS_RES_CLOSED && !(c->flags & TLS_F_READ_CLOSED)) {
             c->flags |= TLS_F_READ_CLOSED;
-            t->core->stats.close_notify_in++;
             t->verdict |= TLS_CLOSE;
         }
         return TLS_STEP_AGAIN;
@@ -321,6 +331,7 @@ static int answer_take(struct tls_core *core, struct tls_msg *msg, struct rope *
         (void)tls_input(core, msg->conn, &none, &none, wire, 0);
         return WEIR_ESTATE;
     }
+    alerts_take(core, msg, true);
     msg->unread = msg->plain.len_bytes > 0;
     return 0;
 }
@@ -355,7 +366,6 @@ int tls_libssl_close(struct tls_core *core, struct tls_conn *c, struct rope *wir
     if (c->flags & TLS_F_WRITE_CLOSED)
         return busy ? WEIR_MORE : WEIR_ESTATE;
     c->flags |= TLS_F_WRITE_CLOSED;
-    core->stats.close_notify_out++;
     if (busy)
         c->flags |= TLS_F_CLOSE_OWED;
     else if (request(core, c, TLS_REQ_CLOSE))

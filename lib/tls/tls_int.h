@@ -26,11 +26,12 @@
 #define TLS_TICKETS_PARTIAL   255u           /* of one core's that have come in part at a time */
 
 enum tls_content { TLS_CT_CCS = 20, TLS_CT_ALERT = 21, TLS_CT_HANDSHAKE = 22, TLS_CT_DATA = 23 };
-enum tls_alert { TLS_ALERT_CLOSE_NOTIFY = 0, TLS_ALERT_USER_CANCELED = 90, TLS_ALERT_NO_RENEGOTIATION = 100 };
+enum tls_alert { /* as on the wire */
+#define X(name, number) TLS_ALERT_##name = (number),
+#include "tls_alerts.def"
+#undef X
+};
 enum { TLS_V12 = 0x0303, TLS_V13 = 0x0304 };
-
-/* Directions, seen from this side. */
-enum tls_dir { TLS_READ, TLS_WRITE };
 
 /* --- tls_aead.c: AEADs over IPsec-MB and the suites that use them --- */
 
@@ -522,6 +523,11 @@ int tls_alert_in(struct tls_core *core, struct tls_conn *c, const uint8_t *body,
 /* Append the alert that belongs to a drop, where keys or the lack of any allow one. */
 void tls_alert_for_drop(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_drop drop, struct rope *wire);
 int tls_drop_alert(enum tls_drop d);
+/* One came or went. */
+enum tls_alerted tls_alerted_of(uint8_t description);
+static inline void tls_alert_count(struct tls_core *core, enum tls_dir dir, uint8_t description) {
+    core->stats.alerts[dir][tls_alerted_of(description)]++;
+}
 
 /* --- tls_hello.c --- */
 /* Does the ClientHello whose first record `wire` begins with hope to resume a session? */

@@ -20,6 +20,7 @@ typedef struct ssl_st SSL;
 typedef struct ssl_ctx_st SSL_CTX;
 
 #define TLS_PSK_NAME_MAX 128u /* bytes; RFC 4279 section 5.3 */
+#define TLS_MSG_ALERTS   4u   /* of one step: a record holds one, and gets one as its answer */
 
 enum tls_request {
     TLS_REQ_HELLO,  /* a client begins; there is no `in` */
@@ -85,6 +86,11 @@ struct tls_msg {
     tls_session *session;          /* clients: one that can be resumed, or NULL */
     struct tls_identity *identity; /* of a server's client, or NULL */
     uint64_t step_tsc;             /* cycles of this one message */
+    bool worked;                   /* libssl has worked on this handshake */
+    uint8_t n_alerts;              /* that libssl has read and the engine has written, the worker counts them */
+    struct {
+        uint8_t dir, description; /* enum tls_dir; as on the wire */
+    } alerts[TLS_MSG_ALERTS];
 
     /* the engine's part */
     SSL *ssl;
@@ -102,6 +108,14 @@ struct tls_msg {
     uint8_t finished_bytes;
     uint32_t encrypted_sent; /* 1.2: records behind our ChangeCipherSpec */
 };
+
+/* An alert came, or is in msg->wire. */
+static inline void tls_msg_alert(struct tls_msg *msg, enum tls_dir dir, uint8_t description) {
+    if (msg->n_alerts == TLS_MSG_ALERTS)
+        return;
+    msg->alerts[msg->n_alerts].dir = (uint8_t)dir;
+    msg->alerts[msg->n_alerts++].description = description;
+}
 
 /* --- tls_engine.c --- */
 struct tls_engine {

@@ -330,6 +330,6 @@ int tls_close(struct tls_core *core, tls_id id, struct rope *wire) {
     if (tls_record_seal_bytes(core, c, id, TLS_CT_ALERT, close_notify, sizeof(close_notify), wire) < 0)
         return WEIR_ENOMEM;
     c->flags |= TLS_F_WRITE_CLOSED;
-    core->stats.close_notify_out++;
+    tls_alert_count(core, TLS_WRITE, TLS_ALERT_CLOSE_NOTIFY);
     return 0;
 }

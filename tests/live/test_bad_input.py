@@ -363,6 +363,8 @@ def test_client_that_distrusts(lab, witness):
         ssl.create_default_context().wrap_socket(sock, server_hostname="weir.test")
     wait_for("the alert", lambda: lab.metrics().drops("tls").get("hs_peer_alert", 0) >
              baseline.drops("tls").get("hs_peer_alert", 0))
+    lab.wait_metric("weir_tls_alerts_total", lambda value: value > baseline.get(
+        "weir_tls_alerts_total", direction="in", alert="unknown_ca"), direction="in", alert="unknown_ca")
     lab.wait_quiet(baseline)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -18,7 +19,8 @@ from lab import wait_for
 MATRIX = "ends"
 LINE = re.compile(r'^(# (HELP|TYPE) .*|[a-z_][a-z0-9_]*(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? -?[0-9.e+-]+|)$')
 NAMES = ["weir_port_rx_packets_total", "weir_port_tx_bytes_total", "weir_drops_total", "weir_tcp_segs_in_total",
-         "weir_tcp_flows", "weir_tls_handshakes_done_total", "weir_tls_ssl_objects", "weir_listener_connections_total",
+         "weir_tcp_flows", "weir_tls_handshakes_done_total", "weir_tls_ssl_objects", "weir_tls_alerts_total",
+         "weir_listener_connections_total",
          "weir_listener_open", "weir_server_connections_total", "weir_server_up", "weir_mbufs_in_use",
          "weir_worker_turns_total", "weir_worker_busy_seconds_total", "weir_worker_idle_seconds_total",
          "weir_memory_bytes_per_connection", "weir_sessions", "weir_timers_armed"]
@@ -68,6 +70,24 @@ def test_metrics_count_what_happened(lab):
     assert grown("weir_server_connections_total", pool="brokers") == 10
     assert grown("weir_tls_handshakes_done_total") == 10
     wait_for("the ends to be counted", lambda: grown("weir_listener_closed_total", listener="mqtts") == 10)
+
+
+def test_alerts_by_name(lab):
+    """What a client has against the handshake can be told from anything else."""
+    before = lab.metrics().get("weir_tls_alerts_total", direction="in", alert="unknown_ca")
+    with lab.connect(8883) as sock, pytest.raises(ssl.SSLCertVerificationError):
+        ssl.create_default_context().wrap_socket(sock, server_hostname="weir.test")
+    lab.wait_metric("weir_tls_alerts_total", lambda value: value == before + 1, direction="in", alert="unknown_ca")
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode, old.maximum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
+    old.set_ciphers("AES128-SHA")
+    with lab.connect(8883) as sock, pytest.raises(ssl.SSLError, match="(?i)handshake.failure"):
+        old.wrap_socket(sock)
+    lab.wait_metric("weir_tls_alerts_total", lambda value: value >= 1, direction="out", alert="handshake_failure")
+    text = lab.weirctl("stats", "alerts")
+    assert re.search(r"alerts_total +in unknown_ca \d+ +\d", text), text
+    assert re.search(r"alerts_total +out handshake_failure \d+ +\d", text), text
+    assert "decrypt_error" not in text, "zeros are left out"
 
 
 def test_weirctl_stats(lab, held):

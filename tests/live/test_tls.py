@@ -141,12 +141,15 @@ def test_renegotiation_is_refused(lab):
 
 
 def test_orderly_close_both_ways(lab):
-    before = lab.metrics().get("weir_tls_close_notify_in_total")
+    def close_notifies():
+        return lab.metrics().by("weir_tls_alerts_total", "direction", alert="close_notify")
+
+    before = close_notifies()
     sock = lab.connect_tls(ECDSA)
     sock.sendall(b"bye")
     assert sock.recv(10) == b"bye"
     sock.unwrap().close()  # raises unless weir answers with its own close_notify
-    lab.wait_metric("weir_tls_close_notify_in_total", lambda value: value > before)
+    wait_for("both to be counted", lambda: all(close_notifies()[way] > before[way] for way in ("in", "out")))
 
 
 def test_truncation_is_no_orderly_close(lab):

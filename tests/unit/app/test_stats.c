@@ -247,6 +247,18 @@ Test(stats, drops_by_layer_and_reason) {
     cr_expect_eq(value_of("weir_tcp_ends_total", labels), 5);
 }
 
+Test(stats, alerts_by_direction_and_name) {
+    fixture_make(2);
+    fx.weir.workers[0]->tls.stats.alerts[TLS_READ][TLS_ALERTED_UNKNOWN_CA] = 1;
+    fx.weir.workers[1]->tls.stats.alerts[TLS_READ][TLS_ALERTED_OTHER] = 2;
+    fx.weir.workers[1]->tls.stats.alerts[TLS_WRITE][TLS_ALERTED_CLOSE_NOTIFY] = 3;
+    walk();
+    cr_expect_eq(value_of("weir_tls_alerts_total", "direction=in,alert=unknown_ca,worker=0,"), 1);
+    cr_expect_eq(value_of("weir_tls_alerts_total", "direction=out,alert=unknown_ca,worker=0,"), 0);
+    cr_expect_eq(value_of("weir_tls_alerts_total", "direction=in,alert=other,worker=1,"), 2);
+    cr_expect_eq(value_of("weir_tls_alerts_total", "direction=out,alert=close_notify,worker=1,"), 3);
+}
+
 /* --- documentation --- */
 
 static char *document(void) {

@@ -326,6 +326,16 @@ void harness_receive(struct harness *h, uint32_t n) {
     free(got);
 }
 
+uint64_t harness_alerts(const struct tls_core *core, enum tls_dir dir, int description) {
+    uint64_t sum = 0;
+
+    if (description >= 0)
+        return core->stats.alerts[dir][tls_alerted_of((uint8_t)description)];
+    for (int a = 0; a < TLS_ALERTED_COUNT; a++)
+        sum += core->stats.alerts[dir][a];
+    return sum;
+}
+
 /* --- pairs --- */
 
 /* A connection with keys, made without a handshake. */

@@ -76,6 +76,9 @@ void harness_receive(struct harness *h, uint32_t n);
 /* Raw bytes onto the server's wire. */
 void harness_inject(struct harness *h, const void *data, uint32_t n);
 
+/* How many alerts of that description were counted; -1: of any. */
+uint64_t harness_alerts(const struct tls_core *core, enum tls_dir dir, int description);
+
 /* Two connections of one core whose keys mirror each other, without any handshake: `client` seals what `server` opens
  * and the other way round. Records of every kind can be made with it. */
 struct pair {

@@ -51,6 +51,7 @@ Test(tls_alpn, none_in_common_is_refused) {
     ERR_clear_error();
     SSL_do_handshake(fx.h.client);
     cr_expect_eq(ERR_GET_REASON(ERR_peek_last_error()), SSL_AD_REASON_OFFSET + SSL_AD_NO_APPLICATION_PROTOCOL);
+    cr_expect_eq(harness_alerts(&fx.h.core, TLS_WRITE, SSL_AD_NO_APPLICATION_PROTOCOL), 1);
     harness_disconnect(&fx.h);
 }
 

@@ -68,6 +68,7 @@ static void strictly_refused(const char *name) {
     ERR_clear_error();
     cr_expect_eq(fx_ask(name), -1, "%s", name ? name : "no name");
     cr_expect_eq(fx.h.core.stats.drops[TLS_DROP_HS_UNKNOWN_NAME], before + 1);
+    cr_expect_eq(harness_alerts(&fx.h.core, TLS_WRITE, SSL_AD_UNRECOGNIZED_NAME), before + 1);
 }
 
 Test(tls_certs, strict_refuses_what_is_not_named) {

@@ -224,6 +224,10 @@ Test(tls_client, own_certificate) {
                 }
                 cr_assert_eq(c.error, version == TLS_V13 ? -TLS_DROP_PEER_ALERT : -TLS_DROP_HS_PEER_ALERT, "%s",
                              tls_drop_name((enum tls_drop) - c.error));
+                cr_assert_eq(
+                    harness_alerts(&c.core, TLS_READ,
+                                   version == TLS_V13 ? SSL_AD_CERTIFICATE_REQUIRED : SSL_AD_HANDSHAKE_FAILURE),
+                    1);
             }
             client_settle(&c);
             client_fini(&c);
@@ -463,7 +467,8 @@ Test(tls_client, suites_that_stay_with_libssl_leave_places) {
 
 /* --- servers that fail --- */
 
-static void server_answers(const void *bytes, uint32_t n, enum tls_drop drop) {
+/* told: the alert that it gets; -1: none. */
+static void server_answers(const void *bytes, uint32_t n, enum tls_drop drop, int told) {
     struct client c;
 
     client_init(&c, &(struct client_options){0});
@@ -473,6 +478,9 @@ static void server_answers(const void *bytes, uint32_t n, enum tls_drop drop) {
     harness_push(&c.in, bytes, n, false);
     client_settle(&c);
     cr_assert_eq(c.error, -(int)drop, "%s", tls_drop_name((enum tls_drop) - c.error));
+    cr_assert_eq(harness_alerts(&c.core, TLS_READ, SSL_AD_HANDSHAKE_FAILURE), drop == TLS_DROP_HS_PEER_ALERT);
+    cr_assert_eq(harness_alerts(&c.core, TLS_WRITE, told), told >= 0, "%d", told);
+    cr_assert_eq(harness_alerts(&c.core, TLS_WRITE, -1), told >= 0);
     cr_assert_eq(c.core.stats.ssl_objects, 0);
     cr_assert_eq(c.core.clients.used, 0);
     client_fini(&c);
@@ -482,10 +490,10 @@ Test(tls_client, servers_that_fail) {
     static const uint8_t alert[] = {21, 3, 3, 0, 2, 2, 40}, http[] = "HTTP/1.1 400 Bad Request\r\n",
                          garbage[] = {22, 3, 3, 0, 8, 2, 0, 0, 4, 1, 2, 3, 4}, data[] = {23, 3, 3, 0, 1, 0};
 
-    server_answers(alert, sizeof(alert), TLS_DROP_HS_PEER_ALERT);
-    server_answers(http, sizeof(http), TLS_DROP_BAD_TYPE);
-    server_answers(garbage, sizeof(garbage), TLS_DROP_HS_FAILED);
-    server_answers(data, sizeof(data), TLS_DROP_HS_FAILED);
+    server_answers(alert, sizeof(alert), TLS_DROP_HS_PEER_ALERT, -1);
+    server_answers(http, sizeof(http), TLS_DROP_BAD_TYPE, -1); /* it would not be understood */
+    server_answers(garbage, sizeof(garbage), TLS_DROP_HS_FAILED, SSL_AD_DECODE_ERROR);
+    server_answers(data, sizeof(data), TLS_DROP_HS_FAILED, SSL_AD_UNEXPECTED_MESSAGE);
 }
 
 Test(tls_client, nothing_in_common) {

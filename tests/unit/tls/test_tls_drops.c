@@ -263,7 +263,9 @@ static void row_check(const struct row *r, uint32_t at, uint8_t suite_row) {
     answer_check(&sc, &answer, r->alert, at);
     const struct tls_conn *c = tls_conn_get(&sc.core, sc.id);
     cr_assert_eq(sc.core.stats.drops[r->drop], 1);
-    cr_assert_eq(sc.core.stats.alerts_out, r->alert != NONE);
+    cr_assert_eq(harness_alerts(&sc.core, TLS_WRITE, r->alert), r->alert != NONE);
+    cr_assert_eq(harness_alerts(&sc.core, TLS_WRITE, -1), r->alert != NONE);
+    cr_assert_eq(harness_alerts(&sc.core, TLS_READ, SSL_AD_HANDSHAKE_FAILURE), r->drop == TLS_DROP_PEER_ALERT);
     cr_assert_not(tls_established(&sc.core, sc.id));
     cr_assert_arr_eq(c->key, blank.key, sizeof(c->key));
     cr_assert_arr_eq(c->secret, blank.secret, sizeof(c->secret));
@@ -309,6 +311,8 @@ Test(tls_drops, what_cannot_be_a_client_hello_gets_an_alert) {
         cr_assert_eq(tls_input(&h.core, id, &wire, &plain, &answer, 1), -(int)first[i].drop);
         cr_assert_eq(rope_copy(&answer, 0, got, sizeof(got)), 7);
         cr_assert_arr_eq(got, ((const uint8_t[]){21, 3, 3, 0, 2, 2, first[i].alert}), 7);
+        cr_assert_geq(harness_alerts(&h.core, TLS_WRITE, first[i].alert), 1);
+        cr_assert_eq(harness_alerts(&h.core, TLS_WRITE, -1), i + 1);
         cr_assert_eq(h.core.places.used, 0);
         rope_clear(&wire);
         rope_clear(&answer);

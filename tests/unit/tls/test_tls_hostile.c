@@ -273,6 +273,10 @@ Test(tls_hostile, each_is_told_counted_and_over) {
             cr_expect_eq(middle.alert, attacks[at].alert, "%s 1.%d: alert %d", name, version + 1, middle.alert);
             cr_expect_eq(h.core.stats.drops[attacks[at].drop], 1, "%s 1.%d", name, version + 1);
             cr_expect_eq(h.core.stats.handshakes_failed, 1, "%s 1.%d", name, version + 1);
+            cr_expect_eq(harness_alerts(&h.core, TLS_WRITE, attacks[at].alert), attacks[at].alert != NONE, "%s", name);
+            cr_expect_eq(harness_alerts(&h.core, TLS_WRITE, -1), attacks[at].alert != NONE, "%s", name);
+            cr_expect_eq(harness_alerts(&h.core, TLS_READ, SSL_AD_HANDSHAKE_FAILURE),
+                         attacks[at].attack == fatal_alert);
             cr_expect_not(tls_established(&h.core, h.id));
             cr_expect_eq(h.core.places.used, 0, "%s: the SSL object is gone", name);
             harness_fini(&h);

@@ -299,6 +299,7 @@ Test(tls_linger, tickets_that_libssl_refuses) {
         tls_poll(&h.core, 8, news, 4);
     cr_assert_eq(h.core.stats.ssl_objects, 0);
     cr_assert_eq(h.core.clients.used, 0);
+    cr_assert_eq(harness_alerts(&h.core, TLS_WRITE, -1), 0, "libssl's is not sent");
     rope_append(&plain, harness_pool(), "hello", 5);
     cr_assert_eq(tls_seal(&h.core, server, &plain, &down, 100, 0), 5);
     cr_assert_eq(tls_input(&h.core, client, &down, &plain, &up, 1000), TLS_PLAIN);

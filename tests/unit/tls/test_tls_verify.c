@@ -29,10 +29,13 @@ static void expect(enum tls_drop reason, int alert12, int alert13) {
     for (size_t v = 0; v < WEIR_ARRAY_LEN(versions); v++) {
         int alert;
         uint64_t before = fx.h.core.stats.drops[reason];
+        int told = versions[v] == TLS_V12 ? alert12 : alert13;
+        uint64_t told_before = harness_alerts(&fx.h.core, TLS_WRITE, told);
         cl_version(versions[v]);
         enum tls_drop drop = cl_shake(NULL, &alert);
         cr_expect_eq(drop, reason, "version %x: %s", versions[v], tls_drop_name(drop));
-        cr_expect_eq(alert, versions[v] == TLS_V12 ? alert12 : alert13, "version %x: alert %d", versions[v], alert);
+        cr_expect_eq(alert, told, "version %x: alert %d", versions[v], alert);
+        cr_expect_eq(harness_alerts(&fx.h.core, TLS_WRITE, told), told_before + (told >= 0), "%x", versions[v]);
         cr_expect(reason == TLS_DROP_NONE || fx.h.core.stats.drops[reason] == before + 1);
         cl_end();
     }
