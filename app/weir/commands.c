@@ -186,13 +186,15 @@ static json_t *command_flows(struct control *c, char **words, int n) {
 
 static json_t *server_tls_json(const struct weir *weir, const struct config_server *cs) {
     enum server_tls last = server_tls_last(weir, cs->id);
+    char why[SERVER_TLS_TEXT_MAX];
     json_int_t handshakes = 0, resumed = 0;
+    server_tls_tell(weir, cs->id, why);
     for (uint16_t w = 0; w < weir->n_workers; w++) {
         handshakes += (json_int_t)weir->workers[w]->servers[cs->id].tls_handshakes;
         resumed += (json_int_t)weir->workers[w]->servers[cs->id].tls_resumed;
     }
     return json_pack("{s:s, s:I, s:I, s:s, s:s*}", "name", cs->tls_name, "handshakes", handshakes, "resumed", resumed,
-                     "failure", server_tls_name(last), "text", last != SERVER_TLS_OK ? server_tls_text(last) : NULL);
+                     "failure", server_tls_name(last), "text", why[0] != '\0' ? why : NULL);
 }
 
 static json_t *command_servers(struct control *c, char **words, int n) {

@@ -145,7 +145,8 @@ static void probe_tls_failed(struct worker *w, uint32_t index, enum server_tls w
 
 /* lib/tls gave it up. */
 static void probe_tls_dropped(struct worker *w, uint32_t index, enum tls_drop drop) {
-    enum server_tls why = server_tls_of(drop);
+    const struct probe *p = pool_get(&w->probes, index);
+    enum server_tls why = server_tls_dropped(w, server_of(w, p), p->tls, drop);
     if (why != SERVER_TLS_OK)
         probe_tls_failed(w, index, why);
     else

@@ -3,6 +3,8 @@
 
 #include "base/lower.h"
 
+#include <stdio.h>
+
 static const struct {
     char name[WEIR_NAME_MAX];
     const char *text;
@@ -53,6 +55,13 @@ enum session_end server_tls_refusal(enum tls_drop drop) {
     return tls_drop_is_refusal(drop) ? SESSION_END_HANDSHAKE_REFUSED : SESSION_END_NO_MEMORY;
 }
 
+enum server_tls server_tls_dropped(struct worker *w, const struct lb_server *server, tls_id tls, enum tls_drop drop) {
+    enum server_tls why = server_tls_of(drop);
+    if (why == SERVER_TLS_ALERT)
+        w->servers[server->server_id].tls_alert = (uint8_t)tls_conn_alerted(&w->tls, tls);
+    return why;
+}
+
 tls_id server_tls_connect(struct worker *w, uint16_t pool, uint16_t server, tls_session *session, uint32_t user) {
     const char *name = w->weir->config->pools[pool].servers[server].tls_name;
     return tls_client_new(&w->tls, w->snapshot->pools[pool], name, session, user);
@@ -85,9 +94,23 @@ void server_tls_forget(struct worker *w, const struct lb_server *server) {
     w->server_sessions[server->server_id] = NULL;
 }
 
-enum server_tls server_tls_last(const struct weir *weir, uint16_t server_id) {
+/* The first worker's that had it fail; NULL: none has. */
+static const struct worker_server *last_failure(const struct weir *weir, uint16_t server_id) {
     for (uint16_t i = 0; i < weir->n_workers; i++)
         if (weir->workers[i]->servers[server_id].tls_last != SERVER_TLS_OK)
-            return (enum server_tls)weir->workers[i]->servers[server_id].tls_last;
-    return SERVER_TLS_OK;
+            return &weir->workers[i]->servers[server_id];
+    return NULL;
+}
+
+enum server_tls server_tls_last(const struct weir *weir, uint16_t server_id) {
+    const struct worker_server *ws = last_failure(weir, server_id);
+    return ws != NULL ? (enum server_tls)ws->tls_last : SERVER_TLS_OK;
+}
+
+void server_tls_tell(const struct weir *weir, uint16_t server_id, char text[SERVER_TLS_TEXT_MAX]) {
+    const struct worker_server *ws = last_failure(weir, server_id);
+    enum server_tls why = ws != NULL ? (enum server_tls)ws->tls_last : SERVER_TLS_OK;
+    const char *alert = why == SERVER_TLS_ALERT ? tls_alerted_name((enum tls_alerted)ws->tls_alert) : NULL;
+    snprintf(text, SERVER_TLS_TEXT_MAX, "%s%s%s%s", why != SERVER_TLS_OK ? server_tls_text(why) : "", alert ? " (" : "",
+             alert ? alert : "", alert ? ")" : "");
 }

@@ -60,11 +60,11 @@ static void watch_server(struct control *c, uint16_t pool, uint16_t server) {
     if (c->server_down[cs->id] == (down != 0))
         return;
     c->server_down[cs->id] = down != 0;
-    enum server_tls last = server_tls_last(c->weir, cs->id);
+    char why[SERVER_TLS_TEXT_MAX];
+    server_tls_tell(c->weir, cs->id, why);
     if (down != 0)
         log_line(LOG_LVL_WARNING, "server", "%s/%s is down, as %u of %u workers see it%s%s", cp->name, cs->name, down,
-                 c->weir->n_workers, last != SERVER_TLS_OK ? "; TLS: " : "",
-                 last != SERVER_TLS_OK ? server_tls_text(last) : "");
+                 c->weir->n_workers, why[0] != '\0' ? "; TLS: " : "", why);
     else
         log_line(LOG_LVL_INFO, "server", "%s/%s is up again", cp->name, cs->name);
 }

@@ -76,7 +76,8 @@ struct worker_listener {
 struct worker_server {
     uint64_t connections, connect_failures, bytes_to, bytes_from;
     uint32_t open;
-    uint8_t tls_last; /* enum server_tls: how the last handshake ended, or what followed it */
+    uint8_t tls_last;  /* enum server_tls: how the last handshake ended, or what followed it */
+    uint8_t tls_alert; /* enum tls_alerted: what the alert said, if it was one */
     uint64_t tls_handshakes, tls_resumed;
     uint64_t tls_failures[SERVER_TLS_COUNT];
 };

@@ -355,6 +355,9 @@ enum tls_verdict {                    /* bits; 0: nothing happened but "more byt
 int tls_input(struct tls_core *core, tls_id id, struct rope *wire_in, struct rope *plain, struct rope *wire_out,
               uint32_t budget_bytes);
 
+/* What the alert said with which the peer ended the connection (drops PEER_ALERT and HS_PEER_ALERT). */
+enum tls_alerted tls_conn_alerted(const struct tls_core *core, tls_id id);
+
 /* Hints: this connection will be used soon. tls_fetch first; tls_fetch_key some time later, when that has arrived. */
 void tls_fetch(const struct tls_core *core, tls_id id);
 void tls_fetch_key(const struct tls_core *core, tls_id id);

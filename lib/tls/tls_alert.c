@@ -60,13 +60,15 @@ enum tls_alerted tls_alerted_of(uint8_t description) {
 
 /* --- alerts of our own record layer --- */
 
-int tls_alert_in(struct tls_core *core, struct tls_conn *c, const uint8_t *body, uint32_t n) {
+int tls_alert_in(struct tls_turn *t, const uint8_t *body, uint32_t n) {
+    struct tls_conn *c = t->c;
     struct span s = span_of(body, n);
     uint8_t level = span_u8(&s), description = span_u8(&s);
 
     if (s.failed || span_left(&s) > 0)
         return -TLS_DROP_BAD_ALERT;
-    tls_alert_count(core, TLS_READ, description);
+    tls_alert_count(t->core, TLS_READ, description);
+    t->alerted = tls_alerted_of(description);
     if (description == TLS_ALERT_CLOSE_NOTIFY) {
         c->flags |= TLS_F_READ_CLOSED;
         return TLS_CLOSE;

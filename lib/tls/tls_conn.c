@@ -91,6 +91,7 @@ static int conn_drop(struct tls_turn *t, enum tls_drop drop) {
         t->core->stats.handshakes_failed++;
     conn_release(t->core, t->c, t->id);
     t->c->drop = (uint8_t)drop;
+    t->c->alerted = (uint16_t)t->alerted;
     t->core->stats.drops[drop]++;
     return -(int)drop;
 }
@@ -135,7 +136,7 @@ static int data_in(struct tls_turn *t, struct rope *content) {
 }
 
 static int alert_in(struct tls_turn *t, const uint8_t *body, uint32_t n) {
-    int rc = tls_alert_in(t->core, t->c, body, n);
+    int rc = tls_alert_in(t, body, n);
 
     if (rc < 0)
         return rc;
@@ -464,6 +465,12 @@ bool tls_established(const struct tls_core *core, tls_id id) {
     const struct tls_conn *c = tls_conn_get(core, id);
 
     return c->phase == TLS_PHASE_OPEN || c->phase == TLS_PHASE_LIBSSL;
+}
+
+enum tls_alerted tls_conn_alerted(const struct tls_core *core, tls_id id) {
+    const struct tls_conn *c = tls_conn_get(core, id);
+
+    return c->phase == TLS_PHASE_DEAD ? (enum tls_alerted)c->alerted : TLS_ALERTED_OTHER;
 }
 
 uint32_t tls_conn_bytes(const struct tls_core *core, tls_id id) {

@@ -37,13 +37,20 @@ void tls_msg_post(struct tls_core *core, struct tls_msg *msg) {
     (void)rc;
 }
 
-/* Count what the engine tells of. Where nobody takes the answer, what it wrote is not sent. */
-static void alerts_take(struct tls_core *core, struct tls_msg *msg, bool sent) {
-    for (; msg->n_alerts > 0; msg->n_alerts--) {
-        enum tls_dir dir = (enum tls_dir)msg->alerts[msg->n_alerts - 1].dir;
+/* Count what the engine tells of. Where nobody takes the answer, what it wrote is not sent. Returns what the peer said,
+ * OTHER: nothing perhaps. */
+static enum tls_alerted alerts_take(struct tls_core *core, struct tls_msg *msg, bool sent) {
+    enum tls_alerted came = TLS_ALERTED_OTHER;
+
+    for (uint8_t i = 0; i < msg->n_alerts; i++) {
+        enum tls_dir dir = (enum tls_dir)msg->alerts[i].dir;
         if (sent || dir == TLS_READ)
-            tls_alert_count(core, dir, msg->alerts[msg->n_alerts - 1].description);
+            tls_alert_count(core, dir, msg->alerts[i].description);
+        if (dir == TLS_READ)
+            came = tls_alerted_of(msg->alerts[i].description);
     }
+    msg->n_alerts = 0;
+    return came;
 }
 
 void tls_msg_dismiss(struct tls_core *core, struct tls_msg *msg) {
@@ -157,7 +164,7 @@ static int record_request(struct tls_turn *t) {
 }
 
 static void output_take(struct tls_turn *t, struct tls_msg *msg) {
-    alerts_take(t->core, msg, true);
+    t->alerted = alerts_take(t->core, msg, true);
     if (msg->wire.len_bytes > 0) {
         rope_splice(t->wire_out, &msg->wire);
         t->verdict |= TLS_WIRE;

@@ -236,8 +236,11 @@ struct tls_conn {
         uint32_t place; /* HANDSHAKE, LIBSSL: index in core->places, 0: none */
         uint32_t ext;   /* OPEN: index in core->exts, 0: none */
     };
-    uint8_t epoch[2];    /* of the keys, modulo 256; by enum tls_dir, as everything that follows */
-    uint16_t record_max; /* OPEN: plaintext bytes of a record of ours, at most (tls_record_size.c) */
+    uint8_t epoch[2]; /* of the keys, modulo 256; by enum tls_dir, as everything that follows */
+    union {
+        uint16_t record_max; /* OPEN: plaintext bytes of a record of ours, at most (tls_record_size.c) */
+        uint16_t alerted;    /* DEAD: enum tls_alerted, what the peer ended it with */
+    };
     uint8_t phase;
     uint8_t suite; /* row + 1 of tls_suites; 0: none of them */
     uint8_t flags;
@@ -296,7 +299,8 @@ struct tls_turn { /* arguments of one tls_input */
     struct rope *wire_in, *plain, *wire_out;
     uint32_t budget_bytes;
     uint32_t spent_bytes;
-    int verdict; /* bits so far */
+    int verdict;              /* bits so far */
+    enum tls_alerted alerted; /* by the peer, last */
 };
 /* A zeroed connection in phase NEW, without a context. Returns its id, or 0 (pool empty). */
 tls_id tls_conn_alloc(struct tls_core *core, uint32_t user);
@@ -519,7 +523,7 @@ void tls_sink_done(struct tls_sink *s);
 
 /* --- tls_alert.c --- */
 /* What an alert of an OPEN connection means. Returns verdict bits or minus an enum tls_drop. */
-int tls_alert_in(struct tls_core *core, struct tls_conn *c, const uint8_t *body, uint32_t n);
+int tls_alert_in(struct tls_turn *t, const uint8_t *body, uint32_t n);
 /* Append the alert that belongs to a drop, where keys or the lack of any allow one. */
 void tls_alert_for_drop(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_drop drop, struct rope *wire);
 int tls_drop_alert(enum tls_drop d);

@@ -86,7 +86,6 @@ struct tls_msg {
     tls_session *session;          /* clients: one that can be resumed, or NULL */
     struct tls_identity *identity; /* of a server's client, or NULL */
     uint64_t step_tsc;             /* cycles of this one message */
-    bool worked;                   /* libssl has worked on this handshake */
     uint8_t n_alerts;              /* that libssl has read and the engine has written, the worker counts them */
     struct {
         uint8_t dir, description; /* enum tls_dir; as on the wire */

@@ -254,6 +254,9 @@ def test_broker_refuses_our_certificate(lab, pool):
             assert answer is None or answer[2][1] == 3
     lab.wait_metric("weir_server_tls_failures_total", lambda n: n >= 1, pool=pool, reason="alert")
     lab.wait_metric("weir_server_connect_failures_total", lambda n: n > before, pool=pool)
+    said = {"certless": "certificate_required", "stranger": "unknown_ca"}[pool]
+    assert "it ended TLS with an alert" in lab.weirctl("servers") and f"({said})" in lab.weirctl("servers")
+    assert lab.metrics().get("weir_tls_alerts_total", direction="in", alert=said) >= 1
     wait_for(lambda: f"the session's end; {lab.metrics().closed(pool)}", lambda: lab.metrics().closed(pool).get("server_tls_alert", 0) >= 1)
 
 

@@ -59,8 +59,17 @@ Test(server_tls, counts) {
     server_tls_failed(w, &server, SERVER_TLS_EXPIRED);
     cr_expect_eq(server_tls_last(&weir, 3), SERVER_TLS_EXPIRED);
     cr_expect_eq(server_tls_last(&weir, 2), SERVER_TLS_OK);
+    char text[SERVER_TLS_TEXT_MAX];
+    server_tls_tell(&weir, 3, text);
+    cr_expect_str_eq(text, server_tls_text(SERVER_TLS_EXPIRED));
+    w->servers[3].tls_alert = TLS_ALERTED_CERTIFICATE_REQUIRED;
+    server_tls_failed(w, &server, SERVER_TLS_ALERT);
+    server_tls_tell(&weir, 3, text);
+    cr_expect(strstr(text, "alert") && strstr(text, "? (certificate_required)"), "%s", text);
     server_tls_done(w, &server, false);
     server_tls_done(w, &server, true);
+    server_tls_tell(&weir, 3, text);
+    cr_expect_str_eq(text, "");
     cr_expect_eq(server_tls_last(&weir, 3), SERVER_TLS_OK);
     cr_expect(w->servers[3].tls_handshakes == 2 && w->servers[3].tls_resumed == 1);
     cr_expect(w->servers[3].tls_failures[SERVER_TLS_NAME] == 1 && w->servers[3].tls_failures[SERVER_TLS_OK] == 0);

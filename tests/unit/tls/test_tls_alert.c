@@ -110,6 +110,7 @@ Test(tls_alert, of_a_client_that_trusts_nobody) {
         cr_expect_not(harness_handshake(&h));
         turns(&h);
         cr_expect_eq(h.error, -TLS_DROP_HS_PEER_ALERT);
+        cr_expect_eq(tls_conn_alerted(&h.core, h.id), TLS_ALERTED_UNKNOWN_CA);
         counted(&h.core, SSL_AD_UNKNOWN_CA, NONE);
         harness_fini(&h);
     }
@@ -219,6 +220,7 @@ Test(tls_alert, without_a_name) {
     pair_init(&p, 1);
     pair_seal(&p, TLS_CT_ALERT, (const uint8_t[]){2, 200}, 2, &wire);
     cr_assert_eq(pair_input(&p, &wire, &answer, NULL), -TLS_DROP_PEER_ALERT);
+    cr_expect_eq(tls_conn_alerted(&p.core, p.server), TLS_ALERTED_OTHER);
     counted(&p.core, 200, NONE);
     cr_expect_eq(p.core.stats.alerts[TLS_READ][TLS_ALERTED_OTHER], 1);
     rope_clear(&answer);

@@ -224,10 +224,9 @@ Test(tls_client, own_certificate) {
                 }
                 cr_assert_eq(c.error, version == TLS_V13 ? -TLS_DROP_PEER_ALERT : -TLS_DROP_HS_PEER_ALERT, "%s",
                              tls_drop_name((enum tls_drop) - c.error));
-                cr_assert_eq(
-                    harness_alerts(&c.core, TLS_READ,
-                                   version == TLS_V13 ? SSL_AD_CERTIFICATE_REQUIRED : SSL_AD_HANDSHAKE_FAILURE),
-                    1);
+                int said = version == TLS_V13 ? SSL_AD_CERTIFICATE_REQUIRED : SSL_AD_HANDSHAKE_FAILURE;
+                cr_assert_eq(harness_alerts(&c.core, TLS_READ, said), 1);
+                cr_assert_eq(tls_conn_alerted(&c.core, c.id), tls_alerted_of((uint8_t)said));
             }
             client_settle(&c);
             client_fini(&c);

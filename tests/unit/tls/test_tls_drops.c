@@ -266,6 +266,7 @@ static void row_check(const struct row *r, uint32_t at, uint8_t suite_row) {
     cr_assert_eq(harness_alerts(&sc.core, TLS_WRITE, r->alert), r->alert != NONE);
     cr_assert_eq(harness_alerts(&sc.core, TLS_WRITE, -1), r->alert != NONE);
     cr_assert_eq(harness_alerts(&sc.core, TLS_READ, SSL_AD_HANDSHAKE_FAILURE), r->drop == TLS_DROP_PEER_ALERT);
+    cr_assert(r->drop != TLS_DROP_PEER_ALERT || tls_conn_alerted(&sc.core, sc.id) == TLS_ALERTED_HANDSHAKE_FAILURE);
     cr_assert_not(tls_established(&sc.core, sc.id));
     cr_assert_arr_eq(c->key, blank.key, sizeof(c->key));
     cr_assert_arr_eq(c->secret, blank.secret, sizeof(c->secret));

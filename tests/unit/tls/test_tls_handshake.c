@@ -265,6 +265,7 @@ Test(tls_handshake, fatal_alert_on_libssl) {
     for (int i = 0; i < 3; i++)
         harness_turn(&h);
     cr_expect_eq(h.error, -TLS_DROP_PEER_ALERT, "%s", tls_drop_name((enum tls_drop) - h.error));
+    cr_expect_eq(tls_conn_alerted(&h.core, h.id), TLS_ALERTED_INTERNAL_ERROR);
     cr_expect_eq(h.core.stats.drops[TLS_DROP_PEER_ALERT], 1);
     cr_expect_eq(h.core.stats.drops[TLS_DROP_LIBSSL], 0);
     cr_expect_eq(harness_alerts(&h.core, TLS_READ, SSL_AD_INTERNAL_ERROR), 1);
