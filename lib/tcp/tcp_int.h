@@ -59,7 +59,7 @@
 #define TCP_OPTIONS_MAX       40u
 #define TCP_RTO_INITIAL_US    1000000u      /* RFC 6298 2.1 */
 #define TCP_RTO_LOST_SYN_US   3000000u      /* RFC 6298 5.7: where a SYN had to be repeated and nothing was measured */
-#define TCP_RTO_MIN_US        200000u       /* RFC 6298 2.4 says 1 s for coarse clocks; ours is 1 ms */
+#define TCP_RTO_MIN_US        200000u       /* beyond SRTT; RFC 6298 2.4 says 1 s in all, for coarse clocks */
 #define TCP_RTO_MAX_US        60000000u     /* RFC 6298 2.5 */
 #define TCP_DELAYED_ACK_MS    40u           /* well below every peer's minimum RTO; RFC 1122 4.2.3.2 allows 500 */
 #define TCP_QUICK_ACKS        16u           /* first segments acknowledged at once: the peer is in slow start */

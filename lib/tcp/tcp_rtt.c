@@ -2,7 +2,6 @@
 /* Round-trip time and retransmission timeout (RFC 6298). */
 #include "tcp_int.h"
 
-#define CLOCK_US            1000u   /* G: the wheel's tick */
 #define SAMPLES_A_ROUND_MAX 65536u  /* the weights below stay within 32 bits */
 #define RTT_SAMPLE_MAX_MS   120000u /* an echo older than that is no measurement */
 
@@ -34,8 +33,9 @@ void tcp_rtt_sample(struct tcp_conn *c, uint32_t sample_us, uint32_t n) {
     } else {
         weigh(c, sample_us, n);
     }
-    uint64_t rto = c->srtt_us + (uint64_t)weir_max_u32(CLOCK_US, 4 * c->rttvar_us);
-    c->rto_us = rto < TCP_RTO_MIN_US ? TCP_RTO_MIN_US : rto > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : (uint32_t)rto;
+    /* The minimum is far above G, and stands for what a steady path does not show: the peer's delayed ACK. */
+    uint64_t rto = (uint64_t)c->srtt_us + weir_max_u32(TCP_RTO_MIN_US, 4 * c->rttvar_us);
+    c->rto_us = rto > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : (uint32_t)rto;
     c->backoff = 0;
 }
 
