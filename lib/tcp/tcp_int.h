@@ -367,7 +367,7 @@ bool tcp_loss_rto(struct tcp_core *core, struct tcp_conn *c);
 void tcp_loss_reo(struct tcp_core *core, struct tcp_conn *c);
 /* Start or restart the timer of what is outstanding: reordering window, probe timeout or RTO. */
 void tcp_loss_arm(struct tcp_core *core, struct tcp_conn *c);
-/* New data has left: the probe timeout counts from the last segment. */
+/* New data has left: the probe timeout counts from the last segment, the RTO does not. */
 void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c);
 #define TCP_IW_BYTES 14600u
 /* Initial congestion window (RFC 6928). */

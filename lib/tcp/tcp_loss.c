@@ -15,27 +15,40 @@ uint32_t tcp_loss_iw(const struct tcp_conn *c) {
     return weir_min_u32(10u * c->mss, weir_max_u32(2u * c->mss, TCP_IW_BYTES)); /* RFC 6928 2 */
 }
 
+static void arm(struct tcp_core *core, struct tcp_conn *c, uint32_t what, uint32_t ms) {
+    c->flags = (c->flags & ~(TCP_F_PTO | TCP_F_REO)) | what;
+    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_progress_clamp(core, c, ms));
+}
+
 void tcp_loss_arm(struct tcp_core *core, struct tcp_conn *c) {
     const struct tcp_flight *f = tcp_flight_of(core, c);
     uint32_t ms;
-    c->flags &= ~(TCP_F_PTO | TCP_F_REO);
-    if (f && f->reo_wait_us) {
-        c->flags |= TCP_F_REO;
-        ms = (f->reo_wait_us + 999) / 1000;
-    } else if ((ms = tcp_tlp_pto_ms(core, c)) != 0) {
-        c->flags |= TCP_F_PTO;
-    } else {
-        ms = tcp_rtt_rto_ms(c);
-    }
-    tcp_timer_set(core, c, TCP_TIMER_REXMIT, tcp_progress_clamp(core, c, ms));
+    if (f && f->reo_wait_us)
+        arm(core, c, TCP_F_REO, (f->reo_wait_us + 999) / 1000);
+    else if ((ms = tcp_tlp_pto_ms(core, c)) != 0)
+        arm(core, c, TCP_F_PTO, ms);
+    else
+        arm(core, c, 0, tcp_rtt_rto_ms(c));
+}
+
+/* Since when the RTO runs: from the head's departure on, and again from the last ACK that took us further. */
+static uint32_t waited_ms(const struct tcp_core *core, const struct tcp_conn *c) {
+    uint32_t head_us = tcp_sent_of(core, c->seg_head)->sent_us;
+    return weir_min_u32(((uint32_t)core->now_us - head_us) / 1000, tcp_now_ms(core) - c->progress_ms);
 }
 
 void tcp_loss_sent(struct tcp_core *core, struct tcp_conn *c) {
     if (!c->rexmit_ms) { /* RFC 6298 5.1 */
         tcp_loss_arm(core, c);
-    } else if (!(c->flags & TCP_F_REO) && tcp_tlp_pto_ms(core, c)) { /* RFC 8985 7.2 */
-        tcp_loss_arm(core, c);
+        return;
     }
+    uint32_t pto_ms = c->flags & TCP_F_REO ? 0 : tcp_tlp_pto_ms(core, c);
+    if (!pto_ms)
+        return;
+    /* RFC 8985 7.2: from the last segment on, but no later than the RTO, which no segment puts off. */
+    uint32_t rto_ms = tcp_rtt_rto_ms(c), waited = waited_ms(core, c);
+    if (waited < rto_ms)
+        arm(core, c, TCP_F_PTO, weir_min_u32(pto_ms, rto_ms - waited));
 }
 
 /* --- down, and up again --- */
