@@ -353,6 +353,8 @@ void tcp_rtt_sample(struct tcp_conn *c, uint32_t sample_us, uint32_t n);
 /* What an ACK measures. */
 void tcp_rtt_ack(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_opts *opts,
                  const struct tcp_news *news, uint32_t flight);
+/* What the echo of a first copy measures, after a timeout that was needless. */
+void tcp_rtt_first_copy(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_opts *opts);
 /* The RTO with its backoff, in milliseconds. */
 uint32_t tcp_rtt_rto_ms(const struct tcp_conn *c);
 

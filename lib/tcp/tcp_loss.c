@@ -93,17 +93,17 @@ static void enter_recovery(struct tcp_core *core, struct tcp_conn *c, struct tcp
     core->stats.fast_retransmits++;
 }
 
-/* Were all retransmissions since undo_marker needless? */
-static bool was_needless(const struct tcp_conn *c, struct tcp_flight *f, const struct tcp_seg *seg,
-                         const struct tcp_news *news) {
-    if (!f->undo_possible || !f->undo_retrans)
-        return false;
-    /* The echo of what was sent before the first retransmission takes us further. */
-    if ((c->flags & TCP_F_TS) && seg->opts.has_ts && seg->opts.ts_ecr && news->acked &&
-        (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)) && seq_lt(seg->opts.ts_ecr, f->undo_ts))
-        return true;
-    /* What lies beyond was out for the first time afterwards: a probe that arrived twice says nothing about this. */
+/* The echo of what was sent before the first retransmission since undo_marker takes us further. */
+static bool first_copy_came(const struct tcp_conn *c, const struct tcp_flight *f, const struct tcp_seg *seg,
+                            const struct tcp_news *news) {
+    return (c->flags & TCP_F_TS) && seg->opts.has_ts && seg->opts.ts_ecr && news->acked &&
+           (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)) && seq_lt(seg->opts.ts_ecr, f->undo_ts);
+}
+
+/* Has every retransmission since undo_marker arrived as a second copy? */
+static bool all_came_twice(struct tcp_flight *f, const struct tcp_news *news) {
     uint32_t twice = news->dsack_right - news->dsack_left;
+    /* What lies beyond was out for the first time afterwards: a probe that arrived twice says nothing about this. */
     if (!twice || seq_lt(news->dsack_left, f->undo_marker) || seq_lt(f->undo_end, news->dsack_right))
         return false;
     f->undo_retrans -= weir_min_u32(twice, f->undo_retrans);
@@ -116,10 +116,24 @@ static void undo(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f
     c->ssthresh = weir_max_u32(c->ssthresh, f->undo_ssthresh);
     tcp_cc_of(c)->undone(c, &f->cc);
     c->flags &= ~(TCP_F_RECOVERY | TCP_F_LOSS | TCP_F_RESEND);
-    c->backoff = 0;
     f->undo_possible = false;
     f->reordering = true; /* or a path slower than we thought: either way wait longer */
     core->stats.undone++;
+}
+
+/* Take back what turns out to have been needless. The RTO stays backed off until something is measured: a path that has
+ * become slower would have each message time out. The first copy's echo measures, but where the copy came long ago and
+ * its ACK was lost it would measure our own timeout: then a peer with SACK reports that it has both. */
+static void undo_needless(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, const struct tcp_seg *seg,
+                          const struct tcp_news *news) {
+    if (!f->undo_possible || !f->undo_retrans)
+        return;
+    bool first = first_copy_came(c, f, seg, news), twice = news->dsack_left != news->dsack_right;
+    if (!first && !all_came_twice(f, news))
+        return;
+    if (first && c->backoff && (c->flags & TCP_F_SACK) && !twice)
+        tcp_rtt_first_copy(core, c, &seg->opts);
+    undo(core, c, f);
 }
 
 static void leave_recovery(struct tcp_conn *c, struct tcp_flight *f) {
@@ -232,8 +246,7 @@ static void react(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *
         tcp_path_probe_acked(core, c, news->probed);
     if (news->dsack_left != news->dsack_right)
         tcp_rack_dsack(c, f);
-    if (was_needless(c, f, seg, news))
-        undo(core, c, f);
+    undo_needless(core, c, f, seg, news);
     if (tcp_tlp_ack(f, seg, news)) {
         c->ssthresh = reduced(core, c, news->acked);
         c->cwnd = weir_min_u32(c->cwnd, c->ssthresh);

@@ -28,6 +28,11 @@ void tcp_rtt_sample(struct tcp_conn *c, uint32_t sample_us, uint32_t n) {
     if (!c->srtt_us) { /* 2.2 */
         c->srtt_us = sample_us;
         c->rttvar_us = sample_us / 2;
+    } else if (WEIR_UNLIKELY(c->backoff && sample_us > c->rto_us)) {
+        /* The path is another one than that we waited for: it begins anew, as RFC 4015 3.7 has it. By 2.3 SRTT would
+         * stay so low that the probes come too soon, and what is probed measures nothing. */
+        c->srtt_us = sample_us;
+        c->rttvar_us = weir_max_u32(c->rttvar_us, sample_us / 2);
     } else if (WEIR_LIKELY(n <= 1)) {
         weigh(c, sample_us, 1);
     } else {
@@ -69,4 +74,10 @@ void tcp_rtt_ack(const struct tcp_core *core, struct tcp_conn *c, const struct t
         return;
     if (ms < RTT_SAMPLE_MAX_MS)
         tcp_rtt_sample(c, weir_max_u32(ms, 1) * 1000, samples_a_round(c, news, flight));
+}
+
+void tcp_rtt_first_copy(const struct tcp_core *core, struct tcp_conn *c, const struct tcp_opts *opts) {
+    uint32_t ms = tcp_ts_now(core, c) - opts->ts_ecr;
+    if (ms < RTT_SAMPLE_MAX_MS)
+        tcp_rtt_sample(c, weir_max_u32(ms, 1) * 1000, 0);
 }

@@ -40,6 +40,17 @@ Test(tcp_rtt, many_measurements_move_the_average) {
     cr_assert_leq(e.srtt_us, 1100);
 }
 
+/* RFC 4015 3.7. */
+Test(tcp_rtt, longer_than_the_timeout_begins_anew) {
+    struct tcp_conn e = {.srtt_us = 100000, .rttvar_us = 1000, .rto_us = 300000, .backoff = 1};
+    tcp_rtt_sample(&e, 600000, 0);
+    cr_assert(e.srtt_us == 600000 && e.rttvar_us == 300000 && e.rto_us == 1800000);
+    cr_assert_eq(e.backoff, 0);
+    e = (struct tcp_conn){.srtt_us = 100000, .rttvar_us = 4000, .rto_us = 300000, .backoff = 1};
+    tcp_rtt_sample(&e, 180000, 0);
+    cr_assert(e.srtt_us == 110000 && e.rttvar_us == 23000 && e.backoff == 0, "a loss on the same path");
+}
+
 Test(tcp_rtt, what_was_sent_once_measures) {
     open_flow(true);
     fly(2);
