@@ -68,7 +68,7 @@ void tcp_ecn_data(struct tcp_core *core, struct tcp_conn *c, const struct tcp_se
 
 bool tcp_ecn_reduced(const struct tcp_conn *c) {
     bool open = (c->flags & (TCP_F_ECN | TCP_F_RECOVERY | TCP_F_LOSS)) == TCP_F_ECN;
-    /* Below ssthresh: the reduction that `recover` tells of has been undone. */
+    /* Below ssthresh: `recover` tells of something else (tcp_path.c, an undone reduction of a peer without SACK). */
     return open && seq_lt(c->snd_una, c->recover) && c->cwnd >= c->ssthresh;
 }
 
@@ -76,6 +76,9 @@ void tcp_ecn_echo(struct tcp_core *core, struct tcp_conn *c, uint32_t ack) {
     if (!(c->flags & TCP_F_ECN))
         return;
     core->stats.ecn_ece_in++;
+    struct tcp_flight *f = tcp_flight_of(core, c);
+    if (f) /* congestion in any case: a reduction made for a loss stays, whatever the loss turns out to be (RFC 4015) */
+        f->undo_possible = false;
     if (c->snd_una == c->snd_nxt || !seq_lt(c->recover, ack) || (c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
         return;
     core->stats.ecn_reductions++;

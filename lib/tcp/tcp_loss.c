@@ -116,6 +116,8 @@ static void undo(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f
     c->ssthresh = weir_max_u32(c->ssthresh, f->undo_ssthresh);
     tcp_cc_of(c)->undone(c, &f->cc);
     c->flags &= ~(TCP_F_RECOVERY | TCP_F_LOSS | TCP_F_RESEND);
+    if (c->flags & TCP_F_SACK) /* what is still out counts; without SACK its echoes may come (RFC 6582 3.2 step 2) */
+        c->recover = c->snd_una - 1;
     f->undo_possible = false;
     f->reordering = true; /* or a path slower than we thought: either way wait longer */
     core->stats.undone++;
