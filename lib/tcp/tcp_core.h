@@ -146,6 +146,8 @@ struct tcp_flight {
     uint32_t full_seq, full_bytes;               /* SND.NXT and what was out when an ACK last found cwnd in use */
     uint32_t tlp_end;                            /* TLP.end_seq; the probe is out while tlp_out */
     uint32_t lost_hint, sack_hint;               /* records: no lost one lies before; SACKs begin their search here */
+    uint32_t lost_end;                           /* end of the highest byte that RACK found lost in this recovery, or
+                                                    what was outstanding at its start */
     struct rte_mbuf *rope_hint;                  /* mbuf of the send rope that begins with rope_seq */
     uint32_t rope_seq;
     uint32_t resent_us;            /* the last retransmission */

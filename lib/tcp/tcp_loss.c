@@ -86,7 +86,7 @@ static void enter_recovery(struct tcp_core *core, struct tcp_conn *c, struct tcp
         return;
     remember(c, f);
     c->ssthresh = reduced(core, c, acked);
-    c->recover = c->snd_nxt;
+    c->recover = f->lost_end = c->snd_nxt;
     c->flags = (c->flags & ~TCP_F_LOSS) | TCP_F_RECOVERY;
     f->tlp_out = false;
     tcp_prr_start(c, f);
@@ -138,14 +138,17 @@ static void undo_needless(struct tcp_core *core, struct tcp_conn *c, struct tcp_
     undo(core, c, f);
 }
 
-static void leave_recovery(struct tcp_conn *c, struct tcp_flight *f) {
+/* Returns true where something beyond was found lost in the meantime: it left after the reduction, and makes another
+ * one due (RFC 6675 5). */
+static bool leave_recovery(struct tcp_conn *c, struct tcp_flight *f) {
     if (!(c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)) || seq_lt(c->snd_una, c->recover))
-        return;
+        return false;
     if (c->flags & TCP_F_RECOVERY)
         c->cwnd = c->ssthresh; /* RFC 6937 3 */
     c->flags &= ~(TCP_F_RECOVERY | TCP_F_LOSS);
     c->dupacks = 0;
     tcp_rack_recovered(f);
+    return seq_lt(c->snd_una, f->lost_end);
 }
 
 /* --- a peer without SACK --- */
@@ -257,9 +260,11 @@ static void react(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *
         news->lost = tcp_rack_detect(core, c, f);
     else if (news->acked)
         reno_advanced(core, c, f, news);
-    leave_recovery(c, f);
-    if (news->lost && !(c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
+    bool beyond = leave_recovery(c, f);
+    if ((news->lost || beyond) && !(c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
         enter_recovery(core, c, f, news->acked);
+    if (beyond) /* some of it may be out again, and is not counted */
+        f->undo_possible = false;
     if ((c->flags & TCP_F_RECOVERY) && (news->delivered || news->lost))
         tcp_prr_ack(core, c, f, news->delivered, news->acked && !news->lost);
 }
@@ -372,7 +377,7 @@ static void timed_out(struct tcp_core *core, struct tcp_conn *c) {
     c->flags = (c->flags & ~(TCP_F_RECOVERY | TCP_F_TLP)) | TCP_F_LOSS; /* the algorithm asks: RFC 9438 4.8 */
     if (anew) /* the same loss again does not halve again: RFC 5681 3.1 */
         c->ssthresh = reduced(core, c, 0);
-    c->recover = f->undo_end = c->snd_nxt;
+    c->recover = f->lost_end = f->undo_end = c->snd_nxt;
     f->tlp_out = false;
     f->reo_wait_us = 0;
     f->sack_steps = TCP_SACK_STEPS_MAX;

@@ -91,6 +91,7 @@ bool tcp_rack_detect(struct tcp_core *core, struct tcp_conn *c, struct tcp_fligh
             break;
         }
         tcp_sent_lost(core, c, f, i);
+        f->lost_end = seq_max(f->lost_end, tcp_sent_end(s));
         core->stats.rack_lost++;
         lost = true;
     }
