@@ -146,16 +146,24 @@ static uint8_t put_header(struct tcp_core *core, const struct tcp_conn *c, struc
     return header;
 }
 
-/* The window field, and in *edge the right edge that it says. Rounded up to the scale: rounded down, the edge would
- * move left as small segments come in (RFC 7323 2.4). */
+/* A window in units of the scale: rounded up, because rounded down the edge would move left as small segments come in.
+ * Rounded up it moves right by up to a unit an ACK: where the owner does not read, only until the buffer and one unit
+ * are full. From there on it is rounded down, by less than a unit (RFC 7323 2.4); rcv_adv says what was offered. */
+static uint32_t scaled(const struct tcp_core *core, const struct tcp_conn *c, uint32_t window, uint8_t scale) {
+    uint32_t unit = 1u << scale, up = (window + unit - 1) >> scale;
+    if (WEIR_UNLIKELY(c->rx.len_bytes) && (up << scale) + c->rx.len_bytes > tcp_rcv_buf(core, c) + unit)
+        return window >> scale;
+    return up;
+}
+
+/* The window field, and in *edge the right edge up to which all is taken that comes. */
 static uint16_t window_field(const struct tcp_core *core, const struct tcp_conn *c, uint8_t flags, uint32_t *edge) {
     if ((flags & WIRE_TCP_SYN) && !(flags & WIRE_TCP_ACK)) {
         *edge = c->rcv_adv;
         return tcp_window_of_syn(core, c);
     }
     uint8_t scale = flags & WIRE_TCP_SYN ? 0 : tcp_rcv_wscale(c);
-    uint32_t window = tcp_rx_right_edge(core, c) - c->rcv_nxt;
-    uint32_t field = weir_min_u32((window + (1u << scale) - 1) >> scale, UINT16_MAX);
+    uint32_t field = weir_min_u32(scaled(core, c, tcp_rx_right_edge(core, c) - c->rcv_nxt, scale), UINT16_MAX);
     *edge = seq_max(c->rcv_adv, c->rcv_nxt + (field << scale));
     return (uint16_t)field;
 }

@@ -200,13 +200,13 @@ static void sent_ack(struct pair_model *m, unsigned side, struct flow *f, const 
         FAULT("acknowledged %u before", w->ack);
     if (seq_lt(have, s->ack))
         FAULT("has everything only up to %u", have);
-    if (w->edged && seq_lt(edge, w->edge))
+    if (w->edged && seq_lt(edge + (1u << shift) - 1, w->edge)) /* by less than a unit where the buffer is full */
         FAULT("the right edge moves left, from %u to %u", w->edge, edge);
     if (edge - s->ack > ((buffer + (1u << shift) - 1) >> shift << shift))
         FAULT("window %u, buffer %u", edge - s->ack, buffer);
+    w->edge = w->edged ? seq_max(w->edge, edge) : edge;
     w->acks = w->edged = true;
     w->ack = s->ack;
-    w->edge = edge;
 }
 
 static void sent_sacks(struct pair_model *m, unsigned side, struct flow *f, const struct pair_segment *s) {
