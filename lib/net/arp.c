@@ -8,6 +8,11 @@
  * PINNED by configuration: never asked for, never changed, never evicted.
  * ASKING broadcasts, packets wait. PROBING still hands out the MAC; its first question is unicast (RFC 1122 2.3.2.1).
  *
+ * Addresses that have not answered (ASKING, SILENT) are at most ARP_UNANSWERED of the entries. A new one takes the
+ * place of the one first asked for longest ago, however often it was asked for since: a neighbour that is there answers
+ * within milliseconds, so whoever floods us with addresses that nobody has displaces its own. Were new ones refused
+ * instead, no neighbour could come up while the flood lasts. All others make room by least recent use.
+ *
  * Entries with something to do (a question due, packets ready, packets to give up) are on the busy list; arp_poll takes
  * at most POLL_ENTRIES from its head and puts unfinished ones behind its tail, so a turn's work is bounded and an idle
  * table costs nothing. All lists link by 2-byte index; 0 ends them. */
@@ -31,7 +36,7 @@ struct entry {
     uint8_t state; /* enum entry_state */
     uint8_t tries; /* questions sent since ASKING or PROBING began */
     uint16_t bucket_next;
-    uint16_t used_next, used_prev; /* most recently used first */
+    uint16_t next, prev; /* in its list of the table */
     uint16_t busy_next;
     bool busy;
     uint8_t n_waiting;
@@ -44,13 +49,20 @@ struct waiter {
     uint16_t next;
 };
 
+struct list {
+    uint16_t first, last;
+};
+
 struct arp_table {
     uint64_t secret;
     uint16_t buckets[BUCKETS];
-    uint16_t used_first, used_last;
+    struct list known;      /* REACHABLE, PROBING, PINNED: most recently used first */
+    struct list unanswered; /* ASKING, SILENT: most recently asked for first */
+    uint32_t n_unanswered;
     uint16_t busy_first, busy_last;
     uint16_t free_first; /* entries, through bucket_next */
     uint16_t waiter_free;
+    uint16_t orphans_first, orphans_last; /* waiters whose entry had to go: the next polls give them up */
     struct arp_stats stats;
     struct entry entries[ARP_TABLE_ENTRIES + 1];
     struct waiter waiters[ARP_WAITING_TOTAL + 1];
@@ -78,20 +90,26 @@ struct arp_table *arp_table_new(const char *name, int socket_id) {
     return t;
 }
 
-/* The packet that waits longest for e, or NULL. */
-static struct rte_mbuf *waiting_pop(struct arp_table *t, struct entry *e) {
-    uint16_t id = e->waiting_first;
+/* The packet that has waited longest in the queue that begins with *first, or NULL. */
+static struct rte_mbuf *waiter_pop(struct arp_table *t, uint16_t *first) {
+    uint16_t id = *first;
 
     if (id == 0)
         return NULL;
     struct waiter *w = &t->waiters[id];
     struct rte_mbuf *m = w->m;
-    e->waiting_first = w->next;
-    e->n_waiting--;
+    *first = w->next;
     w->m = NULL;
     w->next = t->waiter_free;
     t->waiter_free = id;
     t->stats.waiting--;
+    return m;
+}
+
+static struct rte_mbuf *waiting_pop(struct arp_table *t, struct entry *e) {
+    struct rte_mbuf *m = waiter_pop(t, &e->waiting_first);
+
+    e->n_waiting -= m != NULL;
     return m;
 }
 
@@ -112,31 +130,52 @@ static bool waiting_push(struct arp_table *t, struct entry *e, struct rte_mbuf *
     return true;
 }
 
+/* What waits for e belongs to no entry from here on. */
+static void orphan(struct arp_table *t, struct entry *e) {
+    if (e->n_waiting == 0)
+        return;
+    *(t->orphans_first ? &t->waiters[t->orphans_last].next : &t->orphans_first) = e->waiting_first;
+    t->orphans_last = e->waiting_last;
+    e->waiting_first = 0;
+    e->n_waiting = 0;
+}
+
 void arp_table_free(struct arp_table *t) {
     struct rte_mbuf *m;
 
     if (t == NULL)
         return;
     for (uint16_t i = 1; i <= ARP_TABLE_ENTRIES; i++)
-        while ((m = waiting_pop(t, &t->entries[i])) != NULL)
-            rte_pktmbuf_free(m);
+        orphan(t, &t->entries[i]);
+    while ((m = waiter_pop(t, &t->orphans_first)) != NULL)
+        rte_pktmbuf_free(m);
     rte_free(t);
 }
 
-static void used_unlink(struct arp_table *t, uint16_t id) {
-    struct entry *e = &t->entries[id];
-
-    *(e->used_prev ? &t->entries[e->used_prev].used_next : &t->used_first) = e->used_next;
-    *(e->used_next ? &t->entries[e->used_next].used_prev : &t->used_last) = e->used_prev;
+static bool is_unanswered(uint8_t state) {
+    return state == ASKING || state == SILENT;
 }
 
-static void used_push(struct arp_table *t, uint16_t id) {
+static struct list *list_of(struct arp_table *t, uint8_t state) {
+    if (state == FREE)
+        return NULL;
+    return is_unanswered(state) ? &t->unanswered : &t->known;
+}
+
+static void list_unlink(struct arp_table *t, struct list *l, uint16_t id) {
     struct entry *e = &t->entries[id];
 
-    e->used_prev = 0;
-    e->used_next = t->used_first;
-    *(t->used_first ? &t->entries[t->used_first].used_prev : &t->used_last) = id;
-    t->used_first = id;
+    *(e->prev ? &t->entries[e->prev].next : &l->first) = e->next;
+    *(e->next ? &t->entries[e->next].prev : &l->last) = e->prev;
+}
+
+static void list_push(struct arp_table *t, struct list *l, uint16_t id) {
+    struct entry *e = &t->entries[id];
+
+    e->prev = 0;
+    e->next = l->first;
+    *(l->first ? &t->entries[l->first].prev : &l->last) = id;
+    l->first = id;
 }
 
 static void busy_push(struct arp_table *t, uint16_t id) {
@@ -169,6 +208,16 @@ static uint16_t find(struct arp_table *t, uint32_t addr_be) {
 }
 
 static void set_state(struct arp_table *t, struct entry *e, enum entry_state state, uint64_t due_us) {
+    uint16_t id = (uint16_t)(e - t->entries);
+    struct list *from = list_of(t, e->state), *to = list_of(t, (uint8_t)state);
+
+    if (from != to || state == ASKING) {
+        if (from)
+            list_unlink(t, from, id);
+        if (to)
+            list_push(t, to, id);
+    }
+    t->n_unanswered += (uint32_t)is_unanswered((uint8_t)state) - (uint32_t)is_unanswered(e->state);
     t->stats.incomplete += (uint32_t)(state == ASKING) - (uint32_t)(e->state == ASKING);
     e->state = (uint8_t)state;
     e->tries = 0;
@@ -179,38 +228,43 @@ static bool stays(const struct entry *e) {
     return e->busy || e->state == PINNED;
 }
 
-/* Take the least recently used entry out of the table. Entries on the busy list stay: they are asking, or packets wait.
- * Returns its id, or 0. */
-static uint16_t evict(struct arp_table *t) {
-    uint16_t id = t->used_last;
+/* The entry that makes room, or 0. Of those known the ones on the busy list stay: packets wait, or they are asked. */
+static uint16_t victim(struct arp_table *t) {
+    uint16_t id = t->n_unanswered < ARP_UNANSWERED ? t->known.last : 0;
 
     for (int i = 0; id != 0 && stays(&t->entries[id]); i++)
-        id = i < EVICT_STEPS ? t->entries[id].used_prev : 0;
-    if (id == 0)
-        return 0;
-    uint16_t *link = bucket_of(t, t->entries[id].addr_be);
-    while (*link != id)
-        link = &t->entries[*link].bucket_next;
-    *link = t->entries[id].bucket_next;
-    used_unlink(t, id);
-    set_state(t, &t->entries[id], FREE, 0);
-    t->stats.entries--;
-    return id;
+        id = i < EVICT_STEPS ? t->entries[id].prev : 0;
+    return id ? id : t->unanswered.last;
 }
 
-/* A new entry for addr_be in state ASKING. Returns its id, or 0: the table is full of open questions. */
+/* Take entry id out of the table. It keeps its place on the busy list. */
+static void evict(struct arp_table *t, uint16_t id) {
+    struct entry *e = &t->entries[id];
+    uint16_t *link = bucket_of(t, e->addr_be);
+
+    while (*link != id)
+        link = &t->entries[*link].bucket_next;
+    *link = e->bucket_next;
+    orphan(t, e);
+    set_state(t, e, FREE, 0);
+    t->stats.entries--;
+}
+
+/* A new entry for addr_be in state ASKING. Returns its id, or 0: nobody makes room. */
 static uint16_t insert(struct arp_table *t, uint32_t addr_be, uint64_t now_us) {
-    uint16_t id = t->free_first;
+    uint16_t id = t->n_unanswered < ARP_UNANSWERED ? t->free_first : 0;
 
     if (id != 0)
         t->free_first = t->entries[id].bucket_next;
-    else if ((id = evict(t)) == 0)
+    else if ((id = victim(t)) != 0)
+        evict(t, id);
+    else
         return 0;
+    struct entry *e = &t->entries[id];
     uint16_t *bucket = bucket_of(t, addr_be);
-    t->entries[id] = (struct entry){.addr_be = addr_be, .bucket_next = *bucket};
+    *e = (struct entry){.addr_be = addr_be, .bucket_next = *bucket, .busy = e->busy, .busy_next = e->busy_next};
     *bucket = id;
-    set_state(t, &t->entries[id], ASKING, now_us);
-    used_push(t, id);
+    set_state(t, e, ASKING, now_us);
     t->stats.entries++;
     return id;
 }
@@ -223,16 +277,16 @@ void arp_pin(struct arp_table *t, uint32_t addr_be, const uint8_t mac[6]) {
 }
 
 int arp_resolve(struct arp_table *t, uint32_t next_hop_be, struct rte_mbuf *m, uint64_t now_us, uint8_t mac[6]) {
-    uint16_t id = t->used_first; /* mostly a gateway, or the one broker */
+    uint16_t id = t->known.first; /* mostly a gateway, or the one broker */
 
     if (id == 0 || t->entries[id].addr_be != next_hop_be)
         id = find(t, next_hop_be);
     if (id == 0 && (id = insert(t, next_hop_be, now_us)) == 0)
         return -NET_DROP_ARP_TABLE_FULL;
     struct entry *e = &t->entries[id];
-    if (t->used_first != id) {
-        used_unlink(t, id);
-        used_push(t, id);
+    if (t->known.first != id && !is_unanswered(e->state)) {
+        list_unlink(t, &t->known, id);
+        list_push(t, &t->known, id);
     }
     if (e->state == SILENT) {
         if (now_us < e->due_us)
@@ -401,6 +455,8 @@ uint16_t arp_poll(struct arp_table *t, const struct net_if *ifc, struct rte_memp
     struct poll p = {.ifc = ifc, .pool = pool, .now_us = now_us, .out = out, .expired = expired, .max = max};
     uint16_t last = t->busy_last, id;
 
+    while (p.n_expired < (max + 1) / 2 && t->orphans_first) /* leaves room for what is found next */
+        expired[p.n_expired++] = waiter_pop(t, &t->orphans_first);
     for (int i = 0; i < POLL_ENTRIES && (id = busy_pop(t)) != 0; i++) {
         struct entry *e = &t->entries[id];
         if (e->state == ASKING || e->state == PROBING)

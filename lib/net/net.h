@@ -85,6 +85,7 @@ int eth_output(const struct net_if *ifc, struct rte_mbuf *m, const uint8_t dst_m
 
 /* --- arp.c --- */
 #define ARP_TABLE_ENTRIES   1024        /* the least recently used one without open question or packets makes room */
+#define ARP_UNANSWERED      512         /* of those, for addresses that have not answered: the longest asked for goes */
 #define ARP_WAITING_PACKETS 16          /* per unresolved address */
 #define ARP_WAITING_TOTAL   512         /* over all addresses: an ARP flood must not drain the mbuf pool */
 #define ARP_REACHABLE_US    60000000ull /* then asked again on use, while still used (unicast first) */
@@ -104,12 +105,13 @@ int arp_input(struct arp_table *t, const struct net_if *ifc, struct rte_mbuf *m,
 
 /* MAC of `next_hop_be`. Returns NET_DONE: `mac` written, the caller still owns m. NET_HELD: m (a full IP packet without
  * Ethernet header) waits in the table; a request goes out with the next arp_poll. <0: -NET_DROP_ARP_QUEUE_FULL,
- * -NET_DROP_ARP_UNRESOLVED (negative cache), -NET_DROP_ARP_TABLE_FULL: the caller owns m. */
+ * -NET_DROP_ARP_UNRESOLVED (negative cache), -NET_DROP_ARP_TABLE_FULL (nobody makes room): the caller
+ * owns m. */
 int arp_resolve(struct arp_table *t, uint32_t next_hop_be, struct rte_mbuf *m, uint64_t now_us, uint8_t mac[6]);
 
 /* Full frames to send now, at most `max`: requests due (from `pool`), and packets whose address was just resolved.
- * Packets whose address stayed silent are returned in `expired` (at most max; IP packets, the caller frees and counts
- * them as ARP_UNRESOLVED). Bounded work. Returns the number of frames in `out`. */
+ * Packets whose address stayed silent, or had to make room, are returned in `expired` (at most max; IP packets, the
+ * caller frees and counts them as ARP_UNRESOLVED). Bounded work. Returns the number of frames in `out`. */
 uint16_t arp_poll(struct arp_table *t, const struct net_if *ifc, struct rte_mempool *pool, uint64_t now_us,
                   struct rte_mbuf **out, uint16_t max, struct rte_mbuf **expired, uint16_t *n_expired);
 
