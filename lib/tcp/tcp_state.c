@@ -106,6 +106,16 @@ static bool acks_from_behind(const struct tcp_core *core, const struct tcp_conn 
            seq_leq(seg->ack, c->snd_nxt) && c->rcv_nxt - seg->seq <= weir_max_u32(tcp_rcv_buf(core, c), UINT16_MAX);
 }
 
+/* A keep-alive stands one before RCV.NXT. For weeks it may be all that comes: its timestamp counts (RFC 7323 4.3 (2)),
+ * or PAWS would find those of an idle peer's clock older than TS.Recent after 24.8 days. No other number before the
+ * window may do so, nor one without a good acknowledgement: see take_timestamp. */
+static void take_timestamp_of_probe(struct tcp_conn *c, const struct tcp_seg *seg) {
+    if ((c->flags & TCP_F_TS) && seg->opts.has_ts && seg->seq + 1 == c->rcv_nxt && seq_leq(seg->seq, c->rcv_acked) &&
+        (seg->flags & WIRE_TCP_ACK) && tcp_synchronised(c) && seq_leq(seg->ack, c->snd_nxt) &&
+        seq_leq(c->snd_una - c->snd_wnd_max, seg->ack))
+        c->ts_recent = seg->opts.ts_val;
+}
+
 /* Not one byte of the window. */
 static int unacceptable(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     answer_unacceptable(core, c, seg);
@@ -115,6 +125,7 @@ static int unacceptable(struct tcp_core *core, struct tcp_conn *c, struct tcp_se
     if (before) { /* a keep-alive probe is of this kind */
         c->last_rx_ms = tcp_now_ms(core);
         c->keep_sent = 0;
+        take_timestamp_of_probe(c, seg);
         if (acks_from_behind(core, c, seg))
             take_ack(core, c, seg); /* the flow may be gone */
     }
