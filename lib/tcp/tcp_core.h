@@ -196,10 +196,11 @@ struct tcp_reply {
 /* What a packet to this address may have (tcp_path.c). */
 struct tcp_path {
     uint32_t addr_be;
-    uint32_t since_ms; /* when that was learnt; wait_s later more may be tried */
+    uint32_t since_ms; /* when that was learnt, lower bits; wait_s later more may be tried */
     uint16_t mtu;      /* 0: empty */
     uint16_t wait_s;
-    uint16_t tried; /* more than that, and it did not arrive; 0: nothing was */
+    uint16_t tried;     /* more than that, and it did not arrive; 0: nothing was */
+    uint8_t since_high; /* 49 days each */
 };
 #define TCP_PATHS     1024u
 #define TCP_PATH_WAYS 4u

@@ -63,7 +63,7 @@ uint32_t tcp_hystart_acked(struct tcp_conn *c, struct tcp_cc_state *s, const str
     }
     c->cwnd += s->in_css ? used / CSS_GROWTH_DIVISOR : used;
     take_sample(s, a->rtt_us);
-    if (!seq_lt(c->snd_una, s->round_end)) {
+    if (!seq_lt(c->snd_una, s->round_end) || seq_lt(c->snd_nxt, s->round_end)) { /* the latter: it ended 2 GB ago */
         if (s->in_css && ++s->css_rounds == CSS_ROUNDS) {
             c->ssthresh = c->cwnd;
             s->in_css = s->in_rounds = false;

@@ -23,8 +23,9 @@ static struct tcp_path *set_of(struct tcp_core *core, uint32_t addr_be) {
     return &core->paths[h % (TCP_PATHS / TCP_PATH_WAYS) * TCP_PATH_WAYS];
 }
 
-static uint32_t age_ms(const struct tcp_core *core, const struct tcp_path *p) {
-    return tcp_now_ms(core) - p->since_ms;
+/* 40 bits: by 32 an entry that nobody has replaced would seem to live again after 49 days. */
+static uint64_t age_ms(const struct tcp_core *core, const struct tcp_path *p) {
+    return (core->now_us / 1000 - ((uint64_t)p->since_high << 32 | p->since_ms)) & ((1ull << 40) - 1);
 }
 
 /* May a larger segment be tried? */
@@ -55,7 +56,8 @@ static struct tcp_path *learn(struct tcp_core *core, uint32_t addr_be, uint32_t 
             if (age_ms(core, &set[i]) > age_ms(core, p))
                 p = &set[i];
     }
-    *p = (struct tcp_path){addr_be, tcp_now_ms(core), (uint16_t)mtu, (uint16_t)wait_s, 0};
+    uint64_t now_ms = core->now_us / 1000;
+    *p = (struct tcp_path){addr_be, (uint32_t)now_ms, (uint16_t)mtu, (uint16_t)wait_s, 0, (uint8_t)(now_ms >> 32)};
     core->paths_learnt = true;
     return p;
 }

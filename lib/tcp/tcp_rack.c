@@ -50,8 +50,8 @@ void tcp_rack_delivered(const struct tcp_core *core, const struct tcp_conn *c, s
 }
 
 void tcp_rack_dsack(const struct tcp_conn *c, struct tcp_flight *f) {
-    if (f->dsack_round && seq_lt(c->snd_una, f->dsack_round))
-        return; /* once a round trip */
+    if (f->dsack_round && seq_lt(c->snd_una, f->dsack_round) && seq_leq(f->dsack_round, c->snd_nxt))
+        return; /* once a round trip; beyond SND.NXT it is one of 2 GB ago */
     f->dsack_round = c->snd_nxt ? c->snd_nxt : 1;
     f->reo_mult += f->reo_mult != UINT8_MAX;
     f->reo_persist = REO_PERSIST;

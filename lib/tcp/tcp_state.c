@@ -155,7 +155,7 @@ static int check_sequence(struct tcp_core *core, struct tcp_conn *c, struct tcp_
         seg->seq = c->rcv_nxt;
     }
     if (seq_lt(c->rcv_adv, seg->seq + seg->len)) {
-        seg->len = c->rcv_adv - seg->seq;
+        seg->len = seq_lt(c->rcv_adv, seg->seq) ? 0 : c->rcv_adv - seg->seq; /* a FIN stands beyond a closed window */
         seg->flags &= ~WIRE_TCP_FIN;
         seg->window_cut = true;
     }
@@ -332,7 +332,7 @@ static int text(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) 
 
 /* After the peer's FIN nothing may come. */
 static int text_after_fin(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
-    if (!tcp_seg_space(seg))
+    if (!tcp_seg_space(seg) && !seg->window_cut)
         return NEXT;
     tcp_ack_now(core, c);
     return -TCP_DROP_AFTER_FIN;

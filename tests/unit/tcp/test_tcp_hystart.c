@@ -157,3 +157,13 @@ Test(tcp_hystart, by_bytes_however_they_are_acknowledged) {
     cr_assert_eq(one.c.cwnd, 20 * MSS);
     cr_assert_eq(split.c.cwnd, 20 * MSS);
 }
+
+/* While the application sends less than cwnd lets it, nobody asks: the numbers go on all the same. */
+Test(tcp_hystart, a_pause_of_half_the_sequence_space) {
+    struct path p = started();
+    round_of(&p, 20000, 0);
+    p.c.snd_una += 0x90000000u;
+    p.c.snd_nxt = p.c.snd_una + p.c.cwnd;
+    tcp_hystart_acked(&p.c, &p.s, &(struct tcp_cc_ack){.acked = MSS, .flight = p.c.cwnd, .rtt_us = 20000});
+    cr_assert_eq(p.s.round_end, p.c.snd_nxt, "a new round");
+}

@@ -68,6 +68,22 @@ Test(tcp_rack, reports_of_duplicates_widen_the_window) {
     harness_core_free(core);
 }
 
+/* A flow that is never idle: round trips end on either side of the sequence space. */
+Test(tcp_rack, dsacks_count_however_far_the_flow_has_come) {
+    second_arrives();
+    struct tcp_flight *f = tcp_flight_of(core, c);
+    struct tcp_conn far = *c;
+    for (unsigned i = 1; i <= 8; i++) {
+        tcp_rack_dsack(&far, f);
+        cr_assert_eq(f->reo_mult, 1 + i);
+        tcp_rack_dsack(&far, f);
+        cr_assert_eq(f->reo_mult, 1 + i, "once a round trip");
+        far.snd_una += 0x60000000u * i; /* up to beyond a turn */
+        far.snd_nxt = far.snd_una + 2 * c->mss;
+    }
+    harness_core_free(core);
+}
+
 /* 6.2 step 2. */
 Test(tcp_rack, the_ack_of_an_earlier_copy_says_nothing) {
     second_arrives();
