@@ -138,3 +138,11 @@ int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t
     net_ip4_checksum(m, ip, hw_cksum);
     return 0;
 }
+
+void ip4_allow_fragments(struct rte_mbuf *m, uint16_t id, bool hw_cksum) {
+    struct wire_ip4 *ip = rte_pktmbuf_mtod(m, struct wire_ip4 *);
+
+    ip->id_be = rte_cpu_to_be_16(id);
+    ip->frag_be = 0;
+    net_ip4_checksum(m, ip, hw_cksum);
+}

@@ -21,7 +21,8 @@
  * Answers in place (NET_REPLY): only where the first segment's buffer is private (rope_mbuf_private), else
  * -NET_DROP_MBUF_SHARED. Their checksums are complete; ol_flags is 0.
  *
- * Limits: IPv4 only; no VLAN tags (dropped, counted); packets are sent with DF and never cut. */
+ * Limits: IPv4 only; no VLAN tags (dropped, counted); packets are sent with DF and never cut, but by routers
+ * whose path takes less than TCP's floor (ip4_allow_fragments). */
 #ifndef WEIR_NET_H
 #define WEIR_NET_H
 
@@ -132,6 +133,10 @@ int ip4_input(const struct net_if *ifc, struct rte_mbuf *m);
  * -NET_DROP_NO_HEADROOM. */
 int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t proto, uint8_t tos, uint16_t *ip_id,
                bool hw_cksum);
+
+/* Routers may cut the packet that ip4_output has just made; `id` is unique among those of its addresses and protocol
+ * for as long as fragments live (RFC 6864 4.3). */
+void ip4_allow_fragments(struct rte_mbuf *m, uint16_t id, bool hw_cksum);
 
 /* Reassembly (RFC 815 in spirit) with a cap of datagrams per source. A fragment that overlaps another, or contradicts
  * what is known of the datagram's end, ends the datagram (RFC 5722 4); an exact repetition is dropped alone (RFC

@@ -183,6 +183,8 @@ struct rte_mbuf *tcp_build(struct tcp_core *core, struct tcp_conn *c, uint32_t s
         rte_pktmbuf_free(m);
         return NULL;
     }
+    if (WEIR_UNLIKELY(c->no_df))
+        tcp_path_unlock(core, c, m, len);
     m->port = c->port;
     c->rcv_adv = edge;
     if ((flags & WIRE_TCP_ACK) && !seq_lt(seq, c->snd_una)) { /* a peer may discard a probe without reading its ACK */

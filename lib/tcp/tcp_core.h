@@ -106,7 +106,8 @@ struct tcp_conn {
     uint32_t challenge_ms; /* when the last challenge ACK was granted */
     uint8_t backoff;       /* doublings of the RTO */
     uint8_t keep_sent;     /* keep-alive probes without an answer */
-    uint8_t end;           /* enum tcp_end */
+    uint8_t end : 7;       /* enum tcp_end */
+    uint8_t no_df : 1;     /* its path takes less than TCP_PATH_MTU_MIN: routers may cut what we send (tcp_path.c) */
     uint8_t quick_acks;    /* ACKs still sent at once (start of a flow) */
 };
 static_assert(sizeof(struct tcp_conn) <= 256, "memory budget of a flow");
@@ -201,6 +202,7 @@ struct tcp_path {
     uint16_t wait_s;
     uint16_t tried;     /* more than that, and it did not arrive; 0: nothing was */
     uint8_t since_high; /* 49 days each */
+    bool no_df;         /* less than TCP_PATH_MTU_MIN */
 };
 #define TCP_PATHS     1024u
 #define TCP_PATH_WAYS 4u
@@ -272,6 +274,7 @@ struct tcp_core {
     uint32_t half_open;   /* passive flows in SYN_RECEIVED */
     uint32_t table_epoch; /* changes with every entry made or removed: a burst's bulk lookup may have gone stale */
     uint16_t ip_id;
+    uint16_t cut_id; /* of datagrams without DF, of which there are few: 2^16 of them take long enough (RFC 6864 4.3) */
     uint8_t next_port; /* tcp_output begins with it, or the next one that has something */
     uint8_t rcv_wscale;
     struct tcp_stats stats;

@@ -423,6 +423,8 @@ bool tcp_reclaim_reopens(const struct tcp_core *core);
 void tcp_path_start(struct tcp_core *core, struct tcp_conn *c);
 /* ICMP says that a segment of this flow, which is outstanding, was too large. next_hop_mtu 0: it does not say why. */
 void tcp_path_frag_needed(struct tcp_core *core, struct tcp_conn *c, uint16_t next_hop_mtu);
+/* A segment of a flow with no_df, with `len` bytes is ready: without DF where it may be cut. */
+void tcp_path_unlock(struct tcp_core *core, const struct tcp_conn *c, struct rte_mbuf *m, uint32_t len);
 /* The retransmission timer has fired; c->backoff still counts the timeouts before this one. */
 void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c);
 /* New data is about to leave a flow with TCP_F_MSS_LOW: the length of a segment to try the path with; 0: none now. */

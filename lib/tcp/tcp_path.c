@@ -15,6 +15,9 @@
  * once, by each flow that has less. A time that has come and that nobody uses is over soon: then nothing is known of
  * that address, and the next flow to it begins with full segments.
  *
+ * Down no further than TCP_PATH_MTU_MIN, for a report may be forged (RFC 5927 7.2). A path that takes less, as a router
+ * says in so many words, gets segments of that size without DF, for the router to cut. Those that try the path keep it.
+ *
  * A fixed table of sets: an address falls into one set, whose oldest entry makes room. Flooding it makes us forget. */
 #include "tcp_int.h"
 
@@ -47,6 +50,7 @@ static struct tcp_path *find(struct tcp_core *core, uint32_t addr_be) {
 
 static struct tcp_path *learn(struct tcp_core *core, uint32_t addr_be, uint32_t mtu, uint32_t wait_s) {
     struct tcp_path *set = set_of(core, addr_be), *p = find(core, addr_be);
+    bool no_df = p && p->no_df;
     for (unsigned i = 0; !p && i < TCP_PATH_WAYS; i++)
         if (!is_live(core, &set[i]))
             p = &set[i];
@@ -57,7 +61,8 @@ static struct tcp_path *learn(struct tcp_core *core, uint32_t addr_be, uint32_t 
                 p = &set[i];
     }
     uint64_t now_ms = core->now_us / 1000;
-    *p = (struct tcp_path){addr_be, (uint32_t)now_ms, (uint16_t)mtu, (uint16_t)wait_s, 0, (uint8_t)(now_ms >> 32)};
+    *p = (struct tcp_path){addr_be, (uint32_t)now_ms,        (uint16_t)mtu, (uint16_t)wait_s,
+                           0,       (uint8_t)(now_ms >> 32), no_df};
     core->paths_learnt = true;
     return p;
 }
@@ -74,6 +79,7 @@ void tcp_path_start(struct tcp_core *core, struct tcp_conn *c) {
     const struct tcp_path *p = core->paths_learnt ? find(core, c->key.remote_addr_be) : NULL;
     c->mss = c->mss_full;
     c->flags &= ~TCP_F_MSS_LOW;
+    c->no_df = p && p->no_df;
     if (!p || p->mtu - overhead(c) >= c->mss_full)
         return;
     c->mss = (uint16_t)(p->mtu - overhead(c));
@@ -140,10 +146,26 @@ void tcp_path_frag_needed(struct tcp_core *core, struct tcp_conn *c, uint16_t ne
         core->stats.pmtu_held++;
         return;
     }
-    if (!lower(core, c, next_hop_mtu ? next_hop_mtu : plateau_below(mtu_of(c))))
+    bool below = next_hop_mtu && next_hop_mtu < TCP_PATH_MTU_MIN && !c->no_df;
+    bool lowered = lower(core, c, next_hop_mtu ? next_hop_mtu : plateau_below(mtu_of(c)));
+    if (!lowered && !below)
         return;
-    learn(core, addr_be, mtu_of(c), TCP_PATH_WAIT_S);
-    core->stats.pmtu_lowered++;
+    struct tcp_path *p = learn(core, addr_be, weir_max_u32(mtu_of(c), TCP_PATH_MTU_MIN), TCP_PATH_WAIT_S);
+    p->no_df = p->no_df || below;
+    c->no_df = p->no_df;
+    core->stats.pmtu_lowered += lowered;
+}
+
+/* IDs of datagrams that may be cut must not repeat while fragments live, and not be guessed: a stranger's fragment
+ * would be put together with ours. Per address, they are a counter from a number of its own; a device that cuts a large
+ * segment counts on from the one it got. */
+void tcp_path_unlock(struct tcp_core *core, const struct tcp_conn *c, struct rte_mbuf *m, uint32_t len) {
+    if (mtu_of(c) > TCP_PATH_MTU_MIN) /* it tries the path */
+        return;
+    const uint32_t addrs[2] = {c->key.local_addr_be, c->key.remote_addr_be};
+    uint16_t id = (uint16_t)(core->cut_id + tcp_siphash(core->cfg.secret, addrs, sizeof addrs));
+    core->cut_id = (uint16_t)(core->cut_id + weir_max_u32((len + c->mss - 1) / c->mss, 1));
+    ip4_allow_fragments(m, id, core->ports[c->port].hw_ip_cksum || (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG));
 }
 
 /* A guess puts off no try that is due, and brings none forward: RFC 1191 3 forbids that after ICMP. */
@@ -168,6 +190,9 @@ void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c) {
         return;
     const struct tcp_sent *head = tcp_sent_of(core, c->seg_head); /* what does not get through, the MSS or less */
     uint32_t len = head->len - !!(head->flags & TCP_SENT_FIN);
+    const struct tcp_path *p = core->paths_learnt ? find(core, c->key.remote_addr_be) : NULL;
+    if (p && p->no_df)
+        c->no_df = true;
     if (is_known_too_large(core, c, len)) {
         core->stats.pmtu_lowered += lower(core, c, find(core, c->key.remote_addr_be)->mtu);
         return;
@@ -231,12 +256,14 @@ void tcp_path_probe_acked(struct tcp_core *core, struct tcp_conn *c, uint16_t le
     c->cwnd = weir_max_u32(c->cwnd, len);
     c->ssthresh = weir_max_u32(c->ssthresh, 2u * len);
     core->stats.pmtu_raised++;
+    c->no_df = false;
     if (len == c->mss_full)
         c->flags &= ~TCP_F_MSS_LOW;
     bool all = mtu_of(c) == tcp_mss_announced(core, c->port) + TCP_HEADERS; /* or this peer takes no more */
     if (p) {
         p->mtu = all ? 0 : (uint16_t)mtu_of(c);
         p->tried = 0;
+        p->no_df = false;
     }
 }
 

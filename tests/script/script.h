@@ -60,7 +60,7 @@ struct seen {
     uint32_t seq, ack, len; /* absolute */
     uint16_t wnd, peer_port, ip_len;
     uint8_t flags, ecn;
-    bool payload_ok;
+    bool df, payload_ok;
     struct tcp_opts opts;
 };
 

@@ -9,7 +9,8 @@
 
 struct spec {
     uint8_t flags;
-    bool has_ack, has_win, has_ecn, has_urg, has_fill, has_range;
+    bool has_ack, has_win, has_ecn, has_df, has_urg, has_fill, has_range;
+    bool df;
     uint32_t seq, end, ack; /* absolute; payload is [seq, end) */
     char win_op[3];
     uint32_t win;
@@ -135,6 +136,12 @@ static bool parse_ecn(struct spec *s, const char *word) {
     return false;
 }
 
+static bool parse_df(struct spec *s, const char *word) {
+    s->df = !strcmp(word, "df");
+    s->has_df = s->has_df || s->df || !strcmp(word, "nodf");
+    return s->df || !strcmp(word, "nodf");
+}
+
 static void parse_range(struct world *w, struct spec *s, const char *word, uint32_t base) {
     char text[128];
     snprintf(text, sizeof text, "%s", word);
@@ -181,7 +188,7 @@ static struct spec parse(struct world *w, const struct line *l, unsigned from, c
         unsigned took = i + 1 < l->n ? parse_valued(w, &s, l->words[i], l->words[i + 1], b) : 0;
         if (!took && l->words[i][0] == '<')
             parse_options(w, &s.o, l->words[i], b), took = 1;
-        else if (!took && parse_ecn(&s, l->words[i]))
+        else if (!took && (parse_ecn(&s, l->words[i]) || parse_df(&s, l->words[i])))
             took = 1;
         if (!took)
             fail(w, "\"%s\" says nothing about a segment", l->words[i]);
@@ -284,7 +291,8 @@ void segment_print(struct world *w, const struct seen *s, char *to, size_t size)
         n += snprintf(to + n, size - (size_t)n, ":%u", seq + s->len);
     if (s->flags & WIRE_TCP_ACK)
         n += snprintf(to + n, size - (size_t)n, " ack %d", (int)(s->ack - f->irs));
-    n += snprintf(to + n, size - (size_t)n, " win %u%s <", s->wnd, s->ecn ? s->ecn == 2 ? " ect0" : " ect1" : "");
+    n += snprintf(to + n, size - (size_t)n, " win %u%s%s <", s->wnd, s->ecn ? s->ecn == 2 ? " ect0" : " ect1" : "",
+                  s->df ? "" : " nodf");
     const struct tcp_opts *o = &s->opts;
     if (o->mss)
         n += snprintf(to + n, size - (size_t)n, "mss %u, ", o->mss);
@@ -336,6 +344,8 @@ static const char *difference(struct world *w, const struct spec *s, const struc
         return "the window";
     if (s->has_ecn && s->ecn != came->ecn)
         return "the ECN field";
+    if (s->has_df && s->df != came->df)
+        return "don't fragment";
     if (!options_match(&s->o, &came->opts))
         return "the options";
     return came->payload_ok ? NULL : "the payload";

@@ -126,6 +126,7 @@ static void saw(struct world *w, struct rte_mbuf *m) {
     check_frame(w, m);
     const struct wire_ip4 *ip = rte_pktmbuf_mtod(m, const struct wire_ip4 *);
     uint8_t ecn = ip->tos & 3;
+    bool df = ip->frag_be & RTE_BE16(WIRE_IP4_DF);
     uint16_t ip_len = (uint16_t)m->pkt_len;
     rte_pktmbuf_prepend(m, 14);
     m->ol_flags &= ~(RTE_MBUF_F_TX_OFFLOAD_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
@@ -143,6 +144,7 @@ static void saw(struct world *w, struct rte_mbuf *m) {
                        .ip_len = ip_len,
                        .flags = seg.flags,
                        .ecn = ecn,
+                       .df = df,
                        .opts = seg.opts};
     struct flow *f = &w->flows[(s->peer_port - SCRIPT_PEER_PORT) % SCRIPT_FLOWS];
     learn(f, s);

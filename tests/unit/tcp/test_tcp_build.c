@@ -112,9 +112,7 @@ Test(tcp_build, scaled_window_is_rounded_up) {
 
 /* Some devices take only so many descriptors for a frame, and how small the pieces are is the peer's choice. */
 Test(tcp_build, no_more_mbufs_than_the_device_takes) {
-    static const struct {
-        uint16_t max_mbufs, mbufs;
-    } rows[] = {{0, 4}, {4, 4}, {3, 1}};
+    static const struct { uint16_t max_mbufs, mbufs; } rows[] = {{0, 4}, {4, 4}, {3, 1}};
     for (unsigned row = 0; row < WEIR_ARRAY_LEN(rows); row++) {
         open_flow(true, false);
         tcp_core_port(core, 0)->max_mbufs = rows[row].max_mbufs;
@@ -134,4 +132,34 @@ Test(tcp_build, no_more_mbufs_than_the_device_takes) {
         rte_pktmbuf_free(m);
         harness_core_free(core);
     }
+}
+
+/* RFC 6864 4.3: the IDs of what may be cut differ, those of segments that the device makes of a large one included. */
+Test(tcp_build, what_may_be_cut_has_an_id_of_its_own) {
+    open_flow(true, true);
+    struct tcp_port *p = tcp_core_port(core, 0);
+    struct tcp_conn *c = tcp_conn_of(core, id);
+    c->mss = 512;
+    c->no_df = true;
+    uint16_t id_next = 0;
+    for (unsigned i = 0; i < 6; i++) {
+        p->tso = i >= 3;
+        p->tso_max = UINT16_MAX;
+        p->tso_segs = 8;
+        send_bytes(core, id, p->tso ? 3 * 512 : 100);
+        struct rte_mbuf *m = one();
+        const struct wire_ip4 *ip = rte_pktmbuf_mtod(m, const struct wire_ip4 *);
+        cr_assert_eq(ip->frag_be, 0);
+        cr_assert_eq(!!(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG), p->tso);
+        cr_assert(i == 0 || rte_be_to_cpu_16(ip->id_be) == id_next, "%u", i);
+        id_next = (uint16_t)(rte_be_to_cpu_16(ip->id_be) + (p->tso ? 3 : 1));
+        rte_pktmbuf_free(m);
+    }
+    c->mss = 1460; /* of another size it may not */
+    p->tso = false;
+    send_bytes(core, id, 100);
+    struct rte_mbuf *m = one();
+    cr_assert_eq(rte_pktmbuf_mtod(m, const struct wire_ip4 *)->frag_be, RTE_BE16(WIRE_IP4_DF));
+    rte_pktmbuf_free(m);
+    harness_core_free(core);
 }
