@@ -120,6 +120,7 @@ struct config_tls {
     char *srp_file;               /* absolute path; NULL: no SRP users */
     char *key_log;                /* absolute path of a file that all keys are appended to; NULL: none */
     bool tell_names;              /* of server and protocol are kept: a pool behind it, or alpn, asks for them */
+    uint32_t keep_alt_names;      /* of clients' certificates, bits 1 << enum tls_alt_name: a listener asks for them */
     uint32_t tickets;             /* a handshake, 0..4 */
     char *ticket_keys;            /* absolute path; NULL: keys at random */
     uint32_t ticket_rotate_s;     /* until random keys are replaced */
@@ -167,7 +168,8 @@ enum config_username {
     CONFIG_USERNAME_KEPT,
     CONFIG_USERNAME_COMMON_NAME,
     CONFIG_USERNAME_FINGERPRINT,
-    CONFIG_USERNAME_PSK
+    CONFIG_USERNAME_PSK,
+    CONFIG_USERNAME_ALT /* and what follows: + enum tls_alt_name */
 };
 
 struct config_listener {

@@ -381,6 +381,9 @@ static int check_listener(struct config_pass *p, const struct raw_listener *r, s
                                                {"common-name", CONFIG_USERNAME_COMMON_NAME},
                                                {"fingerprint", CONFIG_USERNAME_FINGERPRINT},
                                                {"psk-identity", CONFIG_USERNAME_PSK},
+                                               {"alt-dns", CONFIG_USERNAME_ALT + TLS_ALT_DNS},
+                                               {"alt-email", CONFIG_USERNAME_ALT + TLS_ALT_EMAIL},
+                                               {"alt-uri", CONFIG_USERNAME_ALT + TLS_ALT_URI},
                                                {NULL, 0}};
     int mode = CONFIG_MODE_MQTT, syn_cookies = TCP_COOKIES_AUTO, username = CONFIG_USERNAME_KEPT;
     int rc = config_text_name(p, r->name, l->name);

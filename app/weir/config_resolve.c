@@ -392,6 +392,14 @@ static int resolve_username(struct config_pass *p, const struct config_listener 
     return 0;
 }
 
+/* What connections of this listener have to remember of their clients. */
+static void keep_of_clients(const struct config *c, const struct config_listener *l, struct config_tls *t) {
+    t->tell_names |= t->n_alpn > 0; /* `weirctl flows` shows what was agreed on */
+    t->tell_names |= l->pool != CONFIG_NONE && c->pools[l->pool].proxy_protocol == 2;
+    if (l->username >= CONFIG_USERNAME_ALT)
+        t->keep_alt_names |= 1u << (l->username - CONFIG_USERNAME_ALT);
+}
+
 static int resolve_listener(struct config_pass *p, unsigned index) {
     struct config *c = p->config;
     struct config_listener *l = &c->listeners[index];
@@ -419,10 +427,8 @@ static int resolve_listener(struct config_pass *p, unsigned index) {
     }
     if ((rc = resolve_username(p, l)) < 0)
         return rc;
-    if (l->tls != CONFIG_NONE && l->pool != CONFIG_NONE && p->config->pools[l->pool].proxy_protocol == 2)
-        p->config->tls[l->tls].tell_names = true;
-    if (l->tls != CONFIG_NONE && p->config->tls[l->tls].n_alpn > 0) /* `weirctl flows` shows what was agreed on */
-        p->config->tls[l->tls].tell_names = true;
+    if (l->tls != CONFIG_NONE)
+        keep_of_clients(c, l, &c->tls[l->tls]);
     if (l->pool != CONFIG_NONE)
         warn_listener_pool(p, l);
     return resolve_listener_address(p, index, l);

@@ -37,6 +37,7 @@ const struct memory_sizes memory_sizes_default = {
     .handshake_bytes = TLS_HANDSHAKE_BYTES,
     .client_chain_bytes = TLS_CLIENT_CHAIN_BYTES,
     .identity_bytes = TLS_IDENTITY_MAX,
+    .identity_alt_bytes = TLS_IDENTITY_ALT_MAX,
     .identity_names_bytes = TLS_IDENTITY_NAMES_MAX,
     .mbuf_bytes = 2368,
 };
@@ -55,9 +56,10 @@ static uint32_t power_of_two(uint32_t value) {
 /* What this configuration makes workers do. */
 struct memory_needs {
     bool tls, tcp, udp;
-    bool server_tls;   /* towards servers */
-    bool certificates; /* of clients */
-    bool names;        /* of clients are kept, or of their keys */
+    bool server_tls;    /* towards servers */
+    bool certificates;  /* of clients */
+    bool names;         /* of clients are kept, or of their keys */
+    uint32_t alt_names; /* of their certificates: of so many kinds */
 };
 
 static struct memory_needs needs_of(const struct config *c) {
@@ -69,6 +71,7 @@ static struct memory_needs needs_of(const struct config *c) {
             const struct config_tls *t = &c->tls[l->tls];
             n.certificates |= t->client_certificates != TLS_CLIENT_CERTIFICATES_OFF;
             n.names |= t->tell_names || t->psk_file != NULL || t->srp_file != NULL;
+            n.alt_names = weir_max_u32(n.alt_names, (uint32_t)__builtin_popcount(t->keep_alt_names));
         }
         n.server_tls |= l->pool != CONFIG_NONE && c->pools[l->pool].tls.on;
         n.tcp |= l->mode != CONFIG_MODE_UDP;
@@ -149,7 +152,8 @@ static void plan_sizes(const struct memory_needs *needs, const struct memory_siz
         [MEMORY_SERVER_TLS] = s->server_tls_bytes,
         [MEMORY_KEY_CACHE] = s->key_cache_entry_bytes,
         [MEMORY_HANDSHAKE] = s->handshake_bytes + (needs->certificates ? s->client_chain_bytes : 0),
-        [MEMORY_IDENTITY] = needs->certificates ? s->identity_bytes : s->identity_names_bytes,
+        [MEMORY_IDENTITY] = needs->certificates ? s->identity_bytes + needs->alt_names * s->identity_alt_bytes
+                                                : s->identity_names_bytes,
         [MEMORY_HELLO] = s->hello_bytes,
         [MEMORY_UDP_FLOW] = s->udp_flow_bytes,
         [MEMORY_MBUF] = s->mbuf_bytes,

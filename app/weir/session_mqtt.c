@@ -36,6 +36,8 @@ static const char *verified_name(const struct worker *w, const struct session *s
         return id->psk;
     if (from == CONFIG_USERNAME_COMMON_NAME)
         return id->common_name;
+    if (from >= CONFIG_USERNAME_ALT)
+        return id->alt_names[from - CONFIG_USERNAME_ALT];
     for (unsigned i = 0; i < sizeof(id->fingerprint); i++)
         snprintf(hex + 2 * i, 3, "%02x", id->fingerprint[i]);
     return hex;

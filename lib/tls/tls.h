@@ -66,6 +66,12 @@ struct tls_certificate_config {
     const char *ocsp_file; /* DER response to be stapled; NULL: none */
 };
 enum tls_told { TLS_TOLD_WARNING, TLS_TOLD_REFUSED /* what the files held before serves on */ };
+enum tls_alt_name { /* kinds of a certificate's alternative names (RFC 5280 4.2.1.6) */
+                    TLS_ALT_DNS,
+                    TLS_ALT_EMAIL,
+                    TLS_ALT_URI,
+                    TLS_ALT_NAMES
+};
 enum tls_client_certificates { /* whether clients are asked for one */
                                TLS_CLIENT_CERTIFICATES_OFF,
                                TLS_CLIENT_CERTIFICATES_OPTIONAL, /* but what they show must be good */
@@ -91,6 +97,7 @@ struct tls_ctx_config {
     const char *client_crl_file; /* PEM: CRLs of each of these CAs; NULL: nothing is revoked */
     const int *client_depth;     /* most intermediate certificates; NULL: TLS_CLIENT_DEPTH */
     bool tell_names;             /* keep what server name and protocol a client asked for (tls_conn_identity) */
+    uint32_t keep_alt_names;     /* of its certificate, bits 1 << enum tls_alt_name */
     const char *psk_file; /* clients' pre-shared keys (tls_psk.h); with it there may be no certificate; NULL: none */
     const char *srp_file; /* clients' SRP verifiers (tls_srp.h); with it, too; NULL: none */
     const char *key_log_file; /* keys of all connections are appended, for wireshark; NULL: nowhere */
@@ -395,8 +402,9 @@ struct tls_info {
 void tls_conn_info(const struct tls_core *core, tls_id id, struct tls_info *info);
 
 /* --- who a client is --- */
-#define TLS_IDENTITY_MAX       6144u /* bytes of one, at most: of a client with a certificate, */
-#define TLS_IDENTITY_NAMES_MAX 800u  /* of one without */
+#define TLS_IDENTITY_NAMES_MAX 800u  /* bytes of one, at most: of a client without a certificate, */
+#define TLS_IDENTITY_MAX       5200u /* of one with it, */
+#define TLS_IDENTITY_ALT_MAX   1024u /* and for each kind of its alternative names that is kept */
 struct tls_identity {        /* immutable; texts are "" where there is nothing, and never hold control characters */
     uint32_t bytes;          /* of the whole block */
     bool certificate;        /* one was shown and found good, in this handshake or */
@@ -404,7 +412,9 @@ struct tls_identity {        /* immutable; texts are "" where there is nothing, 
     const char *version;     /* "TLSv1.3" */
     const char *cipher;      /* OpenSSL's name of the suite */
     const char *common_name; /* of the certificate's subject */
-    const char *alt_names;   /* of the certificate, "DNS:a.example,IP:198.18.0.9", those that fit 1 KB */
+    /* The first of each kind that is kept, ASCII. "": there is none, or the first is longer than TLS_IDENTITY_ALT_MAX
+     * or no text. */
+    const char *alt_names[TLS_ALT_NAMES];
     const char *server_name; /* asked for (SNI) */
     const char *alpn;        /* agreed on */
     const char *psk;         /* name of the pre-shared key, or of the SRP user */

@@ -4,22 +4,22 @@
 #include "tls_psk.h"
 #include "tls_verify.h"
 
-#include <arpa/inet.h>
 #include <openssl/x509v3.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#define SANS_MAX 1024u /* bytes; further names are left out */
 #define CN_MAX   256u
 #define DER_MAX  4096u /* a longer certificate is not kept */
 #define ALPN_MAX 255u  /* RFC 7301 section 3.1 */
-#define NAMES_MAX                                                                                                      \
-    (sizeof(struct tls_identity) + TLS_NAME_MAX + ALPN_MAX + TLS_PSK_NAME_MAX + 5) /* each with its zero */
+/* Each with its zero. */
+#define NAMES_MAX (sizeof(struct tls_identity) + TLS_NAME_MAX + ALPN_MAX + TLS_PSK_NAME_MAX + 4 + TLS_ALT_NAMES)
 static_assert(NAMES_MAX <= TLS_IDENTITY_NAMES_MAX, "bound");
-static_assert(NAMES_MAX + SANS_MAX + CN_MAX + DER_MAX <= TLS_IDENTITY_MAX, "bound");
+static_assert(NAMES_MAX + CN_MAX + DER_MAX <= TLS_IDENTITY_MAX, "bound");
 
 struct draft { /* an identity under way */
-    char cn[CN_MAX], sans[SANS_MAX];
+    char cn[CN_MAX];
+    GENERAL_NAMES *alts;
+    const uint8_t *alt[TLS_ALT_NAMES]; /* in those */
+    size_t alt_bytes[TLS_ALT_NAMES];
     const uint8_t *server_name, *alpn, *psk; /* not terminated */
     size_t server_name_bytes, alpn_bytes, psk_bytes;
     uint8_t *der;
@@ -46,46 +46,44 @@ static void cn_take(struct draft *d, const X509 *peer) {
     OPENSSL_free(utf8);
 }
 
-/* "DNS:a.example" and so on; false: not of a kind that is kept, or not text. */
-static bool san_text(const GENERAL_NAME *name, char *out, size_t room) {
-    static const char *const kinds[] = {[GEN_EMAIL] = "email", [GEN_DNS] = "DNS", [GEN_URI] = "URI"};
-    int type;
-    const ASN1_STRING *value = GENERAL_NAME_get0_value(name, &type);
-    char address[INET6_ADDRSTRLEN];
-
-    if (type == GEN_IPADD) {
-        int family = ASN1_STRING_length(value) == 4 ? AF_INET : AF_INET6;
-        if (family == AF_INET6 && ASN1_STRING_length(value) != 16)
+static bool is_ascii(const uint8_t *p, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (p[i] < 0x20 || p[i] > 0x7e)
             return false;
-        inet_ntop(family, ASN1_STRING_get0_data(value), address, sizeof(address));
-        return (size_t)snprintf(out, room, "IP:%s", address) < room;
-    }
-    if (type != GEN_EMAIL && type != GEN_DNS && type != GEN_URI)
-        return false;
-    size_t n = (size_t)ASN1_STRING_length(value);
-    const uint8_t *p = ASN1_STRING_get0_data(value);
-    if (n == 0 || !is_text(p, n) || memchr(p, ',', n))
-        return false;
-    return (size_t)snprintf(out, room, "%s:%.*s", kinds[type], (int)n, (const char *)p) < room;
+    return true;
 }
 
-static void sans_take(struct draft *d, const X509 *peer) {
-    GENERAL_NAMES *names = X509_get_ext_d2i(peer, NID_subject_alt_name, NULL, NULL);
-    size_t used = 0;
-
-    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-        char text[SANS_MAX];
-        if (!san_text(sk_GENERAL_NAME_value(names, i), text, sizeof(text)))
-            continue;
-        size_t n = strlen(text);
-        if (used + 1 + n + 1 > sizeof(d->sans))
-            break;
-        if (used > 0)
-            d->sans[used++] = ',';
-        memcpy(d->sans + used, text, n);
-        used += n;
+static enum tls_alt_name kind_of(int type) {
+    switch (type) {
+    case GEN_DNS:
+        return TLS_ALT_DNS;
+    case GEN_EMAIL:
+        return TLS_ALT_EMAIL;
+    case GEN_URI:
+        return TLS_ALT_URI;
+    default:
+        return TLS_ALT_NAMES;
     }
-    GENERAL_NAMES_free(names);
+}
+
+/* As the certificate's structure tells them apart: in a text of all of them one could pass for another. Of a kind only
+ * the first counts, of use or not, so that nobody is called by another name than that. */
+static void alt_names_take(struct draft *d, const X509 *peer, uint32_t wanted) {
+    d->alts = X509_get_ext_d2i(peer, NID_subject_alt_name, NULL, NULL); /* none where it is there twice */
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(d->alts); i++) {
+        int type;
+        const ASN1_STRING *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(d->alts, i), &type);
+        enum tls_alt_name kind = kind_of(type);
+        if (kind == TLS_ALT_NAMES || !(wanted >> kind & 1))
+            continue;
+        wanted &= ~(1u << kind);
+        size_t n = (size_t)ASN1_STRING_length(value);
+        if (n <= TLS_IDENTITY_ALT_MAX && is_ascii(ASN1_STRING_get0_data(value), n)) {
+            d->alt[kind] = ASN1_STRING_get0_data(value);
+            d->alt_bytes[kind] = n;
+        }
+    }
 }
 
 static const char *put(char **at, const void *data, size_t n) {
@@ -99,9 +97,11 @@ static const char *put(char **at, const void *data, size_t n) {
 }
 
 static struct tls_identity *block_make(const struct draft *d) {
-    size_t cn = strlen(d->cn), sans = strlen(d->sans);
-    size_t bytes = sizeof(struct tls_identity) + cn + sans + d->server_name_bytes + d->alpn_bytes + d->psk_bytes + 5 +
-                   (size_t)d->der_bytes;
+    size_t cn = strlen(d->cn);
+    size_t bytes = sizeof(struct tls_identity) + cn + 1 + d->server_name_bytes + 1 + d->alpn_bytes + 1 + d->psk_bytes +
+                   1 + (size_t)d->der_bytes;
+    for (int i = 0; i < TLS_ALT_NAMES; i++)
+        bytes += d->alt_bytes[i] + 1;
     struct tls_identity *id = calloc(1, bytes);
 
     if (id == NULL)
@@ -109,7 +109,8 @@ static struct tls_identity *block_make(const struct draft *d) {
     char *at = id->text;
     id->bytes = (uint32_t)bytes;
     id->common_name = put(&at, d->cn, cn);
-    id->alt_names = put(&at, d->sans, sans);
+    for (int i = 0; i < TLS_ALT_NAMES; i++)
+        id->alt_names[i] = put(&at, d->alt[i], d->alt_bytes[i]);
     id->server_name = put(&at, d->server_name, d->server_name_bytes);
     id->alpn = put(&at, d->alpn, d->alpn_bytes);
     id->psk = put(&at, d->psk, d->psk_bytes);
@@ -147,7 +148,8 @@ bool tls_identity_new(SSL *ssl, const struct tls_msg *msg, struct tls_identity *
         return true;
     if (peer) {
         cn_take(&d, peer);
-        sans_take(&d, peer);
+        if (msg->ctx->keep_alt_names)
+            alt_names_take(&d, peer, msg->ctx->keep_alt_names);
         d.der_bytes = i2d_X509(peer, &d.der);
         if (d.der_bytes < 0 || d.der_bytes > (int)DER_MAX)
             d.der_bytes = 0;
@@ -155,6 +157,7 @@ bool tls_identity_new(SSL *ssl, const struct tls_msg *msg, struct tls_identity *
     names_take(&d, ssl, msg);
     struct tls_identity *id = block_make(&d);
     OPENSSL_free(d.der);
+    GENERAL_NAMES_free(d.alts);
     if (id == NULL)
         return false;
     id->certificate = peer != NULL;

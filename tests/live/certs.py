@@ -35,15 +35,16 @@ class Certs:
             "-keyout", self.key(name), "-out", self.certificate(name))
         return self.certificate(name)
 
-    def make(self, name, kind, names=(SERVER_NAME,), addresses=("198.18.0.1",), days=2, issuer="ca"):
-        """A fresh pair <name>.crt, <name>.key for these DNS names and addresses, signed by the authority; days below 0:
-        it has expired."""
-        run("openssl", "req", *self._new_key(kind), "-nodes", "-subj", f"/CN={names[0]}", "-keyout", self.key(name),
+    def make(self, name, kind, names=(SERVER_NAME,), addresses=("198.18.0.1",), days=2, issuer="ca", others=()):
+        """A fresh pair <name>.crt, <name>.key for these DNS names, addresses and others, such as ("URI", "urn:a"), signed
+        by the authority; days below 0: it has expired."""
+        run("openssl", "req", *self._new_key(kind), "-nodes", "-subj", f"/CN={[*names, name][0]}", "-keyout", self.key(name),
             "-out", self._path(f"{name}.csr"))
-        alternatives = ",".join([*(f"DNS:{name}" for name in names), *(f"IP:{address}" for address in addresses)])
-        extensions = f"subjectAltName={alternatives}\nbasicConstraints=CA:FALSE\n"
+        alternatives = [*(("DNS", name) for name in names), *(("IP", address) for address in addresses), *others]
         with open(self._path(f"{name}.ext"), "w", encoding="utf-8") as file:
-            file.write(extensions)
+            file.write("subjectAltName=@names\nbasicConstraints=CA:FALSE\n[names]\n")
+            for number, (kind, value) in enumerate(alternatives):
+                file.write(f"{kind}.{number}={value}\n")
         run("openssl", "x509", "-req", "-in", self._path(f"{name}.csr"), "-CA", self.certificate(issuer), "-CAkey",
             self.key(issuer), "-CAcreateserial", "-days", str(days), "-extfile", self._path(f"{name}.ext"), "-out", self.certificate(name))
         return self.certificate(name), self.key(name)

@@ -13,12 +13,15 @@ import peers
 from lab import wait_for
 
 MATRIX = "one"
-NAMED, PRINTED, KEYED = 7501, 7502, 7503
+NAMED, PRINTED, KEYED, DNS, EMAIL, URI, SHARED = range(7501, 7508)
+DISGUISED = "urn:fleet:4711,DNS:admin.example"
 KEY = "000102030405060708090a0b0c0d0e0f"
 
 
 def configure(config, lab):
-    lab.certs.make("device", "ecdsa", ["device-4711"])
+    lab.certs.make("device", "ecdsa", ["device-4711"], others=[("URI", DISGUISED), ("URI", "urn:other"),
+                                                               ("email", "device-4711@fleet.example")])
+    lab.certs.make("disguised", "ecdsa", [], others=[("URI", DISGUISED)])
     psk_file = os.path.join(lab.folder, "devices.psk")
     with open(psk_file, "w", encoding="utf-8") as file:
         file.write(f"sensor-9:{KEY}\n")
@@ -27,9 +30,14 @@ def configure(config, lab):
     config["tls"] += [pair | {"name": "asked", "client_certificates": "optional", "client_ca": lab.certs.ca},
                       {"name": "keyed", "psk_file": psk_file}]
     for port, tls, source in ((NAMED, "asked", "common-name"), (PRINTED, "asked", "fingerprint"),
-                              (KEYED, "keyed", "psk-identity")):
+                              (KEYED, "keyed", "psk-identity"), (DNS, "asked", "alt-dns"),
+                              (EMAIL, "asked", "alt-email"), (URI, "asked", "alt-uri")):
         config["listeners"].append({"name": source, "address": f"{lab.front}:{port}", "mode": "mqtt", "tls": tls,
                                     "pool": "brokers", "username_from": source})
+    config["pools"].append(next(pool for pool in config["pools"] if pool["name"] == "brokers") |
+                           {"name": "shared", "policy": "username"})
+    config["listeners"].append({"name": "shared", "address": f"{lab.front}:{SHARED}", "mode": "mqtt", "tls": "asked",
+                                "pool": "shared", "username_from": "alt-uri"})
 
 
 def prepare(lab):
@@ -41,8 +49,8 @@ def publish(lab, port, client_id, *words, version="mqttv311"):
                              "-m", "hello", "-q", "1", *words, check=False)
 
 
-def with_certificate(lab):
-    return ["--cafile", lab.certs.ca, "--cert", lab.certs.certificate("device"), "--key", lab.certs.key("device")]
+def with_certificate(lab, name="device"):
+    return ["--cafile", lab.certs.ca, "--cert", lab.certs.certificate(name), "--key", lab.certs.key(name)]
 
 
 def username_at_broker(lab, client_id):
@@ -68,6 +76,33 @@ def test_fingerprint(lab):
     done = publish(lab, PRINTED, "printed", *with_certificate(lab), "-u", "root")
     assert done.returncode == 0, done.stderr
     assert username_at_broker(lab, "printed") == lab.certs.fingerprint("device").replace(":", "").lower()
+
+
+@pytest.mark.parametrize("port,name", [(DNS, "device-4711"), (EMAIL, "device-4711@fleet.example"), (URI, DISGUISED)],
+                         ids=["dns", "email", "uri"])
+def test_alternative_names(lab, port, name):
+    client_id = f"alt{port}"
+    done = publish(lab, port, client_id, *with_certificate(lab), "-u", "root")
+    assert done.returncode == 0, done.stderr
+    assert username_at_broker(lab, client_id) == name
+
+
+@pytest.mark.parametrize("port", [DNS, EMAIL], ids=["dns", "email"])
+def test_without_such_a_name(lab, port):
+    """A text of another kind that looks like one is none."""
+    before = lab.metrics().drops("mqtt").get("no_identity", 0)
+    done = publish(lab, port, "disguised", *with_certificate(lab, "disguised"), "-u", "admin.example")
+    assert "not authori" in done.stderr.lower(), done.stderr
+    assert lab.metrics().drops("mqtt")["no_identity"] == before + 1
+
+
+def test_a_name_has_its_server(lab):
+    """Policy username goes by the name that is sent on, not by the client's own."""
+    for number in range(10):
+        done = publish(lab, SHARED, f"shared-{number}", *with_certificate(lab), "-u", f"own-{number}")
+        assert done.returncode == 0, done.stderr
+    counts = lab.metrics().series("weir_server_connections_total", pool="shared").values()
+    assert sorted(counts)[:-1] == [0] * (len(counts) - 1) and sum(counts) == 10, counts
 
 
 def test_psk_identity(lab):

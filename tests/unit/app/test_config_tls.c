@@ -85,26 +85,52 @@ Test(config_tls, warns_of_an_open_key_file) {
 }
 
 Test(config_tls, refuses_usernames_from_nowhere) {
-    static const char ca[] = "ciphersuites: X, client_certificates: required, client_ca: server.crt}\n";
-    struct config *c;
-    struct config_error e;
-    char text[4096];
     REFUSED({"mode: mqtt, tls: t", "mode: mqtt, tls: t, username_from: subject", 19, "listeners[0].username_from",
-             "(client | common-name | fingerprint | psk-identity)"},
+             "(client | common-name | fingerprint | psk-identity | alt-dns | alt-email | alt-uri)"},
             {"mode: mqtt, tls: t", "mode: mqtt, tls: t, username_from: common-name", 19, "listeners[0].username_from",
              "clients show no certificates here"},
             {"mode: mqtt, tls: t", "mode: mqtt, username_from: fingerprint", 19, "listeners[0].username_from",
+             "clients show no certificates here"},
+            {"mode: mqtt, tls: t", "mode: mqtt, tls: t, username_from: alt-uri", 19, "listeners[0].username_from",
              "clients show no certificates here"},
             {"mode: mqtt, tls: t", "mode: mqtt, tls: t, username_from: psk-identity", 19, "listeners[0].username_from",
              "clients have no pre-shared keys here"},
             {"mode: echo}", "mode: echo, tls: t, username_from: common-name}", 20, "listeners[1].username_from",
              "mode echo has no user names"});
+}
+
+/* The good configuration with clients that have to show certificates, and `more` said of its first listener. */
+static struct config *with_certificates(const char *more) {
+    static const char ca[] = "ciphersuites: X, client_certificates: required, client_ca: server.crt}\n";
+    struct config *c;
+    struct config_error e;
+    char text[4096];
     const char *at = strstr(good, "ciphersuites: X}\n"), *rest = at + strlen("ciphersuites: X}\n");
     const char *listener = strstr(rest, "mode: mqtt, tls: t");
-    snprintf(text, sizeof(text), "%.*s%s%.*susername_from: common-name, %s", (int)(at - good), good, ca,
-             (int)(listener - rest), rest, listener);
+    snprintf(text, sizeof(text), "%.*s%s%.*s%s%s", (int)(at - good), good, ca, (int)(listener - rest), rest, more,
+             listener);
     cr_assert_eq(parse(text, strlen(text), &c, &e), 0, "%s: %s", e.key, e.message);
-    cr_expect_eq(c->listeners[0].username, CONFIG_USERNAME_COMMON_NAME);
-    cr_expect_eq(c->listeners[1].username, CONFIG_USERNAME_KEPT);
-    config_free(c);
+    return c;
+}
+
+/* Only what somebody reads is kept of clients. */
+Test(config_tls, usernames_from_certificates) {
+    static const struct {
+        const char *word;
+        int username;
+        uint32_t kept;
+    } cases[] = {{"common-name", CONFIG_USERNAME_COMMON_NAME, 0},
+                 {"fingerprint", CONFIG_USERNAME_FINGERPRINT, 0},
+                 {"alt-dns", CONFIG_USERNAME_ALT + TLS_ALT_DNS, 1u << TLS_ALT_DNS},
+                 {"alt-email", CONFIG_USERNAME_ALT + TLS_ALT_EMAIL, 1u << TLS_ALT_EMAIL},
+                 {"alt-uri", CONFIG_USERNAME_ALT + TLS_ALT_URI, 1u << TLS_ALT_URI}};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
+        char more[64];
+        snprintf(more, sizeof(more), "username_from: %s, ", cases[i].word);
+        struct config *c = with_certificates(more);
+        cr_expect_eq((int)c->listeners[0].username, cases[i].username, "%s", cases[i].word);
+        cr_expect_eq(c->listeners[1].username, CONFIG_USERNAME_KEPT);
+        cr_expect_eq(c->tls[0].keep_alt_names, cases[i].kept, "%s", cases[i].word);
+        config_free(c);
+    }
 }

@@ -112,6 +112,9 @@ void harness_certificate(const struct harness_certificate *what, char certificat
     X509_set_pubkey(x, pair);
     if (what->alt_names)
         extension_add(x, NID_subject_alt_name, what->alt_names);
+    if (what->names)
+        cr_assert_eq(X509_add1_ext_i2d(x, NID_subject_alt_name, (void *)(uintptr_t)what->names, 0, X509V3_ADD_APPEND),
+                     1);
     if (what->usage)
         extension_add(x, NID_ext_key_usage, what->usage);
     issue(x, what, pair);

@@ -8,6 +8,7 @@
 
 #include <criterion/criterion.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 enum key_kind { KEY_EC, KEY_RSA };
 
@@ -17,6 +18,7 @@ uint32_t harness_mbufs_out(void);       /* mbufs not in the pool */
 struct harness_certificate {
     enum key_kind kind;
     const char *alt_names;                       /* "DNS:..,IP:.."; NULL: none */
+    const GENERAL_NAMES *names;                  /* an extension of these beside that; NULL: none */
     const char *usage;                           /* extendedKeyUsage, "serverAuth"; NULL: for anything */
     long begins_s, expires_s;                    /* from now; 0, 0: since a minute, for an hour */
     const char *issuer_certificate, *issuer_key; /* files; NULL: self-signed, and a CA */
