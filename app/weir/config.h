@@ -121,6 +121,7 @@ struct config_tls {
     char *key_log;                /* absolute path of a file that all keys are appended to; NULL: none */
     bool tell_names;              /* of server and protocol are kept: a pool behind it, or alpn, asks for them */
     uint32_t keep_alt_names;      /* of clients' certificates, bits 1 << enum tls_alt_name: a listener asks for them */
+    bool keep_certificate;        /* themselves: a pool behind it asks for them */
     uint32_t tickets;             /* a handshake, 0..4 */
     char *ticket_keys;            /* absolute path; NULL: keys at random */
     uint32_t ticket_rotate_s;     /* until random keys are replaced */
@@ -154,6 +155,7 @@ struct config_pool {
     char name[CONFIG_NAME_LEN];
     enum lb_policy policy;
     uint8_t proxy_protocol; /* 0: off, 1, 2 */
+    bool proxy_certificate; /* which carries the client's */
     uint8_t port;           /* index of the port that reaches every server of this pool */
     struct tcp_options tcp; /* of connections towards its servers */
     struct config_pool_tls tls;

@@ -350,6 +350,8 @@ static int check_pool(struct config_pass *p, unsigned index, const struct raw_po
     if (rc == 0)
         rc = config_text_word(p, "proxy_protocol", r->proxy_protocol, proxy, &proxy_protocol);
     if (rc == 0)
+        rc = config_text_bool(p, "proxy_certificate", r->proxy_certificate, &pool->proxy_certificate);
+    if (rc == 0)
         rc = check_tcp(p, r->congestion, r->ecn, &pool->tcp);
     if (rc == 0)
         rc = check_sources(p, r, pool);

@@ -60,7 +60,7 @@ struct raw_pool_tls {
     char *ca, *verify, *server_name, *certificate, *key, *min_version, *ciphers, *ciphersuites;
 };
 struct raw_pool {
-    char *name, *policy, *port, *proxy_protocol, *congestion, *ecn;
+    char *name, *policy, *port, *proxy_protocol, *proxy_certificate, *congestion, *ecn;
     struct raw_list source_addresses;
     struct raw_pool_tls *tls;
     struct raw_server *servers;

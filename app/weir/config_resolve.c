@@ -299,6 +299,10 @@ static int resolve_pools(struct config_pass *p) {
     struct config *c = p->config;
     int rc = 0;
     for (unsigned i = 0; rc == 0 && i < c->n_pools; i++) {
+        config_at(p, "pools[%u]", i);
+        if (c->pools[i].proxy_certificate && c->pools[i].proxy_protocol != 2)
+            return config_fail(p, "proxy_certificate", "set proxy_protocol to v2",
+                               "only version 2 of the PROXY protocol carries certificates");
         rc = resolve_servers(p, i, &c->pools[i]);
         if (rc == 0)
             rc = resolve_sources(p, i, &c->pools[i]);
@@ -396,6 +400,7 @@ static int resolve_username(struct config_pass *p, const struct config_listener 
 static void keep_of_clients(const struct config *c, const struct config_listener *l, struct config_tls *t) {
     t->tell_names |= t->n_alpn > 0; /* `weirctl flows` shows what was agreed on */
     t->tell_names |= l->pool != CONFIG_NONE && c->pools[l->pool].proxy_protocol == 2;
+    t->keep_certificate |= l->pool != CONFIG_NONE && c->pools[l->pool].proxy_certificate;
     if (l->username >= CONFIG_USERNAME_ALT)
         t->keep_alt_names |= 1u << (l->username - CONFIG_USERNAME_ALT);
 }

@@ -97,6 +97,7 @@ static const cyaml_schema_field_t pool_fields[] = {
     LIST(raw_pool, source_addresses),
     TEXT(raw_pool, port),
     TEXT(raw_pool, proxy_protocol),
+    TEXT(raw_pool, proxy_certificate),
     CYAML_FIELD_MAPPING_PTR("tls", OPT, struct raw_pool, tls, pool_tls_fields),
     TABLE(raw_pool, servers, &server_value, LB_MAX_SERVERS),
     TEXT(raw_pool, congestion),

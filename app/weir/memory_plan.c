@@ -38,6 +38,7 @@ const struct memory_sizes memory_sizes_default = {
     .client_chain_bytes = TLS_CLIENT_CHAIN_BYTES,
     .identity_bytes = TLS_IDENTITY_MAX,
     .identity_alt_bytes = TLS_IDENTITY_ALT_MAX,
+    .identity_der_bytes = TLS_IDENTITY_DER_MAX,
     .identity_names_bytes = TLS_IDENTITY_NAMES_MAX,
     .mbuf_bytes = 2368,
 };
@@ -60,6 +61,7 @@ struct memory_needs {
     bool certificates;  /* of clients */
     bool names;         /* of clients are kept, or of their keys */
     uint32_t alt_names; /* of their certificates: of so many kinds */
+    bool ders;          /* themselves */
 };
 
 static struct memory_needs needs_of(const struct config *c) {
@@ -72,6 +74,7 @@ static struct memory_needs needs_of(const struct config *c) {
             n.certificates |= t->client_certificates != TLS_CLIENT_CERTIFICATES_OFF;
             n.names |= t->tell_names || t->psk_file != NULL || t->srp_file != NULL;
             n.alt_names = weir_max_u32(n.alt_names, (uint32_t)__builtin_popcount(t->keep_alt_names));
+            n.ders |= t->keep_certificate;
         }
         n.server_tls |= l->pool != CONFIG_NONE && c->pools[l->pool].tls.on;
         n.tcp |= l->mode != CONFIG_MODE_UDP;
@@ -130,6 +133,12 @@ static void plan_objects(const struct config *c, const struct memory_needs *need
     r[MEMORY_RING].per_worker = 2 * (plan->n_workers - 1);
 }
 
+static uint32_t identity_bytes(const struct memory_needs *needs, const struct memory_sizes *s) {
+    if (!needs->certificates)
+        return s->identity_names_bytes;
+    return s->identity_bytes + needs->alt_names * s->identity_alt_bytes + needs->ders * s->identity_der_bytes;
+}
+
 static void plan_sizes(const struct memory_needs *needs, const struct memory_sizes *s, struct memory_plan *plan) {
     static const struct {
         const char *name;
@@ -152,8 +161,7 @@ static void plan_sizes(const struct memory_needs *needs, const struct memory_siz
         [MEMORY_SERVER_TLS] = s->server_tls_bytes,
         [MEMORY_KEY_CACHE] = s->key_cache_entry_bytes,
         [MEMORY_HANDSHAKE] = s->handshake_bytes + (needs->certificates ? s->client_chain_bytes : 0),
-        [MEMORY_IDENTITY] = needs->certificates ? s->identity_bytes + needs->alt_names * s->identity_alt_bytes
-                                                : s->identity_names_bytes,
+        [MEMORY_IDENTITY] = identity_bytes(needs, s),
         [MEMORY_HELLO] = s->hello_bytes,
         [MEMORY_UDP_FLOW] = s->udp_flow_bytes,
         [MEMORY_MBUF] = s->mbuf_bytes,

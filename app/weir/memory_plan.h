@@ -51,6 +51,7 @@ struct memory_sizes {         /* bytes */
     uint32_t client_chain_bytes;    /* more of it, where clients are asked for certificates */
     uint32_t identity_bytes;        /* what is known of a client that shows a certificate, at most, */
     uint32_t identity_alt_bytes;    /* more for each kind of alternative names that is kept, */
+    uint32_t identity_der_bytes;    /* for the certificate itself, */
     uint32_t identity_names_bytes;  /* and of others */
     uint32_t mbuf_bytes;            /* mempool element: header, struct rte_mbuf, headroom, data room */
 };

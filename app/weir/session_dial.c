@@ -107,6 +107,8 @@ int session_dial_failed(struct worker *w, struct session *s, enum session_end en
     return dial_timed(w, s, end);
 }
 
+static_assert(LB_PROXY_CERTIFICATE_MAX >= TLS_IDENTITY_DER_MAX, "what is kept can be told");
+
 /* What version 2 says of the client's TLS, or NULL. */
 static const struct lb_proxy_tls *proxy_tls(const struct worker *w, const struct session *s, struct lb_proxy_tls *out) {
     const struct tls_identity *id = s->flags & SESSION_TLS ? tls_conn_identity(&w->tls, s->tls) : NULL;
@@ -118,7 +120,9 @@ static const struct lb_proxy_tls *proxy_tls(const struct worker *w, const struct
                                  .cipher = id->cipher,
                                  .common_name = id->common_name,
                                  .alpn = id->alpn,
-                                 .authority = id->server_name};
+                                 .authority = id->server_name,
+                                 .der = id->der,
+                                 .der_bytes = w->weir->config->pools[s->pool].proxy_certificate ? id->der_bytes : 0};
     return out;
 }
 

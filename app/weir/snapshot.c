@@ -72,6 +72,7 @@ static struct tls_ctx *load(struct loading *l, const struct tls_ctx *old, char *
                                 .client_depth = &t->client_depth,
                                 .tell_names = t->tell_names,
                                 .keep_alt_names = t->keep_alt_names,
+                                .keep_certificate = t->keep_certificate,
                                 .psk_file = t->psk_file,
                                 .srp_file = t->srp_file,
                                 .key_log_file = t->key_log,

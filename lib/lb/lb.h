@@ -101,12 +101,15 @@ uint32_t lb_ports_used(const struct lb_ports *p, uint16_t index);
 
 /* Header for a connection from client to listener address. Returns bytes written, 0 for
  * version 0; buf >= LB_PROXY_MAX. */
-#define LB_PROXY_MAX 1024u
+#define LB_PROXY_CERTIFICATE_MAX 4096u /* a longer one is left out */
+#define LB_PROXY_MAX             (1024u + LB_PROXY_CERTIFICATE_MAX)
 struct lb_proxy_tls { /* what version 2 says of the client's TLS; texts are NULL or "" where there is nothing */
     bool certificate; /* it has shown one that was found good, */
     bool resumed;     /* in the handshake whose session it resumed */
     const char *version, *cipher, *common_name, *alpn;
     const char *authority; /* the server name it asked for */
+    const uint8_t *der;    /* the certificate; der_bytes 0: nothing is said of it */
+    uint32_t der_bytes;
 };
 /* tls: NULL: the client speaks none. */
 uint32_t lb_proxy_header(uint8_t version, uint32_t client_addr_be, uint16_t client_port_be, uint32_t local_addr_be,

@@ -20,6 +20,7 @@ enum { /* 2.2, PP2_TYPE_* and PP2_SUBTYPE_SSL_* */
        SSL_VERSION = 0x21,
        SSL_CN = 0x22,
        SSL_CIPHER = 0x23,
+       SSL_CLIENT_CERT = 0x28,
        CLIENT_SSL = 0x01,
        CLIENT_CERT_CONN = 0x02,
        CLIENT_CERT_SESS = 0x04
@@ -78,8 +79,13 @@ static void put_tlv(struct span_writer *w, uint8_t type, const char *text) {
     span_put_bytes(w, text, n);
 }
 
+static uint32_t certificate_tlv_bytes(const struct lb_proxy_tls *tls) {
+    return tls->der_bytes > 0 && tls->der_bytes <= LB_PROXY_CERTIFICATE_MAX ? tls->der_bytes + 3 : 0;
+}
+
 static uint32_t ssl_bytes(const struct lb_proxy_tls *tls) {
-    return 5 + tlv_bytes(tls->version) + tlv_bytes(tls->common_name) + tlv_bytes(tls->cipher);
+    return 5 + tlv_bytes(tls->version) + tlv_bytes(tls->common_name) + tlv_bytes(tls->cipher) +
+           certificate_tlv_bytes(tls);
 }
 
 static void put_tls(struct span_writer *w, const struct lb_proxy_tls *tls) {
@@ -97,6 +103,11 @@ static void put_tls(struct span_writer *w, const struct lb_proxy_tls *tls) {
     put_tlv(w, SSL_VERSION, tls->version);
     put_tlv(w, SSL_CN, tls->common_name);
     put_tlv(w, SSL_CIPHER, tls->cipher);
+    if (certificate_tlv_bytes(tls) == 0)
+        return;
+    span_put_u8(w, SSL_CLIENT_CERT);
+    span_put_u16(w, (uint16_t)tls->der_bytes);
+    span_put_bytes(w, tls->der, tls->der_bytes);
 }
 
 static void put_v2(struct span_writer *w, uint32_t client_addr_be, uint16_t client_port_be, uint32_t local_addr_be,

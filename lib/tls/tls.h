@@ -98,6 +98,7 @@ struct tls_ctx_config {
     const int *client_depth;     /* most intermediate certificates; NULL: TLS_CLIENT_DEPTH */
     bool tell_names;             /* keep what server name and protocol a client asked for (tls_conn_identity) */
     uint32_t keep_alt_names;     /* of its certificate, bits 1 << enum tls_alt_name */
+    bool keep_certificate;       /* itself */
     const char *psk_file; /* clients' pre-shared keys (tls_psk.h); with it there may be no certificate; NULL: none */
     const char *srp_file; /* clients' SRP verifiers (tls_srp.h); with it, too; NULL: none */
     const char *key_log_file; /* keys of all connections are appended, for wireshark; NULL: nowhere */
@@ -403,8 +404,9 @@ void tls_conn_info(const struct tls_core *core, tls_id id, struct tls_info *info
 
 /* --- who a client is --- */
 #define TLS_IDENTITY_NAMES_MAX 800u  /* bytes of one, at most: of a client without a certificate, */
-#define TLS_IDENTITY_MAX       5200u /* of one with it, */
-#define TLS_IDENTITY_ALT_MAX   1024u /* and for each kind of its alternative names that is kept */
+#define TLS_IDENTITY_MAX       1056u /* of one with it, */
+#define TLS_IDENTITY_ALT_MAX   1024u /* and for each kind of its alternative names that is kept, */
+#define TLS_IDENTITY_DER_MAX   4096u /* and for the certificate itself */
 struct tls_identity {        /* immutable; texts are "" where there is nothing, and never hold control characters */
     uint32_t bytes;          /* of the whole block */
     bool certificate;        /* one was shown and found good, in this handshake or */
@@ -419,8 +421,8 @@ struct tls_identity {        /* immutable; texts are "" where there is nothing, 
     const char *alpn;        /* agreed on */
     const char *psk;         /* name of the pre-shared key, or of the SRP user */
     uint8_t fingerprint[32]; /* SHA-256 of the certificate */
-    const uint8_t *der;      /* the certificate, */
-    uint32_t der_bytes;      /* 0 where it is longer than 4 KB */
+    const uint8_t *der;      /* the certificate, where it is kept, */
+    uint32_t der_bytes;      /* 0 where it is longer than TLS_IDENTITY_DER_MAX */
     char text[];
 };
 /* Of a connection whose handshake is complete, for as long as it lives. NULL: nothing is known, or worth keeping

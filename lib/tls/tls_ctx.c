@@ -323,6 +323,7 @@ static bool fill(struct tls_ctx *ctx, const struct tls_ctx_config *config, char 
     ctx->alpn = calloc(1, sizeof(*ctx->alpn));
     ctx->tell_names = config->tell_names;
     ctx->keep_alt_names = config->keep_alt_names;
+    ctx->keep_certificate = config->keep_certificate;
     if (ctx->certs == NULL || ctx->alpn == NULL || !tls_alpn_pack(ctx->alpn, config, error, error_bytes) ||
         !tls_certs_load(ctx->certs, config, error, error_bytes) || !keys_load(ctx, config, error, error_bytes) ||
         (ctx->verifier = verifier_of(config, error, error_bytes)) == NULL ||

@@ -8,12 +8,11 @@
 #include <stdlib.h>
 
 #define CN_MAX   256u
-#define DER_MAX  4096u /* a longer certificate is not kept */
-#define ALPN_MAX 255u  /* RFC 7301 section 3.1 */
+#define ALPN_MAX 255u /* RFC 7301 section 3.1 */
 /* Each with its zero. */
 #define NAMES_MAX (sizeof(struct tls_identity) + TLS_NAME_MAX + ALPN_MAX + TLS_PSK_NAME_MAX + 4 + TLS_ALT_NAMES)
 static_assert(NAMES_MAX <= TLS_IDENTITY_NAMES_MAX, "bound");
-static_assert(NAMES_MAX + CN_MAX + DER_MAX <= TLS_IDENTITY_MAX, "bound");
+static_assert(NAMES_MAX + CN_MAX <= TLS_IDENTITY_MAX, "bound");
 
 struct draft { /* an identity under way */
     char cn[CN_MAX];
@@ -150,8 +149,8 @@ bool tls_identity_new(SSL *ssl, const struct tls_msg *msg, struct tls_identity *
         cn_take(&d, peer);
         if (msg->ctx->keep_alt_names)
             alt_names_take(&d, peer, msg->ctx->keep_alt_names);
-        d.der_bytes = i2d_X509(peer, &d.der);
-        if (d.der_bytes < 0 || d.der_bytes > (int)DER_MAX)
+        d.der_bytes = msg->ctx->keep_certificate ? i2d_X509(peer, &d.der) : 0;
+        if (d.der_bytes < 0 || d.der_bytes > (int)TLS_IDENTITY_DER_MAX)
             d.der_bytes = 0;
     }
     names_take(&d, ssl, msg);

@@ -166,7 +166,8 @@ struct tls_ctx {
     struct tls_key_log *key_log;         /* NULL: none */
     struct tls_verify *verifier;         /* listeners: one reference */
     bool tell_names;                     /* keep those of clients */
-    uint32_t keep_alt_names;             /* of their certificates */
+    uint32_t keep_alt_names;             /* of their certificates, */
+    bool keep_certificate;               /* and those themselves */
     struct tls_ticket_keys *ticket_keys; /* listeners: one reference */
 };
 /* An SSL object over memory BIOs whose secrets are noted in `msg`. NULL: out of memory. */

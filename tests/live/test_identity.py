@@ -4,6 +4,7 @@ across reloads, rotations and processes."""
 import base64
 import os
 import signal
+import ssl
 import struct
 import subprocess
 import threading
@@ -16,7 +17,7 @@ from netns import run
 from sessions import resumed, session_make
 
 MATRIX = "one"
-REQUIRED, TOLD, PSK, FLEET, ROTATED, LOGGED, OWNED, SRP = range(7201, 7209)
+REQUIRED, TOLD, PSK, FLEET, ROTATED, LOGGED, OWNED, SRP, WHOLE = range(7201, 7210)
 KEY = "000102030405060708090a0b0c0d0e0f"
 VERSIONS = ["-tls1_2", "-tls1_3"]
 
@@ -44,6 +45,7 @@ def crl_write(lab, *revoked):
 def configure(config, lab):
     for name in ("device", "revoked"):
         lab.certs.make(name, "ecdsa", [name])
+    lab.certs.make("large", "ecdsa", ["large", *(f"device-{number}.fleet.example" for number in range(200))])
     lab.crl, lab.ticket_file = (os.path.join(lab.folder, name) for name in ("clients.crl", "tickets.keys"))
     psk_file, lab.key_log = os.path.join(lab.folder, "devices.psk"), os.path.join(lab.folder, "keys.log")
     crl_write(lab, "revoked")
@@ -67,7 +69,7 @@ def configure(config, lab):
         pair | {"name": "logged", "key_log": lab.key_log}]
     config["pools"].append({"name": "tlv", "policy": "round-robin", "proxy_protocol": "v2",
                             "servers": [{"name": "receiver", "address": f"{lab.brokers[4]}:1899"}]})
-
+    config["pools"].append(config["pools"][-1] | {"name": "whole", "proxy_certificate": True})
     config["pools"].append(next(pool for pool in config["pools"] if pool["name"] == "brokers") |
                            {"name": "owned", "policy": "certificate"})
 
@@ -76,6 +78,7 @@ def configure(config, lab):
     config["listeners"] += [
         listener("required", REQUIRED, "required", mode="mqtt", pool="brokers"),
         listener("told", TOLD, "told", mode="tcp", pool="tlv"),
+        listener("whole", WHOLE, "told", mode="tcp", pool="whole"),
         listener("psk", PSK, "psk", mode="mqtt", pool="brokers"), listener("srp", SRP, "srp"),
         listener("fleet", FLEET, "fleet"),
         listener("owned", OWNED, "required", mode="mqtt", pool="owned"),
@@ -178,18 +181,23 @@ def test_refused(lab, version, who, reason, alerts):
     wait_for("the refusal to be counted", lambda: refusals(lab, reason) > before)
 
 
-@pytest.mark.parametrize("who", ["device", None])
-def test_servers_hear_of_it(lab, who):
+def header_of(lab, port, who, *words):
+    """The PROXY header that the receiver got of a client with this certificate, or none."""
     before = len(lab.receiver.headers)
-    client = lab.client_ns.popen("openssl", "s_client", "-connect", f"{lab.front}:{TOLD}", "-tls1_3", "-quiet", "-alpn", "mqtt",
-                                 "-servername", "fleet.example", *(own(lab, who) if who else []), stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    client = lab.client_ns.popen("openssl", "s_client", "-connect", f"{lab.front}:{port}", "-quiet", "-alpn", "mqtt",
+                                 "-servername", "fleet.example", *(own(lab, who) if who else []), *words,
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     client.stdin.write("hello\n")
     client.stdin.flush()
     assert client.stdout.readline() == "seen\n"
     client.kill()
     client.wait(10)
-    head, body = lab.receiver.headers[before]
+    return lab.receiver.headers[before]
+
+
+@pytest.mark.parametrize("who", ["device", None])
+def test_servers_hear_of_it(lab, who):
+    head, body = header_of(lab, TOLD, who, "-tls1_3")
     assert head[:14] == b"\r\n\r\n\0\r\nQUIT\n\x21\x11"
     found = tlvs(body[12:])
     assert found[0x01] == b"mqtt" and found[0x02] == b"fleet.example"
@@ -200,6 +208,20 @@ def test_servers_hear_of_it(lab, who):
         assert bits == 7 and verify == 0 and inner[0x22] == b"device"
     else:
         assert bits == 1 and verify != 0 and 0x22 not in inner
+    assert 0x28 not in inner, "kept for another pool, which asks for it"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("who", ["device", "large", None])
+def test_servers_get_the_certificate(lab, version, who):
+    body = header_of(lab, WHOLE, who, version)[1]
+    found = tlvs(tlvs(body[12:])[0x20][5:])
+    assert found.get(0x22) == (who and who.encode())
+    if who == "device":
+        with open(lab.certs.certificate(who), encoding="ascii") as file:
+            assert found[0x28] == ssl.PEM_cert_to_DER_cert(file.read())
+    else:
+        assert 0x28 not in found, "none, or longer than is kept"
 
 
 def test_weirctl_names_the_client(lab):

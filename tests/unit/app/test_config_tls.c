@@ -134,3 +134,16 @@ Test(config_tls, usernames_from_certificates) {
         config_free(c);
     }
 }
+
+/* A certificate is kept where a pool behind a listener that asks for it wants it told. */
+Test(config_tls, certificates_for_a_pool) {
+    struct config *c = with_certificates("");
+    cr_expect(!c->pools[0].proxy_certificate && !c->tls[0].keep_certificate && c->tls[0].tell_names);
+    config_free(c);
+    c = accepted("proxy_protocol: v2", "proxy_protocol: v2\n    proxy_certificate: true");
+    cr_expect(c->pools[0].proxy_certificate && c->tls[0].keep_certificate);
+    config_free(c);
+    c = accepted("proxy_protocol: v2", "proxy_protocol: v1\n    proxy_certificate: false");
+    cr_expect(!c->pools[0].proxy_certificate && !c->tls[0].keep_certificate);
+    config_free(c);
+}

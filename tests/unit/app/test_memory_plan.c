@@ -64,6 +64,10 @@ Test(memory_plan, client_certificates) {
     config.tls[0].keep_alt_names = 1u << TLS_ALT_DNS | 1u << TLS_ALT_URI;
     memory_plan_make(&config, NULL, &p);
     cr_expect_eq(p.rows[MEMORY_IDENTITY].object_bytes, TLS_IDENTITY_MAX + 2 * TLS_IDENTITY_ALT_MAX);
+    config.tls[0].keep_certificate = true;
+    memory_plan_make(&config, NULL, &p);
+    cr_expect_eq(p.rows[MEMORY_IDENTITY].object_bytes,
+                 TLS_IDENTITY_MAX + 2 * TLS_IDENTITY_ALT_MAX + TLS_IDENTITY_DER_MAX);
 }
 
 Test(memory_plan, counts_and_bytes) {

@@ -115,6 +115,29 @@ Test(lb_proxy, version_2_at_its_longest) {
     uint8_t buf[LB_PROXY_MAX];
     memset(text, 'a', 255);
     text[255] = 0;
-    struct lb_proxy_tls tls = {true, false, "TLSv1.3", "ECDHE-ECDSA-AES256-GCM-SHA384", text, text, text};
-    cr_expect_eq(lb_proxy_header(2, 1, 2, 3, 4, &tls, buf), 28 + 2 * 258 + 8 + 10 + 258 + 3 + 29);
+    static const uint8_t der[LB_PROXY_CERTIFICATE_MAX] = {0x30};
+    struct lb_proxy_tls tls = {true, false, "TLSv1.3",  "ECDHE-ECDSA-AES256-GCM-SHA384", text, text,
+                               text, der,   sizeof(der)};
+    uint32_t n = lb_proxy_header(2, 1, 2, 3, 4, &tls, buf),
+             all = 28 + 2 * 258 + 8 + 10 + 258 + 3 + 29 + 3 + sizeof(der);
+    cr_assert_eq(n, all);
+    cr_expect_eq(buf[14] << 8 | buf[15], n - 16);
+}
+
+/* Behind the names, in the TLV of TLS, as it was signed. */
+Test(lb_proxy, version_2_with_the_certificate) {
+    static const uint8_t der[LB_PROXY_CERTIFICATE_MAX + 1] = {0x30, 0x82, 0x01, 0x02, 0x00, 0xff};
+    struct lb_proxy_tls tls = {
+        .certificate = true, .version = "TLSv1.3", .common_name = "dev", .der = der, .der_bytes = 300};
+    uint8_t buf[LB_PROXY_MAX];
+    uint32_t names = 28 + 3 + 5 + 10 + 6;
+    cr_assert_eq(lb_proxy_header(2, 1, 2, 3, 4, &tls, buf), names + 3 + 300);
+    cr_expect_eq(buf[14] << 8 | buf[15], (int)names - 16 + 3 + 300);
+    cr_expect(buf[28] == 0x20 && (buf[29] << 8 | buf[30]) == 5 + 10 + 6 + 3 + 300);
+    cr_expect(buf[names] == 0x28 && (buf[names + 1] << 8 | buf[names + 2]) == 300);
+    cr_expect_arr_eq(buf + names + 3, der, 300);
+    tls.der_bytes = sizeof(der); /* left out rather than cut */
+    cr_expect_eq(lb_proxy_header(2, 1, 2, 3, 4, &tls, buf), names);
+    tls.der_bytes = 0;
+    cr_expect_eq(lb_proxy_header(2, 1, 2, 3, 4, &tls, buf), names);
 }
