@@ -268,6 +268,7 @@ static bool suite_serves(const struct tls_ctx *ctx, const struct tls_set *set, c
  * client after the other, and to nobody else. */
 static void warn_barren(const struct tls_ctx *ctx, const struct tls_ctx_config *config, const struct tls_set *set) {
     STACK_OF(SSL_CIPHER) *suites = SSL_CTX_get_ciphers(set->ssl);
+    const char *file = "";
     char text[512];
 
     if (config->min_version == TLS_V13)
@@ -275,11 +276,13 @@ static void warn_barren(const struct tls_ctx *ctx, const struct tls_ctx_config *
     for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++)
         if (suite_serves(ctx, set, sk_SSL_CIPHER_value(suites, i)))
             return;
+    for (unsigned kind = TLS_KEY_KINDS; kind-- > 0;)
+        file = set->certs[kind] ? set->certs[kind]->info.certificate_file : file;
     snprintf(
         text, sizeof(text),
-        "ciphers \"%s\": none goes with the certificate for \"%s\", so clients of TLS 1.2 are refused; with an RSA "
-        "key it takes suites of aRSA, with any other of aECDSA",
-        ciphers_of(config), set->name);
+        "ciphers \"%s\": none goes with certificate %s, so clients of TLS 1.2 are refused; with an RSA key it takes "
+        "suites of aRSA, with any other of aECDSA",
+        ciphers_of(config), file);
     warn(config, text);
 }
 

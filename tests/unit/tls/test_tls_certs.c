@@ -48,7 +48,7 @@ Test(tls_certs, ciphers_that_go_with_no_certificate_are_told) {
     fx.config.ciphers = "ECDHE-RSA-AES128-GCM-SHA256";
     cr_assert(fx_load(), "%s", fx.error);
     cr_expect_eq(fx.warnings, 1, "%s", fx.told);
-    cr_expect(strstr(fx.told, "none goes with the certificate for \"ec.example\""), "%s", fx.told);
+    cr_expect(strstr(fx.told, "none goes with certificate") && strstr(fx.told, fx.certificate[0]), "%s", fx.told);
     SSL_CTX_set_min_proto_version(fx.h.client_ctx, TLS_V12);
     SSL_CTX_set_max_proto_version(fx.h.client_ctx, TLS_V12);
     cr_expect_eq(fx_ask("ec.example"), -1, "it is so");
