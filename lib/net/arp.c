@@ -62,6 +62,7 @@ struct arp_table {
     uint16_t busy_first, busy_last;
     uint16_t free_first; /* entries, through bucket_next */
     uint16_t waiter_free;
+    uint64_t asked_until_us;              /* time up to which broadcasts are spent */
     uint16_t orphans_first, orphans_last; /* waiters whose entry had to go: the next polls give them up */
     struct arp_stats stats;
     struct entry entries[ARP_TABLE_ENTRIES + 1];
@@ -430,6 +431,19 @@ static void give_up_waiting(struct arp_table *t, struct entry *e, struct poll *p
         p->expired[p->n_expired++] = waiting_pop(t, e);
 }
 
+/* May one more broadcast go out? ARP_QUESTIONS_BURST at once, and ARP_QUESTIONS_S a second: each is for the whole link
+ * to hear, and strangers' SYNs decide how many addresses are new. */
+static bool may_ask_all(struct arp_table *t, uint64_t now_us) {
+    const uint64_t each_us = 1000000 / ARP_QUESTIONS_S;
+
+    if (t->asked_until_us < now_us)
+        t->asked_until_us = now_us;
+    if (t->asked_until_us - now_us > (ARP_QUESTIONS_BURST - 1) * each_us)
+        return false;
+    t->asked_until_us += each_us;
+    return true;
+}
+
 /* The next question of an entry that is ASKING or PROBING, where it is due; after ARP_TRIES it falls silent. */
 static void ask(struct arp_table *t, struct entry *e, struct poll *p) {
     if (p->now_us < e->due_us)
@@ -442,9 +456,11 @@ static void ask(struct arp_table *t, struct entry *e, struct poll *p) {
     if (p->n_out >= p->max)
         return;
     const uint8_t *dst_mac = e->state == PROBING && e->tries == 0 ? e->mac : NULL;
+    if (dst_mac == NULL && !may_ask_all(t, p->now_us))
+        return; /* nor this */
     struct rte_mbuf *m = request(p->ifc, p->pool, asking_addr(p->ifc, e->addr_be), e->addr_be, dst_mac);
     if (m == NULL)
-        return; /* not a try: the next poll asks */
+        return; /* not a try: a later poll asks */
     p->out[p->n_out++] = m;
     e->tries++;
     e->due_us = p->now_us + ARP_RETRY_US;

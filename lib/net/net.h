@@ -87,6 +87,8 @@ int eth_output(const struct net_if *ifc, struct rte_mbuf *m, const uint8_t dst_m
 /* --- arp.c --- */
 #define ARP_TABLE_ENTRIES   1024        /* the least recently used one without open question or packets makes room */
 #define ARP_UNANSWERED      512         /* of those, for addresses that have not answered: the longest asked for goes */
+#define ARP_QUESTIONS_S     10000       /* broadcasts a second, */
+#define ARP_QUESTIONS_BURST 2000        /* and at once */
 #define ARP_WAITING_PACKETS 16          /* per unresolved address */
 #define ARP_WAITING_TOTAL   512         /* over all addresses: an ARP flood must not drain the mbuf pool */
 #define ARP_REACHABLE_US    60000000ull /* then asked again on use, while still used (unicast first) */

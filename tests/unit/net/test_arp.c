@@ -306,10 +306,11 @@ static uint32_t nth(uint32_t net, uint32_t i) {
 }
 
 /* Ever new addresses that nobody has, `gap_us` apart, for 20 s or 20,000 of them. Neighbours that we knew and that are
- * quiet meanwhile are still known; new ones that answer a little later are, too. */
-static void flood(uint32_t gap_us) {
+ * quiet meanwhile are still known; new ones that answer a little later are, too, unless there are so many that not each
+ * can be asked for. */
+static void flood(uint32_t gap_us, bool crowded) {
     const uint32_t known_net = 0xc6140000, new_net = 0xc6150000, nobody_net = 0xc6130000, known = 450, news = 50;
-    uint32_t rounds = weir_min_u32(20000000 / gap_us, 20000), n_new = 0;
+    uint32_t rounds = weir_min_u32(20000000 / gap_us, 20000), n_new = 0, asked = 0;
     struct arp_stats s;
     uint64_t now = S;
 
@@ -317,9 +318,11 @@ static void flood(uint32_t gap_us) {
         make_live(nth(known_net, i), peer_mac, now);
     for (uint32_t i = 0; i < rounds; i++, now += gap_us) {
         cr_assert_neq(resolve_freeing(nth(nobody_net, i), now), -NET_DROP_ARP_TABLE_FULL, "address %u", i);
-        free_all(out, poll(now));
+        uint16_t n = poll(now);
+        asked += n;
+        free_all(out, n);
         free_all(expired, n_expired);
-        if (i % (rounds / news) == rounds / news - 1) {
+        if (!crowded && i % (rounds / news) == rounds / news - 1) {
             uint32_t addr = nth(new_net, n_new++);
             cr_assert_neq(resolve_freeing(addr, now), -NET_DROP_ARP_TABLE_FULL);
             cr_assert(asked_for(addr, now));
@@ -328,6 +331,9 @@ static void flood(uint32_t gap_us) {
             cr_assert_eq(input(packet(2, peer_mac, addr, OUR_ADDR), now), NET_DONE);
         }
     }
+    uint64_t most = ARP_QUESTIONS_BURST + (now - S) * ARP_QUESTIONS_S / 1000000;
+    if (crowded)
+        cr_expect(asked <= most && asked >= most / 2, "%u broadcasts, %lu are allowed", asked, (unsigned long)most);
     for (uint32_t i = 0; i < known; i++)
         expect_mac(nth(known_net, i), peer_mac, now);
     for (uint32_t i = 0; i < n_new; i++)
@@ -343,11 +349,16 @@ static void flood(uint32_t gap_us) {
 }
 
 Test(arp, attack_a_flood_leaves_known_and_new_neighbours_alone) {
-    flood(2900); /* each would have its three questions: more at a time than the table holds */
+    flood(2900, false); /* each would have its three questions: more at a time than the table holds */
 }
 
 Test(arp, attack_a_fast_flood_leaves_known_and_new_neighbours_alone) {
-    flood(10);
+    flood(150, false);
+}
+
+/* The whole link hears each question. */
+Test(arp, attack_a_faster_flood_is_not_one_of_broadcasts) {
+    flood(10, true);
 }
 
 /* A neighbour that never answered does not stay for being asked for again and again. */
@@ -407,7 +418,7 @@ Test(arp, attack_a_pinned_gateway_stays) {
     expect_mac(OTHER_ADDR, peer_mac, 10 * ARP_REACHABLE_US);
     cr_expect_eq(poll(10 * ARP_REACHABLE_US), 0);
     for (uint32_t i = 0; i < 2 * ARP_TABLE_ENTRIES; i++) {
-        make_live(IP(198, 18, 4 + (i >> 8), i & 0xff), thief_mac, S);
+        make_live(IP(198, 18, 4 + (i >> 8), i & 0xff), thief_mac, S + i * 100ull);
     }
     expect_mac(OTHER_ADDR, peer_mac, S);
 }
