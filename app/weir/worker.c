@@ -283,7 +283,9 @@ static int tcp_open(struct worker *w, const struct memory_plan *plan, uint64_t n
                             .connect_timeout_ms = c->timeouts.connect_s * 1000,
                             .user_timeout_ms = c->timeouts.tcp_user_s * 1000,
                             .keepalive_idle_ms = c->timeouts.tcp_keepalive_s * 1000,
-                            .secret = {w->weir->secret[0], w->weir->secret[1]}};
+                            .secret = {w->weir->secret[0], w->weir->secret[1]},
+                            .core = w->index,
+                            .cores = w->weir->n_workers};
     return tcp_core_init(&w->tcp, &tc, now_us);
 }
 

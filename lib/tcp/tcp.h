@@ -149,8 +149,9 @@ struct tcp_config {
     uint32_t keepalive_idle_ms, keepalive_interval_ms;                  /* 0: 300 s, 15 s */
     uint8_t keepalive_probes;                                           /* 0: 5 */
     uint32_t time_wait_ms;                                              /* 0: 60 s */
-    uint32_t linger_ms; /* a released flow may stay so long without progress before it is reset; 0: 30 s */
-    uint64_t secret[2]; /* SipHash key of ISNs (RFC 6528) and table; random per boot */
+    uint32_t linger_ms;   /* a released flow may stay so long without progress before it is reset; 0: 30 s */
+    uint64_t secret[2];   /* SipHash key of ISNs (RFC 6528) and table; random per boot */
+    uint16_t core, cores; /* which of how many with that secret; 0: the only one */
 };
 
 /* X(name, what it counts in a sentence): monotonic counters */

@@ -125,7 +125,8 @@ static void undo(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f
 
 /* Take back what turns out to have been needless. The RTO stays backed off until something is measured: a path that has
  * become slower would have each message time out. The first copy's echo measures, but where the copy came long ago and
- * its ACK was lost it would measure our own timeout: then a peer with SACK reports that it has both. */
+ * its ACK was lost it would measure our own timeout: then a peer with SACK reports that it has both. Not all of them
+ * do: so after the first timeout only, whose length does little harm. */
 static void undo_needless(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *f, const struct tcp_seg *seg,
                           const struct tcp_news *news) {
     if (!f->undo_possible || !f->undo_retrans)
@@ -133,7 +134,7 @@ static void undo_needless(struct tcp_core *core, struct tcp_conn *c, struct tcp_
     bool first = first_copy_came(c, f, seg, news), twice = news->dsack_left != news->dsack_right;
     if (!first && !all_came_twice(f, news))
         return;
-    if (first && c->backoff && (c->flags & TCP_F_SACK) && !twice)
+    if (first && c->backoff == 1 && (c->flags & TCP_F_SACK) && !twice)
         tcp_rtt_first_copy(core, c, &seg->opts);
     undo(core, c, f);
 }
@@ -256,6 +257,7 @@ static void react(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *
         c->ssthresh = reduced(core, c, news->acked);
         c->cwnd = weir_min_u32(c->cwnd, c->ssthresh);
     }
+    uint32_t lost_before = f->lost_end;
     if (c->flags & TCP_F_SACK)
         news->lost = tcp_rack_detect(core, c, f);
     else if (news->acked)
@@ -263,7 +265,7 @@ static void react(struct tcp_core *core, struct tcp_conn *c, struct tcp_flight *
     bool beyond = leave_recovery(c, f);
     if ((news->lost || beyond) && !(c->flags & (TCP_F_RECOVERY | TCP_F_LOSS)))
         enter_recovery(core, c, f, news->acked);
-    if (beyond) /* some of it may be out again, and is not counted */
+    if (beyond && seq_lt(c->snd_una, lost_before)) /* some of it may be out again, and is not counted */
         f->undo_possible = false;
     if ((c->flags & TCP_F_RECOVERY) && (news->delivered || news->lost))
         tcp_prr_ack(core, c, f, news->delivered, news->acked && !news->lost);

@@ -157,14 +157,19 @@ void tcp_path_frag_needed(struct tcp_core *core, struct tcp_conn *c, uint16_t ne
 }
 
 /* IDs of datagrams that may be cut must not repeat while fragments live, and not be guessed: a stranger's fragment
- * would be put together with ours. Per address, they are a counter from a number of its own; a device that cuts a large
- * segment counts on from the one it got. */
+ * would be put together with ours. Per address, they are a counter from a number of its own, and each core has a part
+ * of them; a device that cuts a large segment counts on from the one it got. */
 void tcp_path_unlock(struct tcp_core *core, const struct tcp_conn *c, struct rte_mbuf *m, uint32_t len) {
     if (mtu_of(c) > TCP_PATH_MTU_MIN) /* it tries the path */
         return;
     const uint32_t addrs[2] = {c->key.local_addr_be, c->key.remote_addr_be};
-    uint16_t id = (uint16_t)(core->cut_id + tcp_siphash(core->cfg.secret, addrs, sizeof addrs));
-    core->cut_id = (uint16_t)(core->cut_id + weir_max_u32((len + c->mss - 1) / c->mss, 1));
+    uint32_t cores = weir_max_u32(core->cfg.cores, 1), part = 65536 / cores,
+             n = weir_max_u32((len + c->mss - 1) / c->mss, 1);
+    if (core->cut_id + n > part)
+        core->cut_id = 0;
+    uint32_t own = core->cfg.core * part + core->cut_id;
+    uint16_t id = (uint16_t)(own + tcp_siphash(core->cfg.secret, addrs, sizeof addrs));
+    core->cut_id += n;
     ip4_allow_fragments(m, id, core->ports[c->port].hw_ip_cksum || (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG));
 }
 
@@ -191,8 +196,11 @@ void tcp_path_rto(struct tcp_core *core, struct tcp_conn *c) {
     const struct tcp_sent *head = tcp_sent_of(core, c->seg_head); /* what does not get through, the MSS or less */
     uint32_t len = head->len - !!(head->flags & TCP_SENT_FIN);
     const struct tcp_path *p = core->paths_learnt ? find(core, c->key.remote_addr_be) : NULL;
-    if (p && p->no_df)
+    if (p && p->no_df) { /* below the floor nothing is small enough, but all may be cut */
         c->no_df = true;
+        core->stats.pmtu_lowered += lower(core, c, TCP_PATH_MTU_MIN);
+        return;
+    }
     if (is_known_too_large(core, c, len)) {
         core->stats.pmtu_lowered += lower(core, c, find(core, c->key.remote_addr_be)->mtu);
         return;
