@@ -106,10 +106,16 @@ static void pump_after_reset(struct worker *w, struct session *s) {
     if (pull_server(w, s) != 0 || session_push_client(w, s) != 0 || session_from_server(w, s)->len_bytes != 0 ||
         session_server_has_more(w, s))
         return;
-    if (s->server_tls != 0 && session_server_of(w, s)->worn && s->flags & SESSION_MQTT)
-        session_refuse(w, s, s->end, NULL, 0);
-    else
+    if (s->server_tls == 0 || !session_server_of(w, s)->worn || !(s->flags & SESSION_MQTT)) {
         session_reset_later(w, s, s->end);
+        return;
+    }
+    if (s->server != 0) { /* what is queued for it, and close_notify behind that, goes out */
+        rope_clear(tcp_conn_rx(&w->tcp, s->server));
+        tcp_conn_release(&w->tcp, s->server);
+        s->server = 0;
+    }
+    session_refuse(w, s, s->end, NULL, 0);
 }
 
 /* The client has reset the connection: the server gets what came before, then the reset, or FIN where MQTT had said
@@ -322,10 +328,11 @@ static void session_fetch(const struct worker *w) {
             tls_fetch_key(&w->tls, s[i]->tls);
 }
 
-bool session_client_gone(void *worker, uint32_t user) {
+bool session_client_gone(void *worker, uint32_t user, bool reset) {
     const struct worker *w = worker;
     const struct session *s = pool_get(&w->sessions, user >> 2);
-    return s->client == 0 || tcp_conn_peer_fin(&w->tcp, s->client) || tcp_conn_state(&w->tcp, s->client) == TCP_CLOSED;
+    return s->client == 0 || (!reset && tcp_conn_peer_fin(&w->tcp, s->client)) ||
+           tcp_conn_state(&w->tcp, s->client) == TCP_CLOSED;
 }
 
 /* Has the owner of news[i] been visited for an earlier one? Both sides of a session may have news, and the first visit

@@ -86,7 +86,7 @@ uint32_t session_handshakes(struct worker *w, uint32_t steps);
 
 /* Is nobody left to shake hands with? `worker`: struct worker; `user`: the session's index. FIN or RST has come, though
  * the session may not have been visited for it yet. */
-bool session_client_gone(void *worker, uint32_t user);
+bool session_client_gone(void *worker, uint32_t user, bool reset);
 
 /* Phase deadlines, bounded. Returns how many fired. */
 uint32_t session_timers(struct worker *w);

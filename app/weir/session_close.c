@@ -178,6 +178,10 @@ int session_worn_end(struct worker *w, struct session *s) {
     if (s->phase == PHASE_FLOWING && open) {
         if (s->c2s.len_bytes != 0)
             return 0; /* session_push_server asks for another visit */
+        if (session_in_libssl(w, s)) {
+            tcp_conn_again(&w->tcp, s->client, TCP_EV_READABLE);
+            return 0;
+        }
         if (!(s->flags & SESSION_MQTT)) {
             worn_stream(w, s);
             return 1;

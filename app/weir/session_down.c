@@ -89,6 +89,10 @@ int session_push_client(struct worker *w, struct session *s) {
             return 1;
         bool deaf = s->flags & (SESSION_CLIENT_SHUT | SESSION_CLIENT_GONE);
         int n = deaf ? WEIR_ECLOSED : session_to_client(w, s, rx);
+        if (n == WEIR_ECLOSED && !deaf && !(s->flags & SESSION_MQTT)) { /* FIN would say that this was all */
+            session_reset_later(w, s, SESSION_END_TLS_KEY_USED_UP);
+            return 1;
+        }
         if (n == WEIR_ECLOSED) {
             if (!deaf)
                 session_worn_out(w, s);

@@ -51,11 +51,14 @@ static int handshake_refused(struct worker *w, struct session *s, struct rope *w
 
 /* TLS said no: its alert goes out, then both sides are closed. */
 static int session_tls_failed(struct worker *w, struct session *s, enum tls_drop why, struct rope *wire) {
-    if (why == TLS_DROP_HS_CLIENT_GONE)
+    if (why == TLS_DROP_HS_CLIENT_GONE) {
+        rope_clear(wire); /* nobody reads it */
         return client_left(w, s);
+    }
     if (tls_drop_is_refusal(why))
         return handshake_refused(w, s, wire);
     if (why == TLS_DROP_HS_STALLED) {
+        rope_clear(wire);
         session_kill(w, s, SESSION_END_HANDSHAKE_TIMEOUT);
         return 1;
     }

@@ -244,8 +244,9 @@ struct tls_config {
     uint32_t patience_ms;       /* the oldest has waited longer: newest first from now on; a client may be silent for so
                                    long before it loses an SSL object that others need */
     uint32_t max_wait_ms;       /* longer, and it is refused */
-    /* Has the client of this connection gone? Asked before each expensive step. NULL: nobody knows. */
-    bool (*gone)(void *ctx, uint32_t user);
+    /* Has the client of this connection gone? Asked before each expensive step. `reset`: where it may have said all it
+     * has already (RFC 7918), the end of its stream is not enough. NULL: nobody knows. */
+    bool (*gone)(void *ctx, uint32_t user, bool reset);
     void *gone_ctx;
     uint32_t key_cache;       /* expanded keys; 0: 512 */
     struct rte_mempool *pool; /* plaintext and ciphertext that cannot stay in place */

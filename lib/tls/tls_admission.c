@@ -156,7 +156,7 @@ void tls_admission_done(struct tls_core *core, struct tls_conn *c) {
 
 /* All of n places but the share that is kept. */
 static uint32_t share(uint32_t n) {
-    return n - n / KEPT_SHARE;
+    return n > 1 ? n - (n + KEPT_SHARE - 1) / KEPT_SHARE : n;
 }
 
 /* Those that stay are out of the reckoning: of what they leave, either role has some to shake hands with. */
@@ -337,7 +337,7 @@ static tls_id pick(struct tls_core *core) {
     if (id == 0)
         return 0;
     struct tls_conn *c = tls_conn_get(core, id);
-    if (tls_client_gone(core, c)) {
+    if (tls_client_gone(core, c, false)) {
         queue_leave(core, c);
         c->hs.refused = TLS_DROP_HS_CLIENT_GONE;
         return id;

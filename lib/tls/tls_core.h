@@ -41,7 +41,7 @@ struct tls_core {
     struct rte_mempool *pool;
     uint32_t mbuf_room; /* payload bytes of a fresh mbuf of `pool` */
     struct tls_admission admission;
-    bool (*gone)(void *ctx, uint32_t user); /* struct tls_config says what for */
+    bool (*gone)(void *ctx, uint32_t user, bool reset); /* struct tls_config says what for */
     void *gone_ctx;
     tls_id lingering_first; /* clients whose SSL objects wait for tickets, the oldest first */
     tls_id lingering_last;

@@ -105,7 +105,7 @@ void tls_engine_detach(struct tls_engine *engine, struct tls_core *core) {
 /* Before an expensive step: has the client gone meanwhile? Only the worker itself can tell. */
 static void look_again(struct tls_core *core, struct tls_msg *msg) {
     if (core->run_inline && msg->costly && tls_conn_alive(core, msg->conn) &&
-        tls_client_gone(core, tls_conn_get(core, msg->conn)))
+        tls_client_gone(core, tls_conn_get(core, msg->conn), !msg->start))
         tls_msg_cancel(msg);
 }
 

@@ -148,7 +148,7 @@ static int record_request(struct tls_turn *t) {
     }
     struct tls_msg *msg = msg_of(t->core, t->c);
     bool costly = msg->awaited != TLS_AWAITED_CHEAP && f.type == TLS_CT_HANDSHAKE;
-    if (costly && tls_client_gone(t->core, t->c))
+    if (costly && tls_client_gone(t->core, t->c, msg->awaited == TLS_AWAITED_KEYS))
         return -TLS_DROP_HS_CLIENT_GONE;
     t->spent_bytes += f.body_bytes;
     if (rope_move(&msg->in, t->wire_in, TLS_HEADER_BYTES + f.body_bytes, t->core->pool) < 0) {
@@ -250,7 +250,7 @@ int tls_step_new(struct tls_turn *t) {
         return -(int)c->hs.refused;
     if (rc != TLS_STEP_AGAIN)
         return rc;
-    if (tls_client_gone(core, c))
+    if (tls_client_gone(core, c, false))
         return -TLS_DROP_HS_CLIENT_GONE;
     rc = tls_admission_ask(core, c, t->id, t->wire_in);
     if (rc == TLS_STEP_STOP)
@@ -274,7 +274,7 @@ int tls_step_handshake(struct tls_turn *t) {
         return -(int)t->c->hs.refused;
     struct tls_msg *msg = msg_of(t->core, t->c);
     if (t->c->flags & TLS_F_IN_FLIGHT) {
-        if (msg->costly && tls_client_gone(t->core, t->c)) /* the engine may not have begun */
+        if (msg->costly && tls_client_gone(t->core, t->c, !msg->start)) /* the engine may not have begun */
             return -TLS_DROP_HS_CLIENT_GONE;
         t->verdict |= TLS_BUSY;
         return TLS_STEP_STOP;

@@ -560,9 +560,9 @@ void tls_admission_answered(struct tls_core *core, struct tls_conn *c, tls_id id
 void tls_admission_heard(struct tls_core *core, struct tls_conn *c);
 /* Does somebody wait for an SSL object? */
 bool tls_admission_wants_place(const struct tls_core *core);
-/* Is nobody left to shake hands with? */
-static inline bool tls_client_gone(const struct tls_core *core, const struct tls_conn *c) {
-    return core->gone && !c->is_client && core->gone(core->gone_ctx, c->user);
+/* Is nobody left to shake hands with? `reset`: as struct tls_config says. */
+static inline bool tls_client_gone(const struct tls_core *core, const struct tls_conn *c, bool reset) {
+    return core->gone && !c->is_client && core->gone(core->gone_ctx, c->user, reset);
 }
 
 /* --- tls_handshake.c --- */

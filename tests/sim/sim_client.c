@@ -229,7 +229,7 @@ static bool key_to_blame(const struct sim_client *c) {
     bool in_order = c->sock.end == TCP_END_FIN && c->sock.eof;
     if (setup->record_limit == 0)
         return false;
-    return (c->tls && c->tls_shape == SIM_TLS_GCM12 && in_order) || (setup->server_tls && (in_order || !is_mqtt(c)));
+    return ((c->tls && c->tls_shape == SIM_TLS_GCM12) || setup->server_tls) && (in_order || !is_mqtt(c));
 }
 
 /* The stream is over or dead; was it to be? */

@@ -84,6 +84,10 @@ void session_reset_later(struct worker *w, struct session *s, enum session_end e
     (void)w, (void)s, (void)end;
 }
 
+void session_worn_out(struct worker *w, struct session *s) {
+    (void)w, (void)s;
+}
+
 void session_charge(struct worker *w, struct session *s) {
     (void)w, (void)s;
 }

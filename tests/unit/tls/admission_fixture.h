@@ -21,8 +21,9 @@ struct queue { /* many connections of one core, all with the same few hellos */
     bool gone[ROOM];
 };
 
-static inline bool client_gone(void *ctx, uint32_t user) {
+static inline bool client_gone(void *ctx, uint32_t user, bool reset) {
     const struct queue *q = ctx;
+    (void)reset;
     return q->gone[user];
 }
 

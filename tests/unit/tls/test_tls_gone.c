@@ -4,11 +4,11 @@
 
 #define SUITE13 "TLS_AES_128_GCM_SHA256"
 
-static bool gone;
+static bool gone, only_fin; /* whether it was a reset */
 
-static bool client_gone(void *ctx, uint32_t user) {
+static bool client_gone(void *ctx, uint32_t user, bool reset) {
     (void)ctx, (void)user;
-    return gone;
+    return gone && !(reset && only_fin);
 }
 
 /* A first key share that the server has no group for, and a group that it has. */
@@ -33,7 +33,7 @@ static void turns(struct harness *h, int n) {
 static void answered(struct harness *h, const struct harness_options *o, bool elsewhere) {
     struct harness_options options = *o;
 
-    gone = false;
+    gone = only_fin = false;
     options.other_thread = elsewhere;
     harness_init(h, &options);
     h->core.gone = client_gone;
@@ -105,6 +105,19 @@ Test(tls_gone, after_a_hello_retry_request) {
 Test(tls_gone, before_its_keys) {
     spared(&rsa);
     spared(&ecdhe);
+}
+
+/* With its keys a client may have sent all it has, and FIN (RFC 7918). */
+Test(tls_gone, keys_with_fin_behind) {
+    for (int elsewhere = 0; elsewhere < 2; elsewhere++) {
+        struct harness h;
+        answered(&h, &ecdhe, elsewhere);
+        gone = only_fin = true;
+        turns(&h, 5);
+        cr_expect_eq(h.error, 0);
+        cr_expect_eq(tls_core_stats(&h.core)->handshakes_done, 1);
+        harness_fini(&h);
+    }
 }
 
 /* A hello in two records: the first one costs nothing. */
