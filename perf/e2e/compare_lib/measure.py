@@ -12,6 +12,7 @@ from scenarios import CAPACITY, CONNECTS, ROUND_TRIPS
 Timing = collections.namedtuple("Timing", "warmup_s duration_s hold_s")
 FULL = Timing(0.7, 3.0, 4.0)
 QUICK = Timing(0.3, 1.7, 2.0)
+BY_TURNS = Timing(1.0, 6.0, 4.0)  # turns.py
 MEBI, GIBI = 2**20, 2**30
 SMALL = 100           # connections of the set-up that memory is compared with
 LOAD_TIMEOUT_S = 300  # beyond what a run should take
@@ -74,28 +75,29 @@ def traffic(place, system, scenario, timing, rate=None):
         server.check()
     finally:
         server.stop()
-    return _figures(scenario, system, result, cpus.difference(begin, end))
+    used = cpus.difference(begin, end)
+    return figures(scenario, result, system.cpu_share(used)) | {"foreign_share": cpus.foreign_share(used)}
 
 
-def _figures(scenario, system, result, used):
-    share = system.cpu_share(used)
+def figures(scenario, result, share):
+    """What weir-load's result comes to where the server used that share of its CPU."""
     found = result["traffic"]
     per_s = found["per_s"]
     if not per_s:
         raise laboratory.Failure(f"{scenario.name}: nothing came through; weir-load says: {_failures(result)}")
     latency = found["latency_us"]
-    figures = {"generator_share": result["generator"]["busy_share"], "server_share": share,
-               "foreign_share": cpus.foreign_share(used), "failed": float(result["exit_status"] != 0)}
+    known = {"generator_share": result["generator"]["busy_share"], "server_share": share,
+             "failed": float(result["exit_status"] != 0)}
     if scenario.figures is CONNECTS:
-        figures |= {"connects_per_s": per_s, "connect_p50": latency["p50"], "connect_p99": latency["p99"],
-                    "cpu_per_connect": share / per_s * 1e6}
+        known |= {"connects_per_s": per_s, "connect_p50": latency["p50"], "connect_p99": latency["p99"],
+                  "cpu_per_connect": share / per_s * 1e6}
     elif "bytes_per_s" in scenario.figures:
-        figures |= {"bytes_per_s": found["bytes_per_s"] / 1e6, "cpu_per_mb": share / found["bytes_per_s"] * 1e12}
+        known |= {"bytes_per_s": found["bytes_per_s"] / 1e6, "cpu_per_mb": share / found["bytes_per_s"] * 1e12}
     else:
-        figures |= {"messages_per_s": per_s, "cpu_per_message": share / per_s * 1e6}
+        known |= {"messages_per_s": per_s, "cpu_per_message": share / per_s * 1e6}
         if scenario.figures is ROUND_TRIPS:
-            figures |= {f"latency_{name}": latency[name] for name in ("p50", "p99", "p999")}
-    return figures
+            known |= {f"latency_{name}": latency[name] for name in ("p50", "p99", "p999")}
+    return known
 
 
 def idle(place, system, scenario, timing):

@@ -198,7 +198,7 @@ static uint32_t dials_due(struct load *l) {
 }
 
 uint32_t client_dial_some(struct load *l) {
-    if (!l->connecting || l->leaving || l->lists[LIST_CONNECT].head == 0)
+    if (!l->connecting || l->resting || l->leaving || l->lists[LIST_CONNECT].head == 0)
         return 0;
     uint32_t due = dials_due(l), begun = 0;
     while (begun < due) {

@@ -70,6 +70,18 @@ void load_rate(struct load *l, double per_s, uint64_t now_ns) {
     publish_forget_backlog(l);
 }
 
+void load_resting(struct load *l, bool on, uint64_t now_ns) {
+    if (l->resting && !on) {
+        uint64_t rested_ns = now_ns - l->rest_ns;
+        schedule_shift(&l->schedule, rested_ns);
+        l->dial_next_ns += (double)rested_ns;
+        for (uint32_t i = l->backlog_head; i != l->backlog_tail; i++)
+            l->backlog[i % LOAD_BACKLOG].at_ns += rested_ns;
+    }
+    l->rest_ns = on && !l->resting ? now_ns : l->rest_ns;
+    l->resting = on;
+}
+
 void load_goodbye(struct load *l) {
     l->leaving = true;
     l->publishing = false;

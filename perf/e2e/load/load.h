@@ -116,6 +116,9 @@ void load_connecting(struct load *l, bool on);
 void load_publishing(struct load *l, bool on, uint64_t now_ns);
 /* Another rate from now on (messages a second over all clients; 0: closed loop). Backlog is forgotten. */
 void load_rate(struct load *l, double per_s, uint64_t now_ns);
+/* While resting no message and no connection begins; what is under way goes on. What was due by time is due that much
+ * later. */
+void load_resting(struct load *l, bool on, uint64_t now_ns);
 /* All that held back connect at once, whatever connect_window says. */
 void load_storm(struct load *l);
 /* Say goodbye: DISCONNECT, close_notify and FIN on all clients, a bounded number a turn. Done when stats->open is 0. */

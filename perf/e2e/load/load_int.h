@@ -110,7 +110,8 @@ struct load {
     struct timer_wheel wheel; /* a node a client */
     struct hs13_core *hs13;
     struct client_ticket *tickets; /* [connections + 1], where `resume` */
-    bool connecting, publishing, leaving;
+    bool connecting, publishing, leaving, resting;
+    uint64_t rest_ns;    /* when the rest began */
     uint32_t closing;    /* clients that have said goodbye and wait for the end */
     bool ways_known;     /* somebody has got through: ARP is done */
     double dial_next_ns; /* connect_rate: when the next SYN is due */

@@ -42,11 +42,13 @@ struct program {
     char error[640];
 };
 
-static volatile int signals; /* so many asked for an end */
+static struct run_asked asked;
 
 static void on_signal(int number) {
-    (void)number;
-    signals++;
+    if (number == SIGUSR1)
+        asked.rest = 1;
+    else
+        asked.stop++;
 }
 
 static int fail(const char *text, int status) {
@@ -203,7 +205,7 @@ static int program_up(struct program *p) {
 /* --- run, down --- */
 
 static int program_run(struct program *p) {
-    run_all(&p->options, p->load, &p->clock, &signals, p->out, &p->result);
+    run_all(&p->options, p->load, &p->clock, &asked, p->out, &p->result);
     report_print(p->out, &p->options, &p->result);
     int status = p->result.n_failures ? EXIT_FAILURE : 0;
     if (p->options.json && report_json(&p->options, &p->result) != 0) {
@@ -239,6 +241,7 @@ int main(int argc, char **argv) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
     int status = check_early(&p);
     if (status == 0)
         status = program_up(&p);

@@ -229,6 +229,8 @@ static const struct option options[] = {
     {"cpu", "N", AT(cpu), COUNT, 0, 1023, .help = "CPU to poll on (the first this process may use)"},
     {"share-cpu", NULL, AT(share_cpu), FLAG,
      .help = "sleep while there is nothing to do, so that others use the CPU, and come before them when there is"},
+    {"by-turns", NULL, AT(by_turns), FLAG,
+     .help = "rest at SIGUSR1, and first before the traffic: what is under way ends, then SIGSTOP, until SIGCONT"},
     {"memory", "MB", AT(memory_mb), COUNT, 0, 1 << 20, .help = "packet memory (0: by the number of connections)"},
     {"seed", "N", AT(seed), SPECIAL, .take = take_seed, .help = "of sizes and arrivals (1)"},
 };

@@ -53,7 +53,7 @@ struct load_options {
     struct load_ndr_options ndr;
     const char *json;        /* a path, "-" or NULL */
     uint32_t cpu, memory_mb; /* memory 0: as much as the rest needs */
-    bool share_cpu;
+    bool share_cpu, by_turns;
     uint64_t seed;
     char **eal_args; /* what follows `--`, into argv */
     int n_eal_args;

@@ -208,7 +208,7 @@ static uint32_t run_closed(struct load *l) {
 }
 
 uint32_t publish_run(struct load *l) {
-    if (!l->publishing)
+    if (!l->publishing || l->resting)
         return 0;
     return l->schedule.config.rate_per_s > 0 ? run_open(l) : run_closed(l);
 }

@@ -268,12 +268,13 @@ int report_json(const struct load_options *o, const struct run_result *r) {
     json_t *failures = json_array();
     for (uint32_t i = 0; i < r->n_failures; i++)
         json_array_append_new(failures, json_string(r->failures[i]));
-    json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "command", command_json(o), "connect",
-                            connect_json(&r->connect), "traffic", traffic_json(o, &r->traffic), "generator",
-                            generator_json(&r->generator), "hold", r->hold_done ? hold_json(&r->hold) : json_null(),
-                            "storm", r->storm_done ? storm_json(&r->storm) : json_null(), "ndr",
-                            r->ndr_done ? ndr_json(&r->ndr) : json_null(), "failures", failures, "interrupted",
-                            (int)r->interrupted);
+    json_t *rests = json_pack("{s:I, s:f}", "n", (json_int_t)r->rests.n, "seconds", r->rests.seconds);
+    json_t *all = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "command", command_json(o), "connect",
+        connect_json(&r->connect), "traffic", traffic_json(o, &r->traffic), "generator", generator_json(&r->generator),
+        "rests", rests, "hold", r->hold_done ? hold_json(&r->hold) : json_null(), "storm",
+        r->storm_done ? storm_json(&r->storm) : json_null(), "ndr", r->ndr_done ? ndr_json(&r->ndr) : json_null(),
+        "failures", failures, "interrupted", (int)r->interrupted);
     bool to_stdout = strcmp(o->json, "-") == 0;
     FILE *out = to_stdout ? stdout : fopen(o->json, "we");
     bool ok =

@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -19,6 +20,8 @@
 #define PAUSE_S       0.3  /* after each trial: queues and delayed ACKs everywhere come to rest */
 #define SETTLE_S      0.5  /* at the start of each, not counted; at most a quarter of it */
 #define LIMIT_SHARE   0.9
+#define REST_QUIET_S  0.05  /* by turns: nothing is under way any more after so long; delayed ACKs take 0.04 */
+#define REST_S        1.0   /* and at the latest after so long */
 #define SLEEP_NS      50000 /* of a turn without work, where the CPU is shared */
 
 /* Counters over a stretch of time that includes resets of load's own ones. */
@@ -30,11 +33,13 @@ struct run {
     const struct load_options *o;
     struct load *load;
     const struct run_clock *clock;
-    const volatile int *stop;
-    int stop_at; /* *stop from which on phases end */
+    struct run_asked *asked;
+    int stop_at; /* asked->stop from which on phases end */
     FILE *out;
     struct run_result *r;
-    uint64_t tsc, now_ns;     /* of this turn */
+    uint64_t tsc, now_ns; /* of this turn */
+    uint64_t stopped_ns;  /* by turns: in which the process stood still; not part of now_ns */
+    bool resting;
     struct sums before;       /* the last load_stats_reset */
     uint64_t phase_ns;        /* when it began */
     double phase_s;           /* how long it may last */
@@ -69,7 +74,7 @@ static void fail(struct run *run, const char *format, ...) {
 }
 
 static bool stopped(const struct run *run) {
-    return *run->stop >= run->stop_at;
+    return run->asked->stop >= run->stop_at;
 }
 
 static double seconds_since(const struct run *run, uint64_t ns) {
@@ -78,14 +83,52 @@ static double seconds_since(const struct run *run, uint64_t ns) {
 
 /* --- turns --- */
 
-static void turn(struct run *run) {
+/* Returns the work done. */
+static uint32_t turn(struct run *run) {
     uint32_t work = load_turn(run->load, run->now_ns);
     if (run->o->share_cpu && work == 0)
         nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
     uint64_t tsc = rte_rdtsc();
-    load_account(run->load, work, tsc - run->tsc);
+    if (work != 0 || !run->resting)
+        load_account(run->load, work, tsc - run->tsc);
     run->tsc = tsc;
-    run->now_ns = run_clock_ns(run->clock, tsc);
+    run->now_ns = run_clock_ns(run->clock, tsc) - run->stopped_ns;
+    return work;
+}
+
+/* Stand still until SIGCONT; no time passes. */
+static void stand_still(struct run *run) {
+    raise(SIGSTOP);
+    uint64_t tsc = rte_rdtsc();
+    run->stopped_ns += run_clock_ns(run->clock, tsc) - run_clock_ns(run->clock, run->tsc);
+    run->tsc = tsc;
+}
+
+/* Returns how long what was under way took to come to its end, ns. */
+static uint64_t rest(struct run *run) {
+    uint64_t begun_ns = run->now_ns, work_ns = begun_ns;
+    run->resting = true;
+    load_resting(run->load, true, begun_ns);
+    while (seconds_since(run, work_ns) < REST_QUIET_S && seconds_since(run, begun_ns) < REST_S && !stopped(run))
+        if (turn(run) != 0)
+            work_ns = run->now_ns;
+    run->asked->rest = 0;
+    if (!stopped(run))
+        stand_still(run);
+    load_resting(run->load, false, run->now_ns);
+    run->resting = false;
+    run->r->rests.n++;
+    run->r->rests.seconds += seconds_since(run, begun_ns);
+    return run->now_ns - begun_ns;
+}
+
+/* A rest is no part of the phase. */
+static uint64_t rest_in_phase(struct run *run) {
+    uint64_t rested_ns = rest(run);
+    run->phase_ns += rested_ns;
+    run->moved_ns += rested_ns;
+    run->said_ns += rested_ns;
+    return rested_ns;
 }
 
 /* Events a second since the last line of progress. */
@@ -112,6 +155,11 @@ static bool turns(struct run *run, double seconds, bool (*until)(struct run *), 
         if (say && run->now_ns >= next_line_ns) {
             say(run);
             next_line_ns += NANO;
+        }
+        if (run->asked->rest) {
+            uint64_t rested_ns = rest_in_phase(run);
+            end_ns += rested_ns;
+            next_line_ns += rested_ns;
         }
     }
     return false;
@@ -255,10 +303,9 @@ static void measure(struct run *run, double rate, double settle_s, double second
     turns(run, settle_s, NULL, NULL);
     reset(run);
     int64_t flying = in_flight(run);
-    uint64_t start_ns = run->now_ns;
     turns(run, seconds, NULL, say_publishing);
     const struct load_stats *s = load_stats(run->load);
-    t->seconds = seconds_since(run, start_ns);
+    t->seconds = seconds_since(run, run->phase_ns);
     t->due = s->messages_due;
     t->sent = s->messages_sent;
     t->received = s->messages_received;
@@ -358,12 +405,11 @@ static void say_churning(struct run *run) {
 static void churn(struct run *run) {
     turns(run, run->o->warmup_s, NULL, NULL);
     load_stats_reset(run->load);
-    uint64_t start_ns = run->now_ns;
     turns(run, run->o->duration_s, NULL, say_churning);
     const struct load_stats *s = load_stats(run->load);
     struct run_result *r = run->r;
     r->connected = r->traffic_done = true;
-    connect_result(run, s, seconds_since(run, start_ns));
+    connect_result(run, s, seconds_since(run, run->phase_ns));
     r->connect.wanted = r->connect.connected + r->connect.failed;
     r->traffic = (struct run_traffic){
         .seconds = r->connect.seconds, .per_s = r->connect.per_s, .resets = s->resets, .ns = r->connect.ns};
@@ -487,15 +533,19 @@ static void goodbye(struct run *run) {
     turns(run, GOODBYE_S, none_open, say_goodbye);
 }
 
-void run_all(const struct load_options *o, struct load *l, const struct run_clock *clock, const volatile int *stop,
+void run_all(const struct load_options *o, struct load *l, const struct run_clock *clock, struct run_asked *asked,
              FILE *out, struct run_result *r) {
     *r = (struct run_result){0};
-    struct run run = {.o = o, .load = l, .clock = clock, .stop = stop, .stop_at = 1, .out = out, .r = r};
+    struct run run = {.o = o, .load = l, .clock = clock, .asked = asked, .stop_at = 1, .out = out, .r = r};
     run.tsc = rte_rdtsc();
     run.now_ns = run_clock_ns(clock, run.tsc);
     if (o->traffic == LOAD_CHURN) {
+        if (o->by_turns)
+            rest(&run);
         churn(&run);
     } else if (connect_all(&run)) {
+        if (o->by_turns)
+            rest(&run);
         if (o->traffic == LOAD_IDLE)
             hold(&run);
         else if (o->ndr.on)

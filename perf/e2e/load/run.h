@@ -6,6 +6,8 @@
  *   hold       idle: the connections stay while keep-alives go
  *   storm      qos1: with traffic going on, many more clients connect at once
  *   ndr        trials at rates that ndr.c asks for, then round trips at shares of the rate found
+ *   rest       by turns, whenever asked: nothing new begins, what is under way comes to its end, and the process stops
+ *              itself. Its clock stands still meanwhile, so that no timer of any connection notices
  *   goodbye    DISCONNECT, close_notify, FIN
  *
  * Rates are counted over the measured seconds alone; latencies and losses also over what arrives late, else the slowest
@@ -78,12 +80,19 @@ struct run_ndr {
     struct run_latency latency[LOAD_MAX_SHARES];
 };
 
+/* By turns: time at rest, until all was quiet; not that in which the process was stopped. */
+struct run_rests {
+    uint64_t n;
+    double seconds;
+};
+
 struct run_result {
     struct run_connect connect;
     struct run_traffic traffic;
     struct run_hold hold;
     struct run_storm storm;
     struct run_ndr ndr;
+    struct run_rests rests;
     struct run_generator generator; /* over the measured seconds; idle: while connecting */
     bool connected, traffic_done, hold_done, ndr_done, storm_done; /* which of them there are */
     bool interrupted;
@@ -101,9 +110,15 @@ struct run_clock {
 void run_clock_init(struct run_clock *c);
 uint64_t run_clock_ns(const struct run_clock *c, uint64_t tsc);
 
-/* Run all phases that the options ask for on a load just made with that clock; lines of progress go to `out`. *stop
- * becomes 1 where somebody wants an orderly end, more where one at once. Fills *r from zero. */
-void run_all(const struct load_options *o, struct load *l, const struct run_clock *clock, const volatile int *stop,
+/* What signals ask for. */
+struct run_asked {
+    volatile int stop; /* 1: an orderly end, more: one at once */
+    volatile int rest; /* 1: to let another have the CPU (by turns) */
+};
+
+/* Run all phases that the options ask for on a load just made with that clock; lines of progress go to `out`. Fills *r
+ * from zero. */
+void run_all(const struct load_options *o, struct load *l, const struct run_clock *clock, struct run_asked *asked,
              FILE *out, struct run_result *r);
 
 #endif

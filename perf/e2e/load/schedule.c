@@ -122,6 +122,10 @@ void schedule_init(struct schedule *s, const struct schedule_config *c, uint64_t
     schedule_rate(s, c->rate_per_s, now_ns);
 }
 
+void schedule_shift(struct schedule *s, uint64_t ns) {
+    s->start_ns += ns;
+}
+
 bool schedule_due(struct schedule *s, uint64_t now_ns, uint64_t *due_ns) {
     if (s->interval_ns <= 0 || now_ns < s->start_ns + (uint64_t)s->next_due_ns)
         return false;

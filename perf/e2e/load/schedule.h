@@ -34,6 +34,8 @@ int schedule_parse_sizes(const char *text, struct schedule_config *c);
 void schedule_init(struct schedule *s, const struct schedule_config *c, uint64_t now_ns);
 /* Another rate from now on. */
 void schedule_rate(struct schedule *s, double per_s, uint64_t now_ns);
+/* Everything is due that much later: a stretch of time that shall not have been. */
+void schedule_shift(struct schedule *s, uint64_t ns);
 /* Is a message due at now_ns? Then *due_ns is when exactly, and the next one is drawn. Call until false. */
 bool schedule_due(struct schedule *s, uint64_t now_ns, uint64_t *due_ns);
 /* Bytes of the next message; 0 where no sizes are configured. */

@@ -120,6 +120,67 @@ Test(load, closed_loop_keeps_a_window_in_flight) {
     all_leave();
 }
 
+/* What is under way comes to its end, and nothing else begins. */
+static void rest_for(uint64_t ms) {
+    load_resting(f.load, true, f.now_ns);
+    fixture_run(&f, 5);
+    uint64_t sent = stats()->messages_sent;
+    cr_assert_eq(stats()->messages_received, sent);
+    fixture_run(&f, ms - 5);
+    cr_assert_eq(stats()->messages_sent, sent);
+    load_resting(f.load, false, f.now_ns);
+}
+
+Test(load, a_rest_is_not_caught_up) {
+    at_rate(LOAD_QOS0, 100000, 64, 64);
+    all_connect();
+    load_publishing(f.load, true, f.now_ns);
+    fixture_run(&f, 50);
+    rest_for(400);
+    rest_for(100);
+    fixture_run(&f, 50);
+    load_publishing(f.load, false, f.now_ns);
+    fixture_run(&f, 20);
+    about(stats()->messages_due, 10000);
+    cr_assert_lt(stats()->latency_ns.max, 1000000); /* of what was due in a rest, too */
+    nothing_is_missing();
+    all_leave();
+}
+
+Test(load, a_closed_loop_goes_on_after_a_rest) {
+    at_rate(LOAD_QOS1, 0, 64, 64);
+    all_connect();
+    load_publishing(f.load, true, f.now_ns);
+    fixture_run(&f, 10);
+    rest_for(100);
+    uint64_t sent = stats()->messages_sent;
+    publish_for(10);
+    cr_assert_gt(stats()->messages_sent, sent + 300 * f.config.connections);
+    nothing_is_missing();
+    all_leave();
+}
+
+Test(load, nobody_connects_in_a_rest) {
+    f.config.traffic = LOAD_CHURN;
+    f.config.connect_rate = 10000;
+    fixture_start(&f);
+    fixture_run(&f, 20);
+    load_resting(f.load, true, f.now_ns);
+    fixture_run(&f, 20);
+    uint64_t begun = stats()->connects_begun;
+    cr_assert_gt(begun, 100);
+    cr_assert_eq(stats()->connecting, 0);
+    fixture_run(&f, 200);
+    cr_assert_eq(stats()->connects_begun, begun);
+    load_resting(f.load, false, f.now_ns);
+    fixture_run(&f, 20);
+    uint64_t more = stats()->connects_begun - begun;
+    cr_assert(more > 100 && more < 250, "%lu", more); /* at the rate, not all that the rest would have brought */
+    load_connecting(f.load, false);
+    fixture_run(&f, 50);
+    fixture_close(&f);
+}
+
 Test(load, bulk_fills_the_windows) {
     at_rate(LOAD_BULK, 0, 0, 0);
     f.config.connections = 3;

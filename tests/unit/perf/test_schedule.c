@@ -165,3 +165,15 @@ Test(schedule, another_rate_forgets_what_was_due) {
     schedule_rate(&s, 0, 6000000000);
     cr_expect_not(schedule_due(&s, 9000000000, &due));
 }
+
+Test(schedule, a_shift_makes_everything_due_later) {
+    struct schedule s;
+    uint64_t due;
+
+    schedule_init(&s, &(struct schedule_config){.rate_per_s = 1000}, 0);
+    cr_expect(schedule_due(&s, 1000000, &due));
+    schedule_shift(&s, 500000000);
+    cr_expect_not(schedule_due(&s, 501999999, &due));
+    cr_expect(schedule_due(&s, 502000000, &due));
+    cr_expect_eq(due, 502000000);
+}
