@@ -118,6 +118,15 @@ static bool reads_on(const struct worker *w, tcp_id id) {
     return tcp_conn_state(&w->tcp, id) != TCP_CLOSED && tcp_conn_unacked(&w->tcp, id) != 0;
 }
 
+/* What is left is a reset, once the side that still reads has everything, or after so long. */
+static void await_reader(struct worker *w, struct session *s, uint32_t ms) {
+    s->flags |= SESSION_RESET_LATER;
+    s->phase = PHASE_ENDING;
+    session_deadline(w, s, ms);
+    s->ending_ms = s->deadline_ms;
+    session_deadline(w, s, RESET_POLL_MS);
+}
+
 void session_reset_later(struct worker *w, struct session *s, enum session_end end) {
     if (tcp_conn_unacked(&w->tcp, s->client) == 0) {
         session_kill(w, s, end);
@@ -125,11 +134,7 @@ void session_reset_later(struct worker *w, struct session *s, enum session_end e
     }
     session_reason(s, end);
     server_drop(w, s);
-    s->flags |= SESSION_RESET_LATER;
-    s->phase = PHASE_ENDING;
-    session_deadline(w, s, ENDING_MS);
-    s->ending_ms = s->deadline_ms;
-    session_deadline(w, s, RESET_POLL_MS);
+    await_reader(w, s, ENDING_MS);
 }
 
 void session_cut(struct worker *w, struct session *s, enum session_end end) {
@@ -145,11 +150,7 @@ void session_cut(struct worker *w, struct session *s, enum session_end end) {
     if (s->client != 0)
         tcp_conn_abort(&w->tcp, s->client);
     s->client = 0;
-    s->flags |= SESSION_RESET_LATER;
-    s->phase = PHASE_ENDING;
-    session_deadline(w, s, CUT_MS);
-    s->ending_ms = s->deadline_ms;
-    session_deadline(w, s, RESET_POLL_MS);
+    await_reader(w, s, CUT_MS);
 }
 
 /* --- a key is used up --- */
@@ -166,11 +167,7 @@ void session_worn_out(struct worker *w, struct session *s) {
 static void worn_stream(struct worker *w, struct session *s) {
     rope_clear(tcp_conn_rx(&w->tcp, s->client));
     tcp_conn_consumed(&w->tcp, s->client);
-    s->flags |= SESSION_RESET_LATER;
-    s->phase = PHASE_ENDING;
-    session_deadline(w, s, CUT_MS);
-    s->ending_ms = s->deadline_ms;
-    session_deadline(w, s, RESET_POLL_MS);
+    await_reader(w, s, CUT_MS);
 }
 
 int session_worn_end(struct worker *w, struct session *s) {
