@@ -76,7 +76,7 @@ def markdown(results, scenarios):
 
 
 BESIDE_HEAD = ("", "before", "now", "now/before", "99% bounds", "best/best", "verdict")
-BESIDE_NOTES = ("Medians of all repetitions, and of their ratios; bounds of that median (compare_lib/verdict.py); the ratio of the best of either.",
+BESIDE_NOTES = ("Medians of all repetitions, and of their ratios; bounds of the true ratio (compare_lib/verdict.py); the ratio of the best of either.",
                 f"WORSE: by more than {100 * verdict.WORSE:.0f}%, beyond doubt; open: the repetitions do not say.")
 
 

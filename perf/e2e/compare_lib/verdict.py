@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Two builds of weir on a machine that is never quiet: is the newer one worse by more than 3%?
 
-Each repetition gives a ratio, now / before, of two runs that lay next to each other. What is judged is their median, the one
-that endless repetitions would have. How far off it may be is told by ranks, as in a sign test: as many ratios lie above it as
-below, whatever their distribution is, so that fewer than k of n lie below with the probability of fewer than k heads in n
-throws. Seven ratios are the fewest that say anything.
+Each repetition gives a ratio, now / before, of two runs that took turns (turns.py). Whatever disturbs them may as well have met
+the other one: the logarithms of the ratios lie symmetrically about that of the true ratio, whatever their distribution is. So
+how far off it may be is told by signed ranks (Wilcoxon): of the means of all pairs of logarithms, each with itself too, the true
+one is not below the k-th with the probability that the ranks of heads in n throws add up to k at least. Seven ratios are the
+fewest that say anything.
 
 A latency is another matter: whoever takes the CPU away adds to it, by milliseconds, and nothing ever takes off it. So its best
 repetitions are compared too, which had the least of that."""
@@ -19,13 +20,21 @@ NOT_WORSE, IS_WORSE, OPEN = "not worse", "WORSE", "open"
 
 
 def bounds(ratios):
-    """(low, high): the median is not below low, nor above high, each with probability SURE; None: too few ratios."""
-    n, rank, below = len(ratios), 0, 0
-    while 2 * rank < n and below + math.comb(n, rank) <= (1 - SURE) * 2**n:
-        below += math.comb(n, rank)
-        rank += 1
-    ordered = sorted(ratios)
-    return (ordered[rank - 1], ordered[-rank]) if rank else None
+    """(low, high): the true ratio is not below low, nor above high, each with probability SURE; None: too few ratios."""
+    ways, place = _rank_sums(len(ratios)), 0
+    while sum(ways[:place + 1]) <= (1 - SURE) * sum(ways):
+        place += 1
+    logs = [math.log(ratio) for ratio in ratios]
+    means = sorted((a + b) / 2 for i, a in enumerate(logs) for b in logs[i:])
+    return (math.exp(means[place - 1]), math.exp(means[-place])) if place else None
+
+
+def _rank_sums(n):
+    """[in how many ways some of the ranks 1 to n add up to 0, to 1, ...]"""
+    ways = [1]
+    for rank in range(1, n + 1):
+        ways = [(ways[i] if i < len(ways) else 0) + (ways[i - rank] if i >= rank else 0) for i in range(len(ways) + rank)]
+    return ways
 
 
 def judge(metric, low, high):

@@ -13,9 +13,11 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "recorded")
 sys.path.append(os.path.join(ROOT, "perf"))
+sys.path.append(os.path.join(ROOT, "perf", "e2e", "compare_lib"))
 sys.dont_write_bytecode = True
 
 import figures  # noqa: E402 (the path above comes first)
+import verdict  # noqa: E402
 
 
 def script(path):
@@ -29,6 +31,24 @@ def script(path):
 def recorded(name):
     with open(os.path.join(RECORDED, name), encoding="utf-8") as file:
         return file.read()
+
+
+class Verdict(unittest.TestCase):
+    """compare_lib/verdict.py: is a build worse by more than 3%?"""
+
+    def test_too_few(self):
+        self.assertIsNone(verdict.bounds([1.0] * 6))
+
+    def test_bounds(self):
+        """Ranks as in tables of the signed-rank test: one-sided 1% is 0 of 7 values and 5 of 10."""
+        self.assertEqual([round(bound, 9) for bound in verdict.bounds([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6])], [1.0, 1.6])
+        powers = [2.0**i for i in range(10)]  # means of pairs: 0, 0.5, 1, 1, 1.5, 1.5, ... and the same from 9 down
+        self.assertEqual([round(bound, 9) for bound in verdict.bounds(powers)], [round(2**1.5, 9), round(2**7.5, 9)])
+
+    def test_judgement(self):
+        for low, high, found in ((0.98, 1.10, verdict.NOT_WORSE), (0.80, 0.96, verdict.IS_WORSE), (0.96, 1.02, verdict.OPEN)):
+            self.assertEqual(verdict.judge("messages_per_s", low, high), found)
+            self.assertEqual(verdict.judge("cpu_per_message", 2 - high, 2 - low), found)
 
 
 class Pktgen(unittest.TestCase):
