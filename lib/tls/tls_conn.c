@@ -381,8 +381,12 @@ static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *co
                                                              uint32_t budget_bytes, bool v13, bool alone) {
     struct tls_conn *c = tls_conn_get(core, id);
     const struct tls_suite *s = tls_conn_suite(c);
-    uint32_t head = TLS_HEADER_BYTES + (v13 ? 0 : s->explicit_bytes), spent_bytes = 0;
     uint8_t gcm = s->gcm;
+    uint32_t spent_bytes = 0;
+
+    if (WEIR_UNLIKELY(gcm == TLS_GCM_NONE))
+        return input_any(core, id, wire_in, plain, wire_out, budget_bytes, 0);
+    uint32_t head = TLS_HEADER_BYTES + tls_explicit_bytes(v13, gcm);
 
     do {
         struct rte_mbuf *m = wire_in->head;
@@ -391,7 +395,7 @@ static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *co
         uint8_t *record = rte_pktmbuf_mtod(m, uint8_t *), *behind = NULL;
 
         if (WEIR_UNLIKELY(n - 1 >= TLS_RECORD_MAX || !tls_header_is(record, TLS_CT_DATA, body) ||
-                          !rope_mbuf_private(m) || gcm == TLS_GCM_NONE || c->seq[TLS_READ] >= core->gcm_record_limit ||
+                          !rope_mbuf_private(m) || c->seq[TLS_READ] >= core->gcm_record_limit ||
                           (spent_bytes > 0 && spent_bytes + body > budget_bytes)))
             return input_any(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes);
         if (alone) {

@@ -82,6 +82,11 @@ extern const uint8_t tls_suites_count;
 /* Row number + 1 of a suite that IPsec-MB can take over; 0: none. */
 uint8_t tls_suite_find(uint16_t version, uint16_t id);
 
+/* explicit_bytes of such a suite, without a look at the table. */
+static inline uint32_t tls_explicit_bytes(bool v13, uint8_t gcm) {
+    return v13 || gcm == TLS_GCM_NONE ? 0 : 8;
+}
+
 /* Bytes of a record beside header and plaintext: explicit nonce, inner type, tag. */
 static inline uint32_t tls_suite_overhead(const struct tls_suite *s) {
     return s->explicit_bytes + s->inner_bytes + TLS_TAG_BYTES;
@@ -145,12 +150,11 @@ static inline void tls_nonce_explicit(uint8_t nonce[16], const uint8_t iv[TLS_NO
 }
 
 /* Nonce and additional data of record `seq`. `n` is the length the AAD speaks of: ciphertext and tag in 1.3, plaintext
- * in 1.2. `explicit_nonce` (8 bytes) only for reading with suites that carry one. `v13`: is the suite one of 1.3? Where
- * the caller has asked before, what the other version needs is not compiled in. */
-static inline void tls_op_set_as(struct tls_op *op, const struct tls_suite *s, bool v13,
-                                 const uint8_t iv[TLS_NONCE_BYTES], uint64_t seq, uint8_t type, uint32_t n,
-                                 const uint8_t *explicit_nonce) {
-    if (v13 || s->explicit_bytes == 0)
+ * in 1.2. `explicit_nonce` (8 bytes) only for reading with suites that carry one. `v13`: is the suite one of 1.3?
+ * `gcm`: of the suite. Where the caller has asked before, what the others need is not compiled in. */
+static inline void tls_op_set_as(struct tls_op *op, bool v13, uint8_t gcm, const uint8_t iv[TLS_NONCE_BYTES],
+                                 uint64_t seq, uint8_t type, uint32_t n, const uint8_t *explicit_nonce) {
+    if (tls_explicit_bytes(v13, gcm) == 0)
         tls_nonce_fold(op->nonce, iv, seq);
     else
         tls_nonce_explicit(op->nonce, iv, seq, explicit_nonce);
@@ -165,7 +169,7 @@ static inline void tls_op_set_as(struct tls_op *op, const struct tls_suite *s, b
 
 static inline void tls_op_set(struct tls_op *op, const struct tls_suite *s, const uint8_t iv[TLS_NONCE_BYTES],
                               uint64_t seq, uint8_t type, uint32_t n, const uint8_t *explicit_nonce) {
-    tls_op_set_as(op, s, s->version == TLS_V13, iv, seq, type, n, explicit_nonce);
+    tls_op_set_as(op, s->version == TLS_V13, s->gcm, iv, seq, type, n, explicit_nonce);
 }
 
 /* Constant in time. */
@@ -382,7 +386,7 @@ static inline void tls_op_begin(struct tls_op *op, struct tls_core *core, struct
     op->mgr = core->mgr;
     op->ctx = core->aead_ctx;
     tls_op_key(op, core, c, id, dir, s->gcm);
-    tls_op_set_as(op, s, v13, c->iv[dir], c->seq[dir], type, n, explicit_nonce);
+    tls_op_set_as(op, v13, s->gcm, c->iv[dir], c->seq[dir], type, n, explicit_nonce);
 }
 
 /* A whole record in one piece, as open and seal of struct tls_aead, once tls_op_key and tls_op_set_as have said under
@@ -456,14 +460,14 @@ int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const 
 static inline bool tls_record_open_at(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
                                       bool v13, uint8_t gcm, uint8_t type, const uint8_t *record, uint32_t bytes,
                                       uint8_t *to) {
-    uint32_t explicit_bytes = v13 ? 0 : s->explicit_bytes,
+    uint32_t explicit_bytes = tls_explicit_bytes(v13, gcm),
              n = bytes - TLS_HEADER_BYTES - explicit_bytes - TLS_TAG_BYTES;
     const uint8_t *body = record + TLS_HEADER_BYTES, *text = body + explicit_bytes;
     uint8_t tag[TLS_TAG_BYTES];
     struct tls_op op;
 
     tls_op_key(&op, core, c, id, TLS_READ, gcm);
-    tls_op_set_as(&op, s, v13, c->iv[TLS_READ], c->seq[TLS_READ], type, v13 ? n + TLS_TAG_BYTES : n, body);
+    tls_op_set_as(&op, v13, gcm, c->iv[TLS_READ], c->seq[TLS_READ], type, v13 ? n + TLS_TAG_BYTES : n, body);
     tls_op_crypt(&op, core, s, gcm, TLS_READ, to, text, n, tag);
     if (WEIR_UNLIKELY(!tls_tag_equal(tag, text + n)))
         return false;

@@ -137,8 +137,9 @@ static inline __attribute__((always_inline)) void seal_mbuf(struct tls_core *cor
                                                             const struct tls_suite *s, bool v13, uint8_t gcm,
                                                             uint8_t type, struct rte_mbuf *m, struct rope *wire) {
     struct rte_mbuf *tail = wire->tail;
-    uint32_t n = m->data_len, head = TLS_HEADER_BYTES + (v13 ? 0 : s->explicit_bytes);
-    uint32_t body = head - TLS_HEADER_BYTES + n + v13 + TLS_TAG_BYTES, bytes = TLS_HEADER_BYTES + body;
+    uint32_t n = m->data_len, explicit_bytes = tls_explicit_bytes(v13, gcm);
+    uint32_t head = TLS_HEADER_BYTES + explicit_bytes;
+    uint32_t body = explicit_bytes + n + v13 + TLS_TAG_BYTES, bytes = TLS_HEADER_BYTES + body;
     uint8_t *src = rte_pktmbuf_mtod(m, uint8_t *), outer = v13 ? TLS_CT_DATA : type, *dst = src - head;
     struct tls_op op;
     bool behind = false;
@@ -146,7 +147,7 @@ static inline __attribute__((always_inline)) void seal_mbuf(struct tls_core *cor
     if (v13)
         src[n++] = type; /* this early, as the cipher loads it together with what lies in front */
     tls_op_key(&op, core, c, id, TLS_WRITE, gcm);
-    tls_op_set_as(&op, s, v13, c->iv[TLS_WRITE], c->seq[TLS_WRITE], outer, v13 ? body : n, NULL);
+    tls_op_set_as(&op, v13, gcm, c->iv[TLS_WRITE], c->seq[TLS_WRITE], outer, v13 ? body : n, NULL);
     if (tail != NULL) {
         behind = bytes <= ROPE_COPY_MAX && rope_mbuf_private(tail) && rte_pktmbuf_tailroom(tail) >= bytes;
         if (behind)
@@ -154,8 +155,8 @@ static inline __attribute__((always_inline)) void seal_mbuf(struct tls_core *cor
     }
     tls_op_crypt(&op, core, s, gcm, TLS_WRITE, dst + head, src, n, dst + head + n);
     tls_header_put(dst, outer, body);
-    if (!v13 && s->explicit_bytes)
-        memcpy(dst + TLS_HEADER_BYTES, op.nonce + s->fixed_iv_bytes, 8);
+    if (explicit_bytes)
+        memcpy(dst + TLS_HEADER_BYTES, op.nonce + TLS_NONCE_BYTES - 8, 8);
     if (behind) {
         tail->data_len = (uint16_t)(tail->data_len + bytes);
         wire->len_bytes += bytes;
@@ -177,7 +178,12 @@ int tls_record_seal(struct tls_core *core, struct tls_conn *c, tls_id id, uint8_
     const struct tls_suite *s = tls_conn_suite(c);
 
     if (plain->head != NULL && fills_mbuf(plain->head, n)) {
-        seal_mbuf(core, c, id, s, s->version == TLS_V13, s->gcm, type, tls_rope_pop(plain), wire);
+        struct rte_mbuf *m = tls_rope_pop(plain);
+
+        if (WEIR_LIKELY(s->version == TLS_V13))
+            seal_mbuf(core, c, id, s, true, s->gcm, type, m, wire);
+        else
+            seal_mbuf(core, c, id, s, false, s->gcm, type, m, wire);
         return 0;
     }
     if (seal_parts(core, c, id, type, plain, n, wire) < 0) {

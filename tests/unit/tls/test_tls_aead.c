@@ -176,5 +176,6 @@ Test(tls_aead, suites_under_gcm_say_which) {
         const struct tls_suite *s = &tls_suites[row];
         uint8_t gcm = s->aead->expand == NULL ? TLS_GCM_NONE : s->aead->key_bytes == 16 ? TLS_GCM_128 : TLS_GCM_256;
         cr_expect_eq(s->gcm, gcm, "%s", s->name);
+        cr_expect_eq(s->explicit_bytes, tls_explicit_bytes(s->version == TLS_V13, gcm), "%s", s->name);
     }
 }
