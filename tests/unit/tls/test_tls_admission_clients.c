@@ -53,6 +53,24 @@ Test(tls_admission_clients, clients_leave_a_share) {
     queue_fini(&q);
 }
 
+/* However few there are, one is left to listeners; but a client finds the only one. */
+Test(tls_admission_clients, one_of_few_is_kept) {
+    static const uint32_t clients[] = {1, 1, 2, 3, 3}; /* of 1, 2, ... SSL objects */
+
+    for (uint32_t n = 1; n <= WEIR_ARRAY_LEN(clients); n++) {
+        struct queue q;
+        uint32_t news[16];
+        queue_init(&q, (struct tls_config){.max_handshakes = n}, false);
+        for (uint32_t i = 0; i < n; i++)
+            cr_assert_eq(dial(&q, i), TLS_BUSY);
+        cr_expect_eq(stats(&q)->handshakes_started, clients[n - 1], "%lu of %u", stats(&q)->handshakes_started, n);
+        cr_assert_eq(arrive(&q, 20, FULL, 0), TLS_BUSY);
+        uint32_t named = tls_poll(&q.core, 0, news, 16);
+        cr_expect_eq(named == 1 && news[0] == 20, n > 1, "of %u", n);
+        queue_fini(&q);
+    }
+}
+
 /* Its owner waits no longer: one that never began is refused, and the server has nothing to do with it. */
 Test(tls_admission_clients, a_client_that_never_began) {
     struct queue q;
