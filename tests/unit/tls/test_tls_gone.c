@@ -148,6 +148,29 @@ Test(tls_gone, in_the_middle_of_its_hello) {
     }
 }
 
+/* What answers its first message is written already when its second one, which is costly, finds it gone: the owner's to
+ * give back. */
+Test(tls_gone, behind_an_answer) {
+    static const uint8_t next[] = {TLS_CT_HANDSHAKE, 3, 3, 0, 4, 1, 0, 0, 0};
+    struct harness_options options = retries;
+    struct harness h;
+    uint32_t news[4];
+
+    gone = only_fin = false;
+    options.other_thread = true;
+    harness_init(&h, &options);
+    h.core.gone = client_gone;
+    client_speaks(&h);
+    harness_inject(&h, next, sizeof(next));
+    cr_assert_eq(tls_input(&h.core, h.id, &h.wire_in, &h.in, &h.wire_out, 4096), TLS_BUSY);
+    tls_engine_run(h.engine, 8);
+    cr_assert_eq(tls_poll(&h.core, 0, news, 4), 1);
+    gone = true;
+    cr_assert_eq(tls_input(&h.core, h.id, &h.wire_in, &h.in, &h.wire_out, 4096), -TLS_DROP_HS_CLIENT_GONE);
+    cr_assert_gt(h.wire_out.len_bytes, 0);
+    harness_fini(&h);
+}
+
 /* What the engine has done is done: that is what "wasted" counts. */
 Test(tls_gone, too_late) {
     struct harness h;
