@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Who wakes a session of which TLS or TCP took less than there was: TCP and TLS are stood in for, each answer is given.
+/* Who wakes a session of which TLS or TCP took less than there was, and how it ends where TLS takes no more: TCP and
+ * TLS are stood in for, each answer is given.
  */
 #include "app/weir/session_server.h"
 
@@ -14,6 +15,8 @@ static struct {
     int sealed;           /* what tls_seal says */
     uint32_t asked;       /* of tls_seal */
     uint8_t again, armed; /* events of visits asked for; TCP says when there is room */
+    struct rope rx;       /* what has come from the server */
+    uint32_t worn, reset; /* the session ends in order; with a reset, for that reason */
 } told;
 
 uint32_t tcp_conn_room_for(struct tcp_core *core, tcp_id id, uint32_t want, uint32_t extra) {
@@ -58,7 +61,7 @@ int tcp_conn_send(struct tcp_core *core, tcp_id id, struct rope *src) {
 
 struct rope *tcp_conn_rx(struct tcp_core *core, tcp_id id) {
     (void)core, (void)id;
-    return NULL;
+    return &told.rx;
 }
 
 void tcp_conn_consumed(struct tcp_core *core, tcp_id id) {
@@ -81,11 +84,13 @@ void session_kill(struct worker *w, struct session *s, enum session_end end) {
 }
 
 void session_reset_later(struct worker *w, struct session *s, enum session_end end) {
-    (void)w, (void)s, (void)end;
+    (void)w, (void)s;
+    told.reset = end;
 }
 
 void session_worn_out(struct worker *w, struct session *s) {
     (void)w, (void)s;
+    told.worn++;
 }
 
 void session_charge(struct worker *w, struct session *s) {
@@ -144,4 +149,31 @@ Test(session_down, nothing_taken) {
     cr_expect_eq(send_tls(40000, 65536, WEIR_ESTATE), WEIR_ESTATE);
     cr_expect_eq(send_tls(40000, 65536, 0), 0, "the engine is at work: it says when it is done");
     cr_expect_not(told.again);
+}
+
+/* The server has something to say and weir's own key towards the client is used up. Returns what session_push_client
+ * does. */
+static int push_worn(uint16_t flags) {
+    struct worker *w = calloc(1, sizeof(*w));
+    struct session s = {
+        .client = CLIENT, .server = 8, .tls = 1, .flags = (uint16_t)(SESSION_TLS | flags), .phase = PHASE_FLOWING};
+
+    cr_assert_not_null(w);
+    told.room = 65536;
+    told.sealed = WEIR_ECLOSED;
+    told.rx = (struct rope){.len_bytes = 100};
+    told.worn = told.reset = 0;
+    int rc = session_push_client(w, &s);
+    free(w);
+    return rc;
+}
+
+/* MQTT frames its packets. Of any other stream half would pass for all of it. */
+Test(session_down, key_used_up_in_the_middle) {
+    cr_expect_eq(push_worn(SESSION_MQTT), 0);
+    cr_expect_eq(told.worn, 1);
+    cr_expect_eq(told.reset, 0);
+    cr_expect_eq(push_worn(0), 1);
+    cr_expect_eq(told.worn, 0);
+    cr_expect_eq(told.reset, SESSION_END_TLS_KEY_USED_UP);
 }
