@@ -120,6 +120,7 @@ struct sim_setup {
     bool server_tls;     /* servers speak TLS, */
     bool server_asks;    /* and want a certificate of their client, */
     bool server_libssl;  /* or take none but suites that stay with libssl */
+    bool one_way;        /* servers only answer what asks for it */
     uint8_t proxy_protocol;
     const char *policy; /* of the brokers */
     struct sim_link_config link;
@@ -337,6 +338,7 @@ struct sim {
     uint64_t begun, resets, vanished; /* TCP connections of clients, and how clients ended some */
     uint64_t shaken, resumed;         /* handshakes that servers saw complete, */
     uint64_t cut;                     /* and streams that ended without close_notify behind them */
+    uint64_t opened[2];               /* bytes that a side's hosts have read out of TLS */
 };
 
 /* EAL, rings, devices, pools and the certificate: once a process. */

@@ -29,7 +29,7 @@ static unsigned shape_draw(struct sim *sim) {
     unsigned shape = sim_rng_below(&sim->rng, SIM_TLS_SHAPES);
     while (sim->setup.server_libssl && !sim_tls_is_libssl(shape))
         shape = sim_rng_below(&sim->rng, SIM_TLS_SHAPES);
-    if (sim->setup.record_limit != 0)
+    if (sim->setup.record_limit != 0 && !sim->setup.server_libssl)
         return SIM_TLS_GCM12;
     return sim->setup.handshakes != 0 && !sim->setup.server_libssl && sim_tls_is_libssl(shape) ? 0 : shape;
 }
@@ -354,7 +354,7 @@ static void run_tls(struct sim *sim, struct sim_peer *p) {
     }
     if (p->wrong && s->in.len != 0)
         complain(sim, p, "a server that is not the right one was told something");
-    bool cut = s->fin && !s->eof;
+    bool cut = (s->fin || s->over) && !s->eof;
     if (!s->tls_failed && !cut)
         return;
     sim->cut += p->shaken && cut && !s->tls_failed && !s->close_out;

@@ -165,6 +165,43 @@ static void worn_brokers_check(struct sim *sim) {
     expect_failures(sim, 1u << SERVER_TLS_KEY_USED_UP);
 }
 
+/* All that weir took of clients has been read by its server, whatever ended. */
+static void nothing_lost(struct sim *sim) {
+    uint64_t taken = 0;
+    worn_in_order(sim);
+    for (uint16_t i = 0; i < sim->weir.n_workers; i++)
+        for (unsigned s = 0; s < sim->config->n_servers; s++)
+            taken += sim->weir.workers[i]->servers[s].bytes_to;
+    if (sim->opened[1] != taken)
+        sim_fail(sim, "%lu bytes were taken for servers, which have read %lu", (unsigned long)taken,
+                 (unsigned long)sim->opened[1]);
+}
+
+/* MQTT: what is queued for a server goes out, and then close_notify says that no more comes. */
+static void worn_brokers_mqtt(struct sim_setup *s) {
+    s->server_tls = s->one_way = true;
+    ONLY(s, kinds, SIM_KIND_MQTT);
+    s->n_clients = 120;
+    s->messages = 1;
+    s->message_bytes = 200000;
+    s->record_limit = 12;
+}
+
+static void worn_brokers_mqtt_check(struct sim *sim) {
+    nothing_lost(sim);
+    expect_failures(sim, 1u << SERVER_TLS_KEY_USED_UP);
+    if (sim->cut != 0)
+        sim_fail(sim, "%lu streams towards servers ended without close_notify", (unsigned long)sim->cut);
+}
+
+/* Keys with clients, while what came under them is still being sealed for the server elsewhere. */
+static void worn_elsewhere(struct sim_setup *s) {
+    s->server_tls = s->server_libssl = s->handshake_core = s->one_way = true;
+    ONLY(s, kinds, SIM_KIND_TCPS);
+    s->bulk_bytes = 400000;
+    s->record_limit = 12;
+}
+
 /* --- SSL objects of weir's own that are too few: nobody else is to blame --- */
 
 static uint64_t tls_drops(const struct sim *sim, enum tls_drop d) {
@@ -309,6 +346,8 @@ const struct sim_case sim_tls_cases[] = {
     {"tls-keys-wear-out", worn, worn_check},
     {"tls-keys-wear-out-bulk", worn_bulk, worn_check},
     {"tls-keys-wear-out-brokers", worn_brokers, worn_brokers_check},
+    {"tls-keys-wear-out-brokers-mqtt", worn_brokers_mqtt, worn_brokers_mqtt_check},
+    {"tls-keys-wear-out-elsewhere", worn_elsewhere, nothing_lost},
     {"tls-brokers-stay", stay, stay_check},
     {"tls-brokers-crowded", crowded, crowded_check},
     {"tls-broker-stalls", stalls, stalls_check},

@@ -52,6 +52,10 @@ static void client_draw(struct sim *sim, uint32_t number) {
     c->messages = 1 + sim_rng_below(&sim->rng, s->messages);
     c->up_bytes = 1 + sim_rng_below(&sim->rng, s->bulk_bytes);
     c->down_bytes = sim_rng_below(&sim->rng, s->bulk_bytes);
+    if (s->one_way) {
+        c->subscribes = c->eager = false;
+        c->down_bytes = 0;
+    }
     c->seen = calloc(c->rounds * c->messages, 1);
     if (c->seen == NULL)
         abort();

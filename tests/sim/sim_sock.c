@@ -87,8 +87,10 @@ static void tls_read(struct sim_sock *s) {
     int n;
     if (s->tls_failed)
         return;
-    while ((n = SSL_read(s->ssl, buf, sizeof(buf))) > 0)
+    while ((n = SSL_read(s->ssl, buf, sizeof(buf))) > 0) {
         sim_bytes_put(&s->in, buf, (size_t)n);
+        s->host->sim->opened[s->host->side] += (uint64_t)n;
+    }
     tls_error(s, n);
     if (SSL_get_shutdown(s->ssl) & SSL_RECEIVED_SHUTDOWN)
         s->eof = true;
