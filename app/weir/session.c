@@ -110,11 +110,8 @@ static void pump_after_reset(struct worker *w, struct session *s) {
         session_reset_later(w, s, s->end);
         return;
     }
-    if (s->server != 0) { /* what is queued for it, and close_notify behind that, goes out */
-        rope_clear(tcp_conn_rx(&w->tcp, s->server));
-        tcp_conn_release(&w->tcp, s->server);
-        s->server = 0;
-    }
+    if (s->server != 0 && !session_leave_server(w, s))
+        return;
     session_refuse(w, s, s->end, NULL, 0);
 }
 

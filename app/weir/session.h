@@ -31,7 +31,7 @@ enum session_phase {
 };
 
 #define SESSION_CLIENT_EOF   0x0001 /* client's last byte is in c2s or gone on (FIN, close_notify) */
-#define SESSION_CLIENT_SHUT  0x0002 /* we closed our direction towards the client */
+#define SESSION_CLIENT_SHUT  0x0002 /* we closed our direction towards the client, or it ends with a reset */
 #define SESSION_CLIENT_GONE  0x0004 /* client flow is over and released */
 #define SESSION_SERVER_EOF   0x0008
 #define SESSION_SERVER_SHUT  0x0010
@@ -108,8 +108,8 @@ int session_push_server(struct worker *w, struct session *s);
 /* Server's bytes to the client (session_down.c). 0 or 1 as above. */
 int session_push_client(struct worker *w, struct session *s);
 /* Send `plain` (all of it, sealed where tls is not 0) to a flow as far as it has room; the rest stays. Returns bytes
- * taken, or that TLS takes no more: WEIR_ECLOSED where a TLS 1.2 key is used up (close_notify is out), WEIR_ESTATE where
- * libssl had no memory for a record. */
+ * taken, or that TLS takes no more: WEIR_ECLOSED where a TLS 1.2 key is used up (but for close_notify), WEIR_ESTATE
+ * where libssl had no memory for a record. */
 int session_send(struct worker *w, tcp_id to, tls_id tls, struct rope *plain);
 /* The same to the client. */
 int session_to_client(struct worker *w, struct session *s, struct rope *plain);
@@ -140,12 +140,16 @@ void session_reset_later(struct worker *w, struct session *s, enum session_end e
 /* The client's stream was cut: a reset, or FIN without close_notify. What it had sent still reaches the server, then a
  * reset does that tells of the cut (30 s at most). */
 void session_cut(struct worker *w, struct session *s, enum session_end end);
-/* A key with the client is used up, and close_notify is out: FIN behind it. What the client has sent still goes on to
- * the server; what the server sends goes nowhere. */
-void session_worn_out(struct worker *w, struct session *s);
+/* A key with the client is used up: close_notify and FIN, where the stream is MQTT. Of any other stream they would say
+ * that this was all; a reset ends it. What the client has sent still goes on to the server; what the server sends goes
+ * nowhere. False: not yet, the session is visited again. */
+bool session_worn_out(struct worker *w, struct session *s);
 /* The same where nothing more is read of the client: once all of it is with the server, FIN there (MQTT) or, where that
  * would pass for a whole stream, a reset. 0, or 1 where the session was ended. */
 int session_worn_end(struct worker *w, struct session *s);
+/* close_notify behind what is queued for the server, which goes out, and no more is read. False: not yet, the session
+ * is visited again. */
+bool session_leave_server(struct worker *w, struct session *s);
 /* The phase's deadline has passed (PHASE_ENDING). */
 void session_ending_expired(struct worker *w, struct session *s);
 /* Reset whatever is still open and free. */

@@ -155,15 +155,31 @@ void session_cut(struct worker *w, struct session *s, enum session_end end) {
 
 /* --- a key is used up --- */
 
-void session_worn_out(struct worker *w, struct session *s) {
+bool session_worn_out(struct worker *w, struct session *s) {
     session_reason(s, SESSION_END_TLS_KEY_USED_UP);
     if (s->flags & SESSION_CLIENT_SHUT)
-        return;
+        return true;
+    if (!(s->flags & SESSION_MQTT)) {
+        s->flags |= SESSION_CLIENT_SHUT;
+        return true;
+    }
+    if (!notify_client(w, s))
+        return false;
     shut_client(w, s);
     session_deadline(w, s, HALF_CLOSED_MS);
+    return true;
 }
 
-/* Not a whole stream: once the server has read it, a reset says so. The client reads its close_notify meanwhile. */
+bool session_leave_server(struct worker *w, struct session *s) {
+    if (!notify_server(w, s))
+        return false;
+    rope_clear(tcp_conn_rx(&w->tcp, s->server)); /* left unread it would make a reset of the end */
+    tcp_conn_release(&w->tcp, s->server);
+    s->server = 0;
+    return true;
+}
+
+/* Not a whole stream: once the server has read it, a reset says so, to the client as well. */
 static void worn_stream(struct worker *w, struct session *s) {
     rope_clear(tcp_conn_rx(&w->tcp, s->client));
     tcp_conn_consumed(&w->tcp, s->client);
@@ -183,10 +199,8 @@ int session_worn_end(struct worker *w, struct session *s) {
             worn_stream(w, s);
             return 1;
         }
-        if (!notify_server(w, s))
+        if (!session_leave_server(w, s))
             return 0;
-        tcp_conn_release(&w->tcp, s->server);
-        s->server = 0;
     }
     session_refuse(w, s, SESSION_END_TLS_KEY_USED_UP, NULL, 0);
     return 1;

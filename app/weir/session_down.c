@@ -94,8 +94,8 @@ int session_push_client(struct worker *w, struct session *s) {
             return 1;
         }
         if (n == WEIR_ECLOSED) {
-            if (!deaf)
-                session_worn_out(w, s);
+            if (!deaf && !session_worn_out(w, s))
+                return 0;
             rope_clear(rx); /* nobody is left to read it */
             s->down_fed = 0;
             server_consumed(w, s);

@@ -92,6 +92,8 @@ void session_server_cut(struct worker *w, struct session *s, enum server_tls why
 /* lib/tls gave the connection up; its alert, if any, goes out. */
 static int failed(struct worker *w, struct session *s, enum tls_drop drop, struct rope *wire) {
     enum server_tls why = server_tls_dropped(w, server_of(w, s), session_server_of(w, s)->tls, drop);
+    if (drop == TLS_DROP_RECORD_LIMIT && !(s->flags & SESSION_MQTT)) /* its close_notify would say that this was all */
+        rope_clear(wire);
     if (wire->len_bytes != 0 && tcp_conn_send(&w->tcp, s->server, wire) != 0)
         rope_clear(wire);
     if (s->phase == PHASE_FLOWING) {

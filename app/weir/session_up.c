@@ -62,10 +62,12 @@ static int session_tls_failed(struct worker *w, struct session *s, enum tls_drop
         session_kill(w, s, SESSION_END_HANDSHAKE_TIMEOUT);
         return 1;
     }
+    if (why == TLS_DROP_RECORD_LIMIT && !(s->flags & SESSION_MQTT)) /* its close_notify would say that this was all */
+        rope_clear(wire);
     if (wire->len_bytes != 0 && tcp_conn_send(&w->tcp, s->client, wire) != 0)
         rope_clear(wire);
     if (why == TLS_DROP_RECORD_LIMIT) {
-        session_worn_out(w, s);
+        (void)session_worn_out(w, s);
         return PULL_WORN_OUT;
     }
     session_refuse(w, s, SESSION_END_TLS_FAILED, NULL, 0);
@@ -210,10 +212,7 @@ static int push_echo(struct worker *w, struct session *s) {
     int n = s->c2s.len_bytes != 0 ? session_to_client(w, s, &s->c2s) : 0;
     if (n >= 0)
         return 0;
-    if (n == WEIR_ECLOSED)
-        session_refuse(w, s, SESSION_END_TLS_KEY_USED_UP, NULL, 0);
-    else
-        session_reset_later(w, s, SESSION_END_TLS_FAILED);
+    session_reset_later(w, s, n == WEIR_ECLOSED ? SESSION_END_TLS_KEY_USED_UP : SESSION_END_TLS_FAILED);
     return 1;
 }
 

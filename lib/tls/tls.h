@@ -381,11 +381,10 @@ bool tls_pending(const struct tls_core *core, tls_id id);
 /* Seal at most `max_bytes` off `plain` into records appended to `wire`: small ones get a record as they are, bulk is
  * cut at what the peer takes, at most TLS_RECORD_MAX, and at the start of a burst so that a record fills a TCP segment
  * of `segment_bytes` payload (0: not known). Returns plaintext bytes taken, WEIR_ENOMEM (none taken), WEIR_ECLOSED: a
- * TLS 1.2 key is used up, and close_notify was sent by itself; or WEIR_ESTATE before the handshake or after
- * close_notify. `wire` may have
- * grown in any case (by a KeyUpdate, say). Ciphertext is always in mbufs of its own (never shared with other flows).
- * Where libssl carries the records on another core, ciphertext comes with a later tls_input; 0 then says: again when
- * tls_poll names it. */
+ * TLS 1.2 key is used up but for close_notify, which is the owner's to send: it says that this was all; or WEIR_ESTATE
+ * before the handshake or after close_notify. `wire` may have grown in any case (by a KeyUpdate, say). Ciphertext is
+ * always in mbufs of its own (never shared with other flows). Where libssl carries the records on another core,
+ * ciphertext comes with a later tls_input; 0 then says: again when tls_poll names it. */
 int tls_seal(struct tls_core *core, tls_id id, struct rope *plain, struct rope *wire, uint32_t max_bytes,
              uint32_t segment_bytes);
 

@@ -237,8 +237,7 @@ static inline int before_seal(struct tls_core *core, struct tls_conn *c, const s
         return 0;
     if (s->version == TLS_V13)
         return tls_key_update_send(core, c, id, false, wire);
-    int rc = tls_close(core, id, wire);
-    return rc < 0 ? rc : WEIR_ECLOSED;
+    return WEIR_ECLOSED;
 }
 
 /* More than a record. Returns bytes taken or why none were. */

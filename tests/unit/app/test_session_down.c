@@ -88,9 +88,10 @@ void session_reset_later(struct worker *w, struct session *s, enum session_end e
     told.reset = end;
 }
 
-void session_worn_out(struct worker *w, struct session *s) {
+bool session_worn_out(struct worker *w, struct session *s) {
     (void)w, (void)s;
     told.worn++;
+    return true;
 }
 
 void session_charge(struct worker *w, struct session *s) {

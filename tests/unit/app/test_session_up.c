@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Handshakes that end for want of a client: whatever TLS had written for it goes back to the pool. TCP and TLS are
- * stood in for. */
+/* What TLS has written when it gives a connection up: who gets it, and that the pool does where nobody does. TCP and
+ * TLS are stood in for. */
 #include "app/weir/session_server.h"
 
 #include "tests/eal.h"
@@ -17,6 +17,7 @@ static struct {
     enum tcp_state state;
     struct rope rx;
     uint32_t ended, end; /* how often, and why last */
+    uint32_t sent;       /* bytes, to the client */
 } told;
 
 static void start(void) {
@@ -49,6 +50,7 @@ enum tcp_state tcp_conn_state(const struct tcp_core *core, tcp_id id) {
 
 int tcp_conn_send(struct tcp_core *core, tcp_id id, struct rope *src) {
     (void)core, (void)id;
+    told.sent += src->len_bytes;
     rope_clear(src); /* it has gone */
     return 0;
 }
@@ -162,8 +164,9 @@ void session_server_cut(struct worker *w, struct session *s, enum server_tls why
     (void)w, (void)s, (void)why;
 }
 
-void session_worn_out(struct worker *w, struct session *s) {
+bool session_worn_out(struct worker *w, struct session *s) {
     (void)w, (void)s;
+    return true;
 }
 
 int session_worn_end(struct worker *w, struct session *s) {
@@ -173,13 +176,12 @@ int session_worn_end(struct worker *w, struct session *s) {
 
 /* --- */
 
-/* A client in its handshake is visited. Returns why its session ended. */
-static enum session_end visited(enum tls_drop drop, enum tcp_state state, enum config_refusal refusal) {
+/* A client is visited. */
+static void visit(struct session s, enum tls_drop drop, enum config_refusal refusal) {
     struct config *config = calloc(1, sizeof(*config));
     struct weir *weir = calloc(1, sizeof(*weir));
     struct worker *w = calloc(1, sizeof(*w));
     struct snapshot snapshot = {0};
-    struct session s = {.client = CLIENT, .tls = 1, .flags = SESSION_TLS, .phase = PHASE_HANDSHAKE};
 
     cr_assert(config != NULL && weir != NULL && w != NULL);
     config->limits.handshake_refusal = refusal;
@@ -187,14 +189,19 @@ static enum session_end visited(enum tls_drop drop, enum tcp_state state, enum c
     w->weir = weir;
     w->snapshot = &snapshot;
     told.drop = drop;
-    told.state = state;
-    told.ended = 0;
+    told.ended = told.sent = 0;
     cr_expect_eq(session_pull_client(w, &s), 1);
-    cr_expect_eq(told.ended, 1);
     cr_expect_eq(rte_mempool_in_use_count(told.pool), 0, "%u mbufs lost", rte_mempool_in_use_count(told.pool));
     free(w);
     free(weir);
     free(config);
+}
+
+/* One in its handshake. Returns why its session ended. */
+static enum session_end visited(enum tls_drop drop, enum tcp_state state, enum config_refusal refusal) {
+    told.state = state;
+    visit((struct session){.client = CLIENT, .tls = 1, .flags = SESSION_TLS, .phase = PHASE_HANDSHAKE}, drop, refusal);
+    cr_expect_eq(told.ended, 1);
     return (enum session_end)told.end;
 }
 
@@ -210,4 +217,15 @@ Test(session_up, flight_to_a_client_that_stalls_is_given_back) {
 Test(session_up, alert_to_a_client_that_is_reset_is_given_back) {
     cr_expect_eq(visited(TLS_DROP_HS_QUEUE_FULL, TCP_ESTABLISHED, CONFIG_REFUSAL_RESET), SESSION_END_HANDSHAKE_REFUSED);
     cr_expect_eq(visited(TLS_DROP_HS_QUEUE_FULL, TCP_ESTABLISHED, CONFIG_REFUSAL_ALERT), SESSION_END_HANDSHAKE_REFUSED);
+}
+
+/* close_notify would say of any other stream that this was all. */
+Test(session_up, key_used_up_is_told_to_mqtt_alone) {
+    struct session s = {.client = CLIENT, .tls = 1, .flags = SESSION_TLS | SESSION_MQTT, .phase = PHASE_FLOWING};
+
+    visit(s, TLS_DROP_RECORD_LIMIT, CONFIG_REFUSAL_RESET);
+    cr_expect_gt(told.sent, 0);
+    s.flags = SESSION_TLS;
+    visit(s, TLS_DROP_RECORD_LIMIT, CONFIG_REFUSAL_RESET);
+    cr_expect_eq(told.sent, 0);
 }
