@@ -163,3 +163,33 @@ Test(tcp_build, what_may_be_cut_has_an_id_of_its_own) {
     rte_pktmbuf_free(m);
     harness_core_free(core);
 }
+
+/* Cores of one secret: towards one address no two of them use the same ID, and none of them one again before all. */
+Test(tcp_build, each_core_has_a_part_of_the_ids) {
+    static const struct { uint16_t cores, segs; } rows[] = {{0, 1}, {1, 3}, {2, 1}, {3, 4}, {32, 127}};
+    static uint8_t owner[UINT16_MAX + 1];
+    for (unsigned row = 0; row < WEIR_ARRAY_LEN(rows); row++) {
+        uint32_t cores = weir_max_u32(rows[row].cores, 1), segs = rows[row].segs;
+        uint32_t round = RTE_DIM(owner) / cores / segs, wrong = 0;
+        memset(owner, 0, sizeof owner);
+        for (uint16_t k = 0; k < cores; k++) {
+            core = harness_core(&(struct tcp_config){.core = k, .cores = rows[row].cores});
+            id = establish(core, NULL);
+            struct tcp_conn *c = tcp_conn_of(core, id);
+            c->mss = 512;
+            send_bytes(core, id, 100);
+            struct rte_mbuf *m = one();
+            for (uint32_t i = 0; i < 2 * round + 1; i++) { /* all that it has, and those again */
+                tcp_path_unlock(core, c, m, segs * c->mss);
+                uint16_t at = rte_be_to_cpu_16(rte_pktmbuf_mtod(m, const struct wire_ip4 *)->id_be);
+                for (uint32_t s = 0; s < segs; s++, at++) {
+                    wrong += owner[at] != (i < round ? 0 : k + 1);
+                    owner[at] = (uint8_t)(k + 1);
+                }
+            }
+            rte_pktmbuf_free(m);
+            harness_core_free(core);
+        }
+        cr_assert_eq(wrong, 0, "%u cores, %u segments: %u", cores, segs, wrong);
+    }
+}
