@@ -146,8 +146,11 @@ static void message_of_16_mb(uint32_t i) {
 }
 
 static void hello_cut(uint32_t i) { /* its length says less than is there */
-    if (i == 0)
-        middle.record[0][TLS_HEADER_BYTES + 3] = (uint8_t)(middle.record[0][TLS_HEADER_BYTES + 3] - 4);
+    uint8_t *r = middle.record[0];
+    if (i == 0) {
+        r[TLS_HEADER_BYTES + 3] = (uint8_t)(r[TLS_HEADER_BYTES + 3] - 4);
+        memset(r + TLS_HEADER_BYTES + (r[3] << 8 | r[4]) - 4, 0, 4); /* else by chance the head of a long message */
+    }
     pass_record(i);
 }
 
