@@ -233,7 +233,7 @@ struct tls_stats {
 #define TLS_CLIENT_CHAIN_BYTES 98304u
 
 struct tls_config {
-    uint32_t max_conns; /* states of each size class are reserved lazily, so both get this capacity */
+    uint32_t max_conns; /* below 2^26; states of each size class are reserved lazily, so both get this capacity */
     uint32_t
         max_handshakes; /* SSL objects at once; further ones wait for a place (default max_conns / 8, at least 64) */
     /* Handshakes that wait for their turn (tls_admission.h). 0 of each: max_conns, max_waiting, no limit,

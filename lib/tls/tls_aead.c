@@ -7,6 +7,9 @@
 
 static_assert(sizeof(struct gcm_context_data) <= TLS_AEAD_CTX_BYTES, "GCM state fits");
 static_assert(sizeof(struct chacha20_poly1305_context_data) <= TLS_AEAD_CTX_BYTES, "ChaCha20-Poly1305 state fits");
+static_assert(offsetof(struct tls_aead_work, ctx) >= sizeof(((struct gcm_key_data *)NULL)->expanded_keys) &&
+                  sizeof(struct tls_aead_work) <= sizeof(struct gcm_key_data) - 8 * 16,
+              "apart from round keys and from the powers of H that small records need");
 
 /* Poly1305 in AVX512 without IFMA (poly_avx512.asm of IPsec-MB, 1.3 to 2.0.2 at least) puts its accumulator together
  * from limbs of 26 bits with an OR, after a carry that may have left one more bit in the first: about one in seven

@@ -28,7 +28,7 @@ tls_id tls_client_new(struct tls_core *core, struct tls_ctx *ctx, const char *se
         return 0;
     struct tls_conn *c = tls_conn_get(core, id);
     c->is_client = 1;
-    c->client = pool_alloc(&core->clients); /* as many as connections */
+    c->client = pool_alloc(&core->clients) & ((1u << TLS_CLIENT_BITS) - 1); /* as many as connections */
     c->hs.ctx = ctx;
     tls_ctx_ref(ctx);
     struct tls_client *cl = tls_client_of(core, c);

@@ -387,6 +387,7 @@ static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *co
     if (WEIR_UNLIKELY(gcm == TLS_GCM_NONE))
         return input_any(core, id, wire_in, plain, wire_out, budget_bytes, 0);
     uint32_t head = TLS_HEADER_BYTES + tls_explicit_bytes(v13, gcm);
+    const void *key = tls_conn_key_find(core, c, id, TLS_READ, gcm);
 
     do {
         struct rte_mbuf *m = wire_in->head;
@@ -405,7 +406,7 @@ static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *co
             behind = room_behind(plain, n + v13);
         }
         uint8_t *to = behind ? behind : record + head;
-        bool good = tls_record_open_at(core, c, id, s, v13, gcm, TLS_CT_DATA, record, bytes, to);
+        bool good = tls_record_open_at(core, c, s, v13, gcm, key, TLS_CT_DATA, record, bytes, to);
         if (WEIR_UNLIKELY(!good || (v13 && to[n] != TLS_CT_DATA))) /* RFC 8446 section 5.2: the type, or padding */
             return mbuf_other(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes, m, good ? to : NULL,
                               n + v13);

@@ -39,7 +39,7 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
     uint32_t max_handshakes = config->max_handshakes;
     bool locked = true;
 
-    if (config->max_conns == 0 || config->pool == NULL)
+    if (config->max_conns == 0 || config->max_conns >= 1u << TLS_CLIENT_BITS || config->pool == NULL)
         return WEIR_EINVAL;
     if (max_handshakes == 0)
         max_handshakes = weir_max_u32(config->max_conns / 8, 64);
@@ -60,13 +60,13 @@ int tls_core_init(struct tls_core *core, const struct tls_config *config) {
     core->mgr = tls_mgr_new();
     core->cache = tls_keycache_new(config->key_cache ? config->key_cache : 512);
     core->kdf = tls_kdf_new();
-    core->aead_ctx = tls_secret_alloc(TLS_AEAD_CTX_BYTES, &locked);
+    core->work = tls_secret_alloc(sizeof(*core->work), &locked);
     core->identities = region_map(identities_bytes(core));
     core->alive = calloc(alive_words(core), sizeof(*core->alive));
     if (admission_init(core, config, max_handshakes) < 0)
         goto fail;
     if (core->mgr == NULL || core->cache == NULL || core->kdf == NULL || core->alive == NULL ||
-        core->identities == NULL || core->aead_ctx == NULL)
+        core->identities == NULL || core->work == NULL)
         goto fail;
     tls_gcm_calls(core->mgr, core->gcm);
     core->unlocked =
@@ -113,7 +113,7 @@ void tls_core_fini(struct tls_core *core) {
     tls_sources_free(core->admission.sources);
     tls_kdf_free(core->kdf);
     tls_keycache_free(core->cache);
-    tls_secret_free(core->aead_ctx, TLS_AEAD_CTX_BYTES);
+    tls_secret_free(core->work, sizeof(*core->work));
     if (core->mgr)
         free_mb_mgr(core->mgr);
     pool_fini(&core->admission.hellos);
@@ -195,16 +195,21 @@ void tls_conn_secret_load(const struct tls_core *core, const struct tls_conn *c,
 }
 
 void tls_conn_key_evict(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir) {
-    tls_keycache_evict(core->cache, tls_keycache_name(id, dir, c->epoch[dir]));
+    tls_keycache_evict(core->cache, tls_conn_key_name(c, id, dir));
 }
 
-const void *tls_conn_key_expand(struct tls_core *core, const struct tls_conn *c, tls_id id, enum tls_dir dir) {
+const void *tls_conn_key_expand(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir) {
     const struct tls_aead *aead = tls_conn_suite(c)->aead;
+    uint32_t way;
     bool hit;
 
     if (aead->expand == NULL)
         return tls_conn_key(core, c, dir);
-    struct gcm_key_data *expanded = tls_keycache_get(core->cache, tls_keycache_name(id, dir, c->epoch[dir]), &hit);
+    struct gcm_key_data *expanded = tls_keycache_get(core->cache, tls_conn_key_name(c, id, dir), &way, &hit);
+    if (dir == TLS_READ)
+        c->read_way = way % TLS_KEYCACHE_WAYS;
+    else
+        c->write_way = way % TLS_KEYCACHE_WAYS;
     if (!hit) {
         core->stats.key_cache_misses++;
         aead->expand(core->mgr, tls_conn_key(core, c, dir), expanded);
@@ -223,7 +228,7 @@ void tls_fetch_key(const struct tls_core *core, tls_id id) {
     const struct tls_conn *c = tls_conn_get(core, id);
 
     if (c->phase == TLS_PHASE_OPEN && tls_conn_suite(c)->aead->expand)
-        tls_keycache_fetch(core->cache, tls_keycache_name(id, TLS_READ, c->epoch[TLS_READ]));
+        tls_keycache_fetch(core->cache, tls_conn_key_name(c, id, TLS_READ), c->read_way);
 }
 
 int tls_conn_rekey(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir) {

@@ -14,6 +14,14 @@
 
 #define TLS_AEAD_CTX_BYTES 320u
 
+/* Where the AEAD works, at the start of a page. Its context has no offset within a page in common with what a small
+ * record reads of an expanded key, the front and the end of a kilobyte: the CPU would take these loads for ones of what
+ * was stored there just before, which costs 13 cycles a record. */
+struct tls_aead_work {
+    uint8_t apart[384];
+    uint8_t ctx[TLS_AEAD_CTX_BYTES];
+};
+
 struct IMB_MGR;
 struct gcm_context_data;
 struct gcm_key_data;
@@ -54,9 +62,9 @@ struct tls_core {
     struct rte_ring *requests, *completions;
     bool run_inline;
     struct tls_stats stats;
-    /* The AEAD's working state, TLS_AEAD_CTX_BYTES. Not on the stack, so that what it leaves behind is overwritten by
-     * the next record, and guarded as keys are. */
-    uint8_t *aead_ctx;
+    /* Not on the stack, so that what the AEAD leaves behind is overwritten by the next record, and guarded as keys are.
+     */
+    struct tls_aead_work *work;
     bool unlocked; /* not all that holds keys is locked in memory */
 };
 

@@ -8,6 +8,7 @@
 
 #include "../base/span.h"
 
+#include <smmintrin.h>
 #include <string.h>
 
 #define TLS_HEADER_BYTES      5u
@@ -19,6 +20,7 @@
 #define TLS_RECORD_WIRE_MAX13 (TLS_RECORD_MAX + 256u)  /* RFC 8446 section 5.2 */
 #define TLS_GCM_RECORD_LIMIT  23726566ull              /* 2^24.5, RFC 8446 section 5.5 */
 #define TLS_UPDATE_PATIENCE   (1ull << 20)             /* records beyond it, for a peer that was asked for a new key */
+#define TLS_CLIENT_BITS       26
 #define TLS_EMPTY_RUN_MAX     32u
 #define TLS_WARNING_RUN_MAX   4u
 #define TLS_UPDATE_RUN_MAX    32u
@@ -43,7 +45,7 @@ void tls_gcm_calls(const struct IMB_MGR *mgr, tls_gcm_call calls[2][3]);
 struct tls_op { /* one record under way */
     struct IMB_MGR *mgr;
     const void *key; /* struct gcm_key_data where the AEAD expands its key, else the raw key */
-    void *ctx;       /* core->aead_ctx */
+    void *ctx;       /* core->work->ctx */
     uint8_t nonce[16] __attribute__((aligned(16)));
     uint8_t aad[16] __attribute__((aligned(16)));
     uint32_t aad_bytes;
@@ -235,7 +237,8 @@ struct tls_hs_state { /* a connection before it has keys */
 /* With a cached expanded key a record touches the first line alone. */
 struct tls_conn {
     uint32_t user;
-    uint32_t client; /* index in core->clients, 0: none, or none any more */
+    uint32_t client : TLS_CLIENT_BITS;    /* index in core->clients, 0: none, or none any more */
+    uint32_t read_way : 3, write_way : 3; /* of the key cache, where the expanded keys were put last */
     union {
         uint32_t place; /* HANDSHAKE, LIBSSL: index in core->places, 0: none */
         uint32_t ext;   /* OPEN: index in core->exts, 0: none */
@@ -356,10 +359,13 @@ const uint8_t *tls_conn_key(const struct tls_core *core, const struct tls_conn *
 void tls_conn_keys_store(struct tls_core *core, struct tls_conn *c, enum tls_dir dir, const struct tls_dir_keys *keys);
 void tls_conn_secret_load(const struct tls_core *core, const struct tls_conn *c, enum tls_dir dir,
                           uint8_t secret[TLS_SECRET_MAX]);
+static inline uint64_t tls_conn_key_name(const struct tls_conn *c, tls_id id, enum tls_dir dir) {
+    return tls_keycache_name(id, dir, c->epoch[dir]);
+}
 /* Forget the expanded key of a direction's present epoch. */
 void tls_conn_key_evict(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir);
 /* The key of a direction as its AEAD wants it, where that is not in the cache: expanded anew, or as it is. */
-const void *tls_conn_key_expand(struct tls_core *core, const struct tls_conn *c, tls_id id, enum tls_dir dir);
+const void *tls_conn_key_expand(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir);
 /* Next epoch of one direction (KeyUpdate); the old key is gone. Returns 0 or WEIR_EIO. */
 int tls_conn_rekey(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir);
 /* Zero all keys of an OPEN connection, here and in the cache, and give back its ext. */
@@ -371,11 +377,15 @@ void tls_conn_keys_wipe(struct tls_core *core, struct tls_conn *c, tls_id id);
 void *tls_secret_alloc(size_t bytes, bool *locked);
 void tls_secret_free(void *p, size_t bytes); /* zeroes them; NULL is allowed */
 
-/* The key of one record of this direction. `gcm`: the suite's. */
-static inline void tls_op_key(struct tls_op *op, struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir,
-                              uint8_t gcm) {
-    if (WEIR_UNLIKELY(!gcm || !tls_keycache_find(core->cache, tls_keycache_name(id, dir, c->epoch[dir]), &op->key)))
-        op->key = tls_conn_key_expand(core, c, id, dir);
+/* The key for records of this direction; good until that of another one is asked for. `gcm`: the suite's. */
+static inline const void *tls_conn_key_find(struct tls_core *core, struct tls_conn *c, tls_id id, enum tls_dir dir,
+                                            uint8_t gcm) {
+    const void *key = NULL;
+
+    if (WEIR_LIKELY(gcm))
+        key =
+            tls_keycache_find(core->cache, tls_conn_key_name(c, id, dir), dir == TLS_READ ? c->read_way : c->write_way);
+    return WEIR_LIKELY(key != NULL) ? key : tls_conn_key_expand(core, c, id, dir);
 }
 
 /* One record of this direction, for the calls of struct tls_aead: key, nonce and additional data; the arguments of
@@ -384,22 +394,22 @@ static inline void tls_op_begin(struct tls_op *op, struct tls_core *core, struct
                                 enum tls_dir dir, const struct tls_suite *s, bool v13, uint8_t type, uint32_t n,
                                 const uint8_t *explicit_nonce) {
     op->mgr = core->mgr;
-    op->ctx = core->aead_ctx;
-    tls_op_key(op, core, c, id, dir, s->gcm);
+    op->ctx = core->work->ctx;
+    op->key = tls_conn_key_find(core, c, id, dir, s->gcm);
     tls_op_set_as(op, v13, s->gcm, c->iv[dir], c->seq[dir], type, n, explicit_nonce);
 }
 
-/* A whole record in one piece, as open and seal of struct tls_aead, once tls_op_key and tls_op_set_as have said under
+/* A whole record in one piece, as open and seal of struct tls_aead, once op->key and tls_op_set_as have said under
  * what. Under GCM IPsec-MB is called right from here. */
 static inline void tls_op_crypt(struct tls_op *op, const struct tls_core *core, const struct tls_suite *s, uint8_t gcm,
                                 enum tls_dir dir, uint8_t *dst, const uint8_t *src, uint32_t n, uint8_t *tag) {
     if (WEIR_LIKELY(gcm)) {
-        core->gcm[dir][gcm](op->key, (struct gcm_context_data *)(void *)core->aead_ctx, dst, src, n, op->nonce, op->aad,
-                            op->aad_bytes, tag, TLS_TAG_BYTES);
+        core->gcm[dir][gcm](op->key, (struct gcm_context_data *)(void *)core->work->ctx, dst, src, n, op->nonce,
+                            op->aad, op->aad_bytes, tag, TLS_TAG_BYTES);
         return;
     }
     op->mgr = core->mgr;
-    op->ctx = core->aead_ctx;
+    op->ctx = core->work->ctx;
     (dir == TLS_READ ? s->aead->open : s->aead->seal)(op, dst, src, n, tag);
 }
 
@@ -454,11 +464,11 @@ static inline int tls_frame_peek(const struct rope *wire, uint32_t body_max, str
 #define TLS_NO_MBUF 1
 int tls_record_open(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_frame *f, struct rope *wire,
                     struct rope *out);
-/* Open a record of `bytes` bytes, header and all, that lies in one piece, to `to`: where its ciphertext is, or apart
- * from it. They are enough for header, explicit nonce and tag. Returns whether the tag fits: else nobody may see what
- * it was decrypted to. */
-static inline bool tls_record_open_at(struct tls_core *core, struct tls_conn *c, tls_id id, const struct tls_suite *s,
-                                      bool v13, uint8_t gcm, uint8_t type, const uint8_t *record, uint32_t bytes,
+/* Open a record of `bytes` bytes, header and all, that lies in one piece, with `key` (tls_conn_key_find) to `to`: where
+ * its ciphertext is, or apart from it. They are enough for header, explicit nonce and tag. Returns whether the tag
+ * fits: else nobody may see what it was decrypted to. */
+static inline bool tls_record_open_at(struct tls_core *core, struct tls_conn *c, const struct tls_suite *s, bool v13,
+                                      uint8_t gcm, const void *key, uint8_t type, const uint8_t *record, uint32_t bytes,
                                       uint8_t *to) {
     uint32_t explicit_bytes = tls_explicit_bytes(v13, gcm),
              n = bytes - TLS_HEADER_BYTES - explicit_bytes - TLS_TAG_BYTES;
@@ -466,7 +476,7 @@ static inline bool tls_record_open_at(struct tls_core *core, struct tls_conn *c,
     uint8_t tag[TLS_TAG_BYTES];
     struct tls_op op;
 
-    tls_op_key(&op, core, c, id, TLS_READ, gcm);
+    op.key = key;
     tls_op_set_as(&op, v13, gcm, c->iv[TLS_READ], c->seq[TLS_READ], type, v13 ? n + TLS_TAG_BYTES : n, body);
     tls_op_crypt(&op, core, s, gcm, TLS_READ, to, text, n, tag);
     if (WEIR_UNLIKELY(!tls_tag_equal(tag, text + n)))

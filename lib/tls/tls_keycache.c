@@ -47,8 +47,8 @@ static uint32_t set_of(const struct tls_keycache *cache, uint64_t name) {
     return (uint32_t)(name * TLS_KEYCACHE_HASH >> cache->shift);
 }
 
-static void *key_of(const struct tls_keycache *cache, uint32_t index, int way) {
-    return cache->key + (size_t)(index * WAYS + (uint32_t)way) * TLS_EXPANDED_BYTES;
+static void *key_of(const struct tls_keycache *cache, uint32_t index, uint32_t way) {
+    return cache->key + (size_t)(index * WAYS + way) * TLS_EXPANDED_BYTES;
 }
 
 static int way_of(const struct tls_keycache_set *s, uint64_t name) {
@@ -74,27 +74,24 @@ static uint32_t victim(struct tls_keycache_set *s) {
     return way;
 }
 
-struct gcm_key_data *tls_keycache_get(struct tls_keycache *cache, uint64_t name, bool *hit) {
+struct gcm_key_data *tls_keycache_get(struct tls_keycache *cache, uint64_t name, uint32_t *way, bool *hit) {
     uint32_t index = set_of(cache, name);
     struct tls_keycache_set *s = &cache->set[index];
-    int way = way_of(s, name);
+    int at = way_of(s, name);
 
-    *hit = way >= 0;
-    if (way < 0) {
-        way = (int)victim(s);
-        s->name[way] = name;
-    }
+    *hit = at >= 0;
+    *way = *hit ? (uint32_t)at : victim(s);
     if (*hit) /* not at once: connections that come once would push out those that come often */
-        s->used |= (uint8_t)(1u << way);
-    return key_of(cache, index, way);
+        s->used |= (uint8_t)(1u << *way);
+    else
+        s->name[*way] = name;
+    return key_of(cache, index, *way);
 }
 
-void tls_keycache_fetch(const struct tls_keycache *cache, uint64_t name) {
+void tls_keycache_fetch(const struct tls_keycache *cache, uint64_t name, uint32_t way) {
     uint32_t index = set_of(cache, name);
-    const struct tls_keycache_set *s = &cache->set[index];
-    int way = way_of(s, name);
 
-    if (way < 0)
+    if (cache->set[index].name[way] != name)
         return;
     /* Round keys come first; of the powers of H the AVX-512 code has the low ones, which small records use, at the end.
      */
@@ -114,5 +111,5 @@ void tls_keycache_evict(struct tls_keycache *cache, uint64_t name) {
         return;
     s->name[way] = 0;
     s->used &= (uint8_t) ~(1u << way);
-    explicit_bzero(key_of(cache, index, way), TLS_EXPANDED_BYTES);
+    explicit_bzero(key_of(cache, index, (uint32_t)way), TLS_EXPANDED_BYTES);
 }

@@ -6,8 +6,6 @@
 
 #include "tls.h"
 
-#include <smmintrin.h>
-
 struct gcm_key_data;
 
 /* `name` tells whose key it is: connection, direction (enum tls_dir) and epoch. */
@@ -37,35 +35,24 @@ struct tls_keycache {
 struct tls_keycache *tls_keycache_new(uint32_t keys);
 void tls_keycache_free(struct tls_keycache *cache);
 
-/* The expanded key of `name`. `*hit` false: the place is new and the caller fills it at once. Valid until the next
- * call. */
-struct gcm_key_data *tls_keycache_get(struct tls_keycache *cache, uint64_t name, bool *hit);
+/* The expanded key of `name`, and which way of its set it is in. `*hit` false: the place is new and the caller fills it
+ * at once. Valid until the next call. */
+struct gcm_key_data *tls_keycache_get(struct tls_keycache *cache, uint64_t name, uint32_t *way, bool *hit);
 
-/* Two bits a way, from the lowest: is it there? Which one it is nobody can foretell, so nothing branches on it. */
-static inline uint32_t tls_keycache_ways(const struct tls_keycache_set *s, uint64_t name) {
-    const __m128i *names = (const __m128i *)(const void *)s->name, all = _mm_set1_epi64x((long long)name);
-    __m128i low = _mm_packs_epi32(_mm_cmpeq_epi64(names[0], all), _mm_cmpeq_epi64(names[1], all));
-    __m128i high = _mm_packs_epi32(_mm_cmpeq_epi64(names[2], all), _mm_cmpeq_epi64(names[3], all));
-
-    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(low, high));
-}
-
-/* Is it there? Then `key` is the same as tls_keycache_get would return. */
-static inline bool tls_keycache_find(struct tls_keycache *cache, uint64_t name, const void **key) {
+/* The same, where it still is in the way that tls_keycache_get said; NULL where it is not. Who remembers the way has
+ * the key's address without a look at the set, whose names are then compared beside the cipher that begins already. */
+static inline const void *tls_keycache_find(struct tls_keycache *cache, uint64_t name, uint32_t way) {
     uint32_t index = (uint32_t)(name * TLS_KEYCACHE_HASH >> cache->shift);
     struct tls_keycache_set *s = &cache->set[index];
-    uint32_t ways = tls_keycache_ways(s, name);
 
-    if (WEIR_UNLIKELY(ways == 0))
-        return false;
-    uint32_t way = (uint32_t)__builtin_ctz(ways) / 2;
+    if (WEIR_UNLIKELY(s->name[way] != name))
+        return NULL;
     s->used |= (uint8_t)(1u << way);
-    *key = cache->key + (size_t)(index * TLS_KEYCACHE_WAYS + way) * TLS_EXPANDED_BYTES;
-    return true;
+    return cache->key + (size_t)(index * TLS_KEYCACHE_WAYS + way) * TLS_EXPANDED_BYTES;
 }
 
 void tls_keycache_evict(struct tls_keycache *cache, uint64_t name);
-/* Fetch ahead what tls_keycache_get of that name will look at, and of the key what a small record needs. */
-void tls_keycache_fetch(const struct tls_keycache *cache, uint64_t name);
+/* Fetch ahead what tls_keycache_find will look at, and of the key what a small record needs. */
+void tls_keycache_fetch(const struct tls_keycache *cache, uint64_t name, uint32_t way);
 
 #endif

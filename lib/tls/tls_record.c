@@ -139,7 +139,9 @@ static int open_mbuf(struct tls_core *core, struct tls_conn *c, tls_id id, const
     uint32_t head = TLS_HEADER_BYTES + s->explicit_bytes;
     uint8_t *record = rte_pktmbuf_mtod(m, uint8_t *);
 
-    if (!tls_record_open_at(core, c, id, s, s->version == TLS_V13, s->gcm, f->type, record, m->data_len,
+    const void *key = tls_conn_key_find(core, c, id, TLS_READ, s->gcm);
+
+    if (!tls_record_open_at(core, c, s, s->version == TLS_V13, s->gcm, key, f->type, record, m->data_len,
                             record + head)) {
         rope_clear(wire);
         return -TLS_DROP_BAD_MAC;

@@ -146,7 +146,7 @@ static inline __attribute__((always_inline)) void seal_mbuf(struct tls_core *cor
 
     if (v13)
         src[n++] = type; /* this early, as the cipher loads it together with what lies in front */
-    tls_op_key(&op, core, c, id, TLS_WRITE, gcm);
+    op.key = tls_conn_key_find(core, c, id, TLS_WRITE, gcm);
     tls_op_set_as(&op, v13, gcm, c->iv[TLS_WRITE], c->seq[TLS_WRITE], outer, v13 ? body : n, NULL);
     if (tail != NULL) {
         behind = bytes <= ROPE_COPY_MAX && rope_mbuf_private(tail) && rte_pktmbuf_tailroom(tail) >= bytes;

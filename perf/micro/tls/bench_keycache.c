@@ -14,31 +14,36 @@ struct ctx {
     struct tls_keycache *cache;
     IMB_MGR *mgr;
     uint32_t next;
+    uint32_t way[1 + KEYS / 4];
     uint8_t key[16];
 };
 
-static struct gcm_key_data *get(struct ctx *c, uint32_t id, bool expect_hit) {
+static struct gcm_key_data *add(struct ctx *c, uint32_t id, uint32_t *way) {
     bool hit;
-    struct gcm_key_data *expanded = tls_keycache_get(c->cache, tls_keycache_name(id, TLS_READ, 0), &hit);
+    struct gcm_key_data *expanded = tls_keycache_get(c->cache, tls_keycache_name(id, TLS_READ, 0), way, &hit);
 
-    if (hit != expect_hit)
+    if (hit)
         abort();
     return expanded;
 }
 
 /* A quarter of the cache, so that no set is full: every one of them is found. */
-static void hit(void *arg, uint32_t rounds) {
+static void found(void *arg, uint32_t rounds) {
     struct ctx *c = arg;
 
-    for (uint32_t i = 0; i < rounds; i++)
-        get(c, 1 + (c->next++ * 7) % (KEYS / 4), true);
+    for (uint32_t i = 0; i < rounds; i++) {
+        uint32_t id = 1 + (c->next++ * 7) % (KEYS / 4);
+        if (tls_keycache_find(c->cache, tls_keycache_name(id, TLS_READ, 0), c->way[id]) == NULL)
+            abort();
+    }
 }
 
-static void miss(void *arg, uint32_t rounds) {
+static void missing(void *arg, uint32_t rounds) {
     struct ctx *c = arg;
+    uint32_t way;
 
     for (uint32_t i = 0; i < rounds; i++)
-        IMB_AES128_GCM_PRE(c->mgr, c->key, get(c, ++c->next, false));
+        IMB_AES128_GCM_PRE(c->mgr, c->key, add(c, ++c->next, &way));
 }
 
 int main(void) {
@@ -49,11 +54,11 @@ int main(void) {
     if (c.cache == NULL || c.mgr == NULL)
         return 1;
     init_mb_mgr_auto(c.mgr, NULL);
-    for (c.next = 0; c.next < KEYS / 4;)
-        get(&c, ++c.next, false);
-    bench_run("tls_keycache_get found", 1, ROUNDS, hit, NULL, &c);
+    for (uint32_t id = 1; id <= KEYS / 4; id++)
+        add(&c, id, &c.way[id]);
+    bench_run("tls_keycache_find", 1, ROUNDS, found, NULL, &c);
     c.next = KEYS;
-    bench_run("tls_keycache_get missing + expand", 1, ROUNDS, miss, NULL, &c);
+    bench_run("tls_keycache_get, missing, and expand", 1, ROUNDS, missing, NULL, &c);
     tls_keycache_free(c.cache);
     free_mb_mgr(c.mgr);
     return 0;

@@ -261,7 +261,7 @@ static void raw_seal_in_mbufs(void *arg, uint32_t rounds) {
 static void raw_set(struct bench *b) {
     static uint8_t key[TLS_KEY_MAX], iv[TLS_NONCE_BYTES];
 
-    b->op = (struct tls_op){.mgr = core.mgr, .ctx = core.aead_ctx, .key = key};
+    b->op = (struct tls_op){.mgr = core.mgr, .ctx = core.work->ctx, .key = key};
     if (b->suite->aead->expand) {
         b->suite->aead->expand(core.mgr, key, b->expanded);
         b->op.key = b->expanded;

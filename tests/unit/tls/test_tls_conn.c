@@ -329,8 +329,9 @@ Test(tls_conn, keys_are_gone_after_the_end) {
     cr_assert_arr_eq(c->secret, zeroes, sizeof(c->secret));
     cr_assert_eq(c->ext, 0);
     cr_assert_eq(pool_alloc(&p.core.exts), ext, "given back");
+    uint32_t way;
     bool hit;
-    tls_keycache_get(p.core.cache, tls_keycache_name(p.server, TLS_READ, 0), &hit);
+    tls_keycache_get(p.core.cache, tls_keycache_name(p.server, TLS_READ, 0), &way, &hit);
     cr_assert_not(hit);
     rope_clear(&answer);
     pair_fini(&p);

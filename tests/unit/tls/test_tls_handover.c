@@ -294,9 +294,10 @@ Test(tls_handover, bytes_behind_finished_in_its_record) {
     SSL_get_server_random(h.client, server_random, sizeof(server_random));
     tls_keys_from_master(h.core.kdf, s, master, sizeof(master), client_random, server_random, keys);
 
+    uint32_t way;
     bool hit;
-    struct tls_op op = {.mgr = h.core.mgr, .ctx = h.core.aead_ctx};
-    struct gcm_key_data *key = tls_keycache_get(h.core.cache, 1, &hit);
+    struct tls_op op = {.mgr = h.core.mgr, .ctx = h.core.work->ctx};
+    struct gcm_key_data *key = tls_keycache_get(h.core.cache, 1, &way, &hit);
     s->aead->expand(op.mgr, keys[TLS_READ].key, key);
     op.key = key;
     tls_op_set(&op, s, keys[TLS_READ].iv, 0, TLS_CT_HANDSHAKE, 16, flight + last + 5);

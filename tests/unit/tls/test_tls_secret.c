@@ -28,7 +28,7 @@ Test(tls_secret, whatever_holds_keys_is_locked_and_not_dumped) {
     cr_assert(guarded(h.core.cache->key));
     cr_assert(guarded(h.core.places.base));
     cr_assert(guarded(h.core.exts.base));
-    cr_assert(guarded(h.core.aead_ctx), "the cipher's working state");
+    cr_assert(guarded(h.core.work), "the cipher's working state");
     cr_assert(guarded(h.engine->key), "the handover's");
     cr_assert(guarded(h.engine->scratch));
     cr_assert(guarded(tls_ticket_set_look(h.ctx->ticket_keys)), "tickets' keys");
