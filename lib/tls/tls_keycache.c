@@ -59,12 +59,15 @@ static int way_of(const struct tls_keycache_set *s, uint64_t name) {
     return -1;
 }
 
-/* Way to be replaced: the first since the hand that was not touched lately. */
-static uint32_t victim(struct tls_keycache_set *s) {
-    int empty = way_of(s, 0);
+/* Way to be filled: an empty one, which the name draws, since places of equal number in different sets meet in the same
+ * few lines of the CPU's caches; or the first since the hand that was not touched lately. */
+static uint32_t victim(const struct tls_keycache *cache, struct tls_keycache_set *s, uint64_t name) {
+    uint32_t first = (uint32_t)(name * TLS_KEYCACHE_HASH >> (cache->shift - 3));
 
-    if (empty >= 0)
-        return (uint32_t)empty;
+    for (uint32_t i = 0; i < WAYS; i++) {
+        if (s->name[(first + i) % WAYS] == 0)
+            return (first + i) % WAYS;
+    }
     while (s->used & 1u << s->hand) {
         s->used &= (uint8_t) ~(1u << s->hand);
         s->hand = (s->hand + 1) % WAYS;
@@ -80,7 +83,7 @@ struct gcm_key_data *tls_keycache_get(struct tls_keycache *cache, uint64_t name,
     int at = way_of(s, name);
 
     *hit = at >= 0;
-    *way = *hit ? (uint32_t)at : victim(s);
+    *way = *hit ? (uint32_t)at : victim(cache, s, name);
     if (*hit) /* not at once: connections that come once would push out those that come often */
         s->used |= (uint8_t)(1u << *way);
     else

@@ -64,6 +64,24 @@ Test(tls_keycache, spreads_connections_over_its_sets) {
     tls_keycache_free(cache);
 }
 
+/* Sets that are nearly empty do not all fill the same way: their keys would meet in the same lines of the CPU's caches.
+ */
+Test(tls_keycache, fills_all_ways_alike) {
+    struct tls_keycache *cache = tls_keycache_new(4096);
+    uint32_t filled[TLS_KEYCACHE_WAYS] = {0};
+    const uint32_t keys = 256;
+    bool hit;
+
+    for (tls_id id = 1; id <= keys; id++) {
+        uint32_t way;
+        tls_keycache_get(cache, tls_keycache_name(id, TLS_READ, 0), &way, &hit);
+        filled[way]++;
+    }
+    for (uint32_t way = 0; way < TLS_KEYCACHE_WAYS; way++)
+        cr_expect_leq(filled[way], 2 * keys / TLS_KEYCACHE_WAYS, "way %u: %u", way, filled[way]);
+    tls_keycache_free(cache);
+}
+
 Test(tls_keycache, never_hands_out_one_place_for_two_names) {
     struct tls_keycache *cache = tls_keycache_new(64);
     uint64_t seed = 1;
