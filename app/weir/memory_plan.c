@@ -13,7 +13,7 @@
 #define HEADROOM_NUM  5u /* flows are spread by hash, not by count: a worker's share times 5/4 */
 #define HEADROOM_DEN  4u
 #define EAL_OWN_MB    24u /* DPDK itself: ethdev data, PMDs' rings, memzones; two AF_XDP ports take some 5 MB */
-#define EAL_WORKER_MB 8u  /* a worker's block, ARP and fragment tables, burst arrays */
+#define EAL_WORKER_MB 8u  /* a worker's ARP and fragment tables, and its rings */
 #define RING_SLOT     8u  /* bytes a pointer in an rte_ring */
 #define RING_HEAD     384u
 

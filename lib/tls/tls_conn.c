@@ -387,7 +387,7 @@ static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *co
     if (WEIR_UNLIKELY(gcm == TLS_GCM_NONE))
         return input_any(core, id, wire_in, plain, wire_out, budget_bytes, 0);
     uint32_t head = TLS_HEADER_BYTES + tls_explicit_bytes(v13, gcm);
-    const void *key = tls_conn_key_find(core, c, id, TLS_READ, gcm);
+    const void *key = NULL;
 
     do {
         struct rte_mbuf *m = wire_in->head;
@@ -399,6 +399,8 @@ static inline __attribute__((always_inline)) int input_mbufs(struct tls_core *co
                           !rope_mbuf_private(m) || c->seq[TLS_READ] >= core->gcm_record_limit ||
                           (spent_bytes > 0 && spent_bytes + body > budget_bytes)))
             return input_any(core, id, wire_in, plain, wire_out, budget_bytes, spent_bytes);
+        if (key == NULL) /* once a turn, and not for a part of a record */
+            key = tls_conn_key_find(core, c, id, TLS_READ, gcm);
         if (alone) {
             *wire_in = (struct rope){0};
         } else {

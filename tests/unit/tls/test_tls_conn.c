@@ -336,3 +336,43 @@ Test(tls_conn, keys_are_gone_after_the_end) {
     rope_clear(&answer);
     pair_fini(&p);
 }
+
+/* A whole record has its key looked for, where the connection remembers it to be; a part of one does not, or who sends
+ * parts alone would drive other connections' keys out. */
+Test(tls_conn, keys_are_looked_for_by_whole_records) {
+    static const uint8_t rows[] = {1, 4}; /* 1.3 and 1.2 */
+
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct pair p;
+        struct rope wire = {0}, answer = {0}, plain = {0};
+        uint8_t record[64];
+
+        pair_init(&p, rows[i]);
+        const struct tls_conn *c = tls_conn_get(&p.core, p.server);
+        struct tls_keycache *cache = p.core.cache;
+        uint64_t read_name = tls_conn_key_name(c, p.server, TLS_READ);
+        uint64_t write_name = tls_conn_key_name(c, p.server, TLS_WRITE);
+        pair_seal(&p, TLS_CT_DATA, "whole", 5, &wire);
+        uint64_t misses = p.core.stats.key_cache_misses;
+        uint32_t n = wire.len_bytes;
+        cr_assert_leq(n, sizeof(record));
+        rope_copy(&wire, 0, record, n);
+        rope_clear(&wire);
+
+        harness_push(&wire, record, n - 1, false);
+        cr_assert_eq(pair_input(&p, &wire, &answer, NULL), 0);
+        cr_expect_eq(p.core.stats.key_cache_misses, misses);
+        rope_clear(&wire);
+        harness_push(&wire, record, n, false);
+        cr_assert_eq(pair_input(&p, &wire, &answer, NULL), TLS_PLAIN);
+        cr_expect_eq(p.core.stats.key_cache_misses, misses + 1);
+        cr_expect(c->read_way != c->write_way && c->read_way != 0, "ways that tell something: %u", c->read_way);
+        cr_expect_not_null(tls_keycache_find(cache, read_name, c->read_way));
+        rope_append(&plain, harness_pool(), "answer", 6);
+        cr_assert_eq(tls_seal(&p.core, p.server, &plain, &answer, 100, 0), 6);
+        cr_expect_eq(p.core.stats.key_cache_misses, misses + 2);
+        cr_expect_not_null(tls_keycache_find(cache, write_name, c->write_way));
+        rope_clear(&answer);
+        pair_fini(&p);
+    }
+}
