@@ -148,8 +148,7 @@ static int flow_new(struct worker *w, const struct flow_key *key, int listener, 
 
 /* Strip the headers and put on new ones: fragments put together, options, no checksum to carry on. 0 or minus the drop.
  */
-static int new_headers(struct worker *w, struct rte_mbuf *m, const struct flow_key *to, const struct port *dev,
-                       uint32_t payload) {
+static int new_headers(struct rte_mbuf *m, const struct flow_key *to, const struct port *dev, uint32_t payload) {
     rte_pktmbuf_adj(m, (uint16_t)(m->l2_len + m->l3_len + sizeof(struct wire_udp)));
     if (m->pkt_len > payload)
         rte_pktmbuf_trim(m, (uint16_t)(m->pkt_len - payload));
@@ -157,7 +156,7 @@ static int new_headers(struct worker *w, struct rte_mbuf *m, const struct flow_k
     int rc =
         udp_output(m, to->local_addr_be, to->remote_addr_be, to->local_port_be, to->remote_port_be, dev->hw_udp_cksum);
     if (rc == 0)
-        rc = ip4_output(m, to->local_addr_be, to->remote_addr_be, IPPROTO_UDP, 0, &w->tcp.ip_id, dev->hw_ip_cksum);
+        rc = ip4_output(m, to->local_addr_be, to->remote_addr_be, IPPROTO_UDP, 0, dev->hw_ip_cksum);
     return rc;
 }
 
@@ -178,11 +177,11 @@ static void flow_forward(struct worker *w, struct udp_flow *f, bool from_client,
         return;
     }
     int rc = 0;
-    if (udp_readdress(m, to->local_addr_be, to->remote_addr_be, to->local_port_be, to->remote_port_be, &w->tcp.ip_id,
-                      dev->hw_ip_cksum, dev->hw_udp_cksum))
+    if (udp_readdress(m, to->local_addr_be, to->remote_addr_be, to->local_port_be, to->remote_port_be, dev->hw_ip_cksum,
+                      dev->hw_udp_cksum))
         rte_pktmbuf_adj(m, m->l2_len);
     else
-        rc = new_headers(w, m, to, dev, payload);
+        rc = new_headers(m, to, dev, payload);
     if (rc < 0) {
         path_drop(w, m, (enum net_drop) - rc);
         return;

@@ -117,8 +117,7 @@ void net_ip4_checksum(struct rte_mbuf *m, struct wire_ip4 *ip, bool hw_cksum) {
         ip->checksum_be = (uint16_t)~header_sum(ip);
 }
 
-int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t proto, uint8_t tos, uint16_t *ip_id,
-               bool hw_cksum) {
+int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t proto, uint8_t tos, bool hw_cksum) {
     struct wire_ip4 *ip = (struct wire_ip4 *)rte_pktmbuf_prepend(m, sizeof(*ip));
 
     if (WEIR_UNLIKELY(ip == NULL))
@@ -127,7 +126,6 @@ int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t
     *ip = (struct wire_ip4){.version_ihl = 0x45,
                             .tos = tos,
                             .total_len_be = rte_cpu_to_be_16((uint16_t)m->pkt_len),
-                            .id_be = rte_cpu_to_be_16((*ip_id)++),
                             .frag_be = RTE_BE16(WIRE_IP4_DF),
                             .ttl = NET_IP4_TTL,
                             .proto = proto,

@@ -130,11 +130,12 @@ void arp_table_stats(const struct arp_table *t, struct arp_stats *s);
  * broadcast, our own), destination ours, TTL > 0; options skipped, source routing dropped. Fragments -> NET_TO_FRAG. */
 int ip4_input(const struct net_if *ifc, struct rte_mbuf *m);
 
-/* Prepend an IPv4 header to m (payload only): DF set, TTL 64, id from *ip_id, `tos` (WIRE_IP4_ECT0, or 0). pkt_len and
- * nb_segs must be right; asks for checksum offload where hw_cksum, else computes it. Returns 0 or
- * -NET_DROP_NO_HEADROOM. */
-int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t proto, uint8_t tos, uint16_t *ip_id,
-               bool hw_cksum);
+/* Prepend an IPv4 header to m (payload only): DF set, TTL 64, `tos` (WIRE_IP4_ECT0, or 0). The id is 0, as that of
+ * every datagram that nobody cuts may be (RFC 6864 4.1): a number that counts packets would tell each peer how many
+ * went to others, and a stranger whether his forged segment drew an answer from a flow that is not his
+ * (CVE-2020-36516). pkt_len and nb_segs must be right; asks for checksum offload where hw_cksum, else computes it.
+ * Returns 0 or -NET_DROP_NO_HEADROOM. */
+int ip4_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint8_t proto, uint8_t tos, bool hw_cksum);
 
 /* Routers may cut the packet that ip4_output has just made; `id` is unique among those of its addresses and protocol
  * for as long as fragments live (RFC 6864 4.3). */
@@ -190,12 +191,12 @@ int udp_output(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint16_
                bool hw_cksum);
 
 /* Give a whole packet (l2_len, l3_len, l4_len set, in one segment, no IP options) new addresses and ports, a fresh TTL
- * and identification, where it lies. Its UDP checksum is carried on by what changed (RFC 1624), so that it still covers
- * the bytes the sender sent (none stays none); hw_udp: left to the device. The Ethernet header stays as it is. Returns
- * false, with nothing changed, where the packet is none of these or its checksum is not finished yet and cannot be
- * carried on. */
+ * and no identification (ip4_output), where it lies. Its UDP checksum is carried on by what changed (RFC 1624), so that
+ * it still covers the bytes the sender sent (none stays none); hw_udp: left to the device. The Ethernet header stays as
+ * it is. Returns false, with nothing changed, where the packet is none of these or its checksum is not finished yet and
+ * cannot be carried on. */
 bool udp_readdress(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint16_t sport_be, uint16_t dport_be,
-                   uint16_t *ip_id, bool hw_ip, bool hw_udp);
+                   bool hw_ip, bool hw_udp);
 
 /* --- checksum.c --- Internet checksum (RFC 1071) over mbuf chains with odd segment lengths. Sums are as they lie in
  * memory: store them in a _be field as they are. */

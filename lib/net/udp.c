@@ -67,7 +67,7 @@ static uint16_t carry_on(uint16_t checksum_be, const struct wire_ip4 *ip, const 
 }
 
 bool udp_readdress(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uint16_t sport_be, uint16_t dport_be,
-                   uint16_t *ip_id, bool hw_ip, bool hw_udp) {
+                   bool hw_ip, bool hw_udp) {
     struct wire_ip4 *ip = net_ip4(m);
     struct wire_udp *udp = rte_pktmbuf_mtod_offset(m, struct wire_udp *, m->l2_len + m->l3_len);
 
@@ -87,7 +87,7 @@ bool udp_readdress(struct rte_mbuf *m, uint32_t saddr_be, uint32_t daddr_be, uin
     ip->saddr_be = saddr_be;
     ip->daddr_be = daddr_be;
     ip->total_len_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - m->l2_len));
-    ip->id_be = rte_cpu_to_be_16((*ip_id)++);
+    ip->id_be = 0;
     ip->frag_be = RTE_BE16(WIRE_IP4_DF);
     ip->ttl = NET_IP4_TTL;
     ip->tos = 0;

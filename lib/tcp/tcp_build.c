@@ -103,8 +103,8 @@ static bool put_payload(const struct tcp_port *p, struct rte_mbuf *h, const stru
 }
 
 /* IPv4 header and checksums; m begins with its TCP header. */
-static bool finish(struct tcp_core *core, const struct tcp_port *p, struct rte_mbuf *m, const struct flow_key *key,
-                   uint8_t header, uint8_t ecn, uint16_t mss) {
+static bool finish(const struct tcp_port *p, struct rte_mbuf *m, const struct flow_key *key, uint8_t header,
+                   uint8_t ecn, uint16_t mss) {
     struct wire_tcp *th = rte_pktmbuf_mtod(m, struct wire_tcp *);
     uint16_t len = (uint16_t)m->pkt_len;
     m->l4_len = header;
@@ -118,7 +118,7 @@ static bool finish(struct tcp_core *core, const struct tcp_port *p, struct rte_m
     } else {
         th->checksum_be = checksum_l4(m, 0, len, key->local_addr_be, key->remote_addr_be, IPPROTO_TCP);
     }
-    return ip4_output(m, key->local_addr_be, key->remote_addr_be, IPPROTO_TCP, ecn, &core->ip_id, p->hw_ip_cksum) == 0;
+    return ip4_output(m, key->local_addr_be, key->remote_addr_be, IPPROTO_TCP, ecn, p->hw_ip_cksum) == 0;
 }
 
 /* Fixed part and options (those that `c` wants) at the front of m. Returns the header's length. */
@@ -179,7 +179,7 @@ struct rte_mbuf *tcp_build(struct tcp_core *core, struct tcp_conn *c, uint32_t s
     uint16_t window = window_field(core, c, flags, &edge);
     uint8_t header = put_header(core, c, m, seq, flags, window, !len);
     if ((len && !put_payload(p, m, from, offset, len, len > c->mss)) ||
-        !finish(core, p, m, &c->key, header, ecn, len ? c->mss : UINT16_MAX)) {
+        !finish(p, m, &c->key, header, ecn, len ? c->mss : UINT16_MAX)) {
         rte_pktmbuf_free(m);
         return NULL;
     }
@@ -230,7 +230,7 @@ struct rte_mbuf *tcp_build_reply(struct tcp_core *core, const struct tcp_reply *
     };
     m->data_len = header;
     m->pkt_len = header;
-    if (!finish(core, p, m, &r->key, header, WIRE_IP4_NOT_ECT, UINT16_MAX)) {
+    if (!finish(p, m, &r->key, header, WIRE_IP4_NOT_ECT, UINT16_MAX)) {
         rte_pktmbuf_free(m);
         return NULL;
     }

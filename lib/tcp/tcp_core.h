@@ -273,7 +273,6 @@ struct tcp_core {
     uint32_t n_listeners;
     uint32_t half_open;   /* passive flows in SYN_RECEIVED */
     uint32_t table_epoch; /* changes with every entry made or removed: a burst's bulk lookup may have gone stale */
-    uint16_t ip_id;
     uint32_t cut_id; /* of datagrams without DF, of which there are few: 2^16 of them take long enough (RFC 6864 4.3) */
     uint8_t next_port; /* tcp_output begins with it, or the next one that has something */
     uint8_t rcv_wscale;

@@ -116,6 +116,9 @@ bool pair_tap(void *context, uint8_t *packet, uint32_t len_bytes) {
         pair_fail(p, "sent a packet of %u bytes", len_bytes);
         return false;
     }
+    const struct wire_ip4 *ip = (const void *)packet;
+    if (!p->setup.tso_segs[side == &p->side[1]] && ip->frag_be & RTE_BE16(WIRE_IP4_DF) && ip->id_be != 0)
+        pair_fail(p, "a packet that nobody cuts is numbered: %u", rte_be_to_cpu_16(ip->id_be));
     uint32_t header = (uint32_t)(payload - packet);
     uint8_t flags = side->last.flags;
     pair_model_sent(p->model, side == &p->side[1], &side->last, payload);

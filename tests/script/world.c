@@ -89,6 +89,8 @@ static void check_frame(struct world *w, const struct rte_mbuf *m) {
         fail(w, "a frame of %u bytes left, the MTU is %u", m->pkt_len, w->port.mtu);
     if (checksum_chain(m, 0, 20) != 0xffff)
         fail(w, "a frame with a wrong IP checksum left");
+    if (ip->frag_be & RTE_BE16(WIRE_IP4_DF) && ip->id_be != 0)
+        fail(w, "a frame that nobody cuts is numbered: %u", rte_be_to_cpu_16(ip->id_be));
 }
 
 /* Our stream is the pattern of harness.h, its first byte at relative 1. */

@@ -188,7 +188,7 @@ struct sim_host {
     struct rte_mempool *pool;
     struct sim_link *to_weir, *to_weir_arp, *to_host; /* ARP has no checksum: bit errors would stay */
     struct sim_link *to_host_arp;
-    uint16_t ip_id, next_port;
+    uint16_t next_port;
     uint64_t deaf[65536 / 64];                  /* local TCP ports nobody is behind any more: no RST either */
     uint32_t silent;                            /* bit i: address i neither hears nor speaks */
     struct sim_sock *socks[SIM_HOST_CONNS + 1]; /* by tcp_id */

@@ -116,7 +116,7 @@ void sim_host_udp(struct sim_host *h, const struct sim_datagram *d) {
         abort();
     memcpy(data, d->data, d->len);
     if (udp_output(m, d->saddr_be, d->daddr_be, d->sport_be, d->dport_be, false) != 0 ||
-        ip4_output(m, d->saddr_be, d->daddr_be, IPPROTO_UDP, 0, &h->ip_id, false) != 0)
+        ip4_output(m, d->saddr_be, d->daddr_be, IPPROTO_UDP, 0, false) != 0)
         abort();
     send_ip(h, m);
 }

@@ -17,7 +17,6 @@ struct ctx {
     struct arp_table *arp;
     struct rte_mempool *pool;
     struct rte_mbuf *m[ROUNDS];
-    uint16_t ip_id;
     bool hw_cksum;
     int bad;
 };
@@ -44,7 +43,7 @@ static void ip4(void *arg, uint32_t rounds) {
     struct ctx *c = arg;
 
     for (uint32_t i = 0; i < rounds; i++)
-        c->bad |= ip4_output(c->m[i], LOCAL_ADDR, REMOTE_ADDR, IPPROTO_UDP, 0, &c->ip_id, c->hw_cksum);
+        c->bad |= ip4_output(c->m[i], LOCAL_ADDR, REMOTE_ADDR, IPPROTO_UDP, 0, c->hw_cksum);
 }
 
 static void eth(void *arg, uint32_t rounds) {
