@@ -9,8 +9,8 @@
  * again.
  *
  * Resets for segments to no flow (port scans, stray ACKs, refused cookies): token buckets, one for all and one for each
- * class of sources, so that a single scanner takes a tenth. The class is a keyed hash of the source's address: nobody
- * can choose to share the bucket of somebody else. */
+ * class of sources, so that a single scanner takes a tenth. The class is a keyed hash of the source's address, and one
+ * that can be watched without giving its key away: nobody can choose to share the bucket of somebody else. */
 #include "tcp_int.h"
 
 bool tcp_limit_take(struct tcp_core *core, struct tcp_limit *l, uint32_t per_s, uint32_t jitter) {
@@ -50,7 +50,7 @@ static bool has_token(uint64_t *spent_us, uint64_t now_us, uint32_t cost_us) {
 bool tcp_reset_allowed(struct tcp_core *core, uint32_t source_be) {
     static_assert(TCP_RESET_SOURCES == 256, "a byte of the hash");
     const uint32_t cost_us = BUCKET_US / TCP_RESETS_PER_S, source_cost_us = BUCKET_US / TCP_RESETS_A_SOURCE;
-    uint64_t *source = &core->reset_sources[(source_be + 1ull) * (core->cfg.secret[1] | 1) >> 56];
+    uint64_t *source = &core->reset_sources[tcp_siphash(core->cfg.secret, &source_be, sizeof source_be) >> 56];
     if (!has_token(source, core->now_us, source_cost_us) || !has_token(&core->reset_bucket, core->now_us, cost_us))
         return false;
     *source += source_cost_us;

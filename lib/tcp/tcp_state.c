@@ -67,6 +67,8 @@ void tcp_state_fin_acked(struct tcp_core *core, struct tcp_conn *c) {
 /* A good acknowledgement. Returns false where it ended the flow. */
 static bool take_ack(struct tcp_core *core, struct tcp_conn *c, const struct tcp_seg *seg) {
     bool fin_was_acked = c->flags & TCP_F_FIN_ACKED, last = c->state == TCP_LAST_ACK;
+    if (WEIR_UNLIKELY(seg->flags & WIRE_TCP_ECE))
+        tcp_ecn_echo(core, c, seg->ack);
     tcp_loss_ack(core, c, seg);
     if (fin_was_acked || !(c->flags & TCP_F_FIN_ACKED))
         return true;
@@ -102,17 +104,26 @@ static int check_timestamp(struct tcp_core *core, struct tcp_conn *c, struct tcp
  * both sides go back over old numbers at once, or one answers a closed window from behind what the other has, nothing
  * else would ever say what has arrived. */
 static bool acks_from_behind(const struct tcp_core *core, const struct tcp_conn *c, const struct tcp_seg *seg) {
-    return (seg->flags & WIRE_TCP_ACK) && tcp_synchronised(c) && seq_lt(c->snd_una, seg->ack) &&
-           seq_leq(seg->ack, c->snd_nxt) && c->rcv_nxt - seg->seq <= weir_max_u32(tcp_rcv_buf(core, c), UINT16_MAX);
+    return seq_lt(c->snd_una, seg->ack) && c->rcv_nxt - seg->seq <= weir_max_u32(tcp_rcv_buf(core, c), UINT16_MAX);
+}
+
+/* RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT. */
+static bool ack_is_good(const struct tcp_conn *c, const struct tcp_seg *seg) {
+    return (seg->flags & WIRE_TCP_ACK) && seq_leq(seg->ack, c->snd_nxt) &&
+           seq_leq(c->snd_una - c->snd_wnd_max, seg->ack);
+}
+
+/* The peer lives. Only a good acknowledgement says so: a stranger's segments do not keep a flow whose peer is gone. */
+static void heard(const struct tcp_core *core, struct tcp_conn *c) {
+    c->last_rx_ms = tcp_now_ms(core);
+    c->keep_sent = 0;
 }
 
 /* A keep-alive stands one before RCV.NXT. For weeks it may be all that comes: its timestamp counts (RFC 7323 4.3 (2)),
  * or PAWS would find those of an idle peer's clock older than TS.Recent after 24.8 days. No other number before the
  * window may do so, nor one without a good acknowledgement: see take_timestamp. */
 static void take_timestamp_of_probe(struct tcp_conn *c, const struct tcp_seg *seg) {
-    if ((c->flags & TCP_F_TS) && seg->opts.has_ts && seg->seq + 1 == c->rcv_nxt && seq_leq(seg->seq, c->rcv_acked) &&
-        (seg->flags & WIRE_TCP_ACK) && tcp_synchronised(c) && seq_leq(seg->ack, c->snd_nxt) &&
-        seq_leq(c->snd_una - c->snd_wnd_max, seg->ack))
+    if ((c->flags & TCP_F_TS) && seg->opts.has_ts && seg->seq + 1 == c->rcv_nxt && seq_leq(seg->seq, c->rcv_acked))
         c->ts_recent = seg->opts.ts_val;
 }
 
@@ -122,14 +133,22 @@ static int unacceptable(struct tcp_core *core, struct tcp_conn *c, struct tcp_se
     bool before = seq_lt(seg->seq, c->rcv_nxt);
     if (before && seg->len)
         tcp_dsack_note(core, c, seg->seq, seg->seq + seg->len);
-    if (before) { /* a keep-alive probe is of this kind */
-        c->last_rx_ms = tcp_now_ms(core);
-        c->keep_sent = 0;
+    if (before && tcp_synchronised(c) && ack_is_good(c, seg)) { /* a keep-alive probe is of this kind */
+        heard(core, c);
         take_timestamp_of_probe(c, seg);
         if (acks_from_behind(core, c, seg))
             take_ack(core, c, seg); /* the flow may be gone */
     }
     return before ? -TCP_DROP_DUPLICATE : -TCP_DROP_OUT_OF_WINDOW;
+}
+
+/* What lies beyond the window's right edge is not taken. */
+static void window_cut(struct tcp_seg *seg, uint32_t edge) {
+    if (!seq_lt(edge, seg->seq + seg->len))
+        return;
+    seg->len = seq_lt(edge, seg->seq) ? 0 : edge - seg->seq;
+    seg->flags &= ~WIRE_TCP_FIN;
+    seg->window_cut = true;
 }
 
 /* RFC 9293 3.10.7.4 first, table 6; the part outside the window is cut off. With a closed window ACK, URG and RST are
@@ -138,14 +157,15 @@ static int check_sequence(struct tcp_core *core, struct tcp_conn *c, struct tcp_
     int rc = check_timestamp(core, c, seg);
     if (rc != NEXT || (seg->flags & WIRE_TCP_SYN)) /* a SYN is challenged wherever it stands: RFC 5961 4.2 */
         return rc;
+    uint32_t edge = seq_max(c->rcv_adv, c->rcv_nxt); /* a FIN may have been taken beyond a closed window */
     /* A RST is judged by its own number, not by those of bytes that it may carry. One on the right edge is challenged
      * as those before it: a peer that has filled our window, of which we had to drop some, resets from there. */
     if (seg->flags & WIRE_TCP_RST)
-        return seg->seq - c->rcv_nxt <= c->rcv_adv - c->rcv_nxt ? NEXT : -TCP_DROP_RST_OUT;
+        return seg->seq - c->rcv_nxt <= edge - c->rcv_nxt ? NEXT : -TCP_DROP_RST_OUT;
     uint32_t first = seg->seq, end = seg->seq + tcp_seg_space(seg);
     /* A bare ACK may stand on the right edge: a peer that filled our window sends from there. */
-    if (seq_lt(c->rcv_adv, first) || (end != first && first == c->rcv_adv && first != c->rcv_nxt) ||
-        seq_lt(end, c->rcv_nxt) || (end == c->rcv_nxt && end != first))
+    if (seq_lt(edge, first) || (end != first && first == edge && first != c->rcv_nxt) || seq_lt(end, c->rcv_nxt) ||
+        (end == c->rcv_nxt && end != first))
         return unacceptable(core, c, seg);
     if (seq_lt(first, c->rcv_nxt)) {
         uint32_t cut = c->rcv_nxt - first;
@@ -154,13 +174,7 @@ static int check_sequence(struct tcp_core *core, struct tcp_conn *c, struct tcp_
         seg->len -= cut;
         seg->seq = c->rcv_nxt;
     }
-    if (seq_lt(c->rcv_adv, seg->seq + seg->len)) {
-        seg->len = seq_lt(c->rcv_adv, seg->seq) ? 0 : c->rcv_adv - seg->seq; /* a FIN stands beyond a closed window */
-        seg->flags &= ~WIRE_TCP_FIN;
-        seg->window_cut = true;
-    }
-    c->last_rx_ms = tcp_now_ms(core);
-    c->keep_sent = 0;
+    window_cut(seg, edge);
     seg->ts_due = seg->opts.has_ts && (c->flags & TCP_F_TS) && seq_leq(first, c->rcv_acked); /* RFC 7323 4.3 */
     return NEXT;
 }
@@ -237,6 +251,7 @@ static void syn_acked(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg 
     c->snd_wl1 = seg->seq;
     c->snd_wl2 = seg->ack;
     c->progress_ms = tcp_now_ms(core);
+    heard(core, c);
     tcp_timer_stop(c, TCP_TIMER_REXMIT);
     tcp_conn_established(core, c);
 }
@@ -251,6 +266,7 @@ static int syn_sent_syn(struct tcp_core *core, struct tcp_conn *c, struct tcp_se
     c->rcv_nxt = c->rcv_acked = seg->seq;
     c->rcv_adv = c->rcv_nxt + tcp_window_of_syn(core, c);
     tcp_opts_negotiate(core, c, &seg->opts);
+    window_cut(seg, c->rcv_adv);
     if (seg->flags & WIRE_TCP_ACK) {
         syn_acked(core, c, seg);
         tcp_ack_now(core, c);
@@ -304,7 +320,7 @@ static int syn_received_ack(struct tcp_core *core, struct tcp_conn *c, struct tc
     return NEXT;
 }
 
-/* RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT. */
+/* RFC 5961 5.2. */
 static int check_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *seg) {
     if (!(seg->flags & WIRE_TCP_ACK))
         return -TCP_DROP_ACK_MISSING;
@@ -316,9 +332,8 @@ static int check_ack(struct tcp_core *core, struct tcp_conn *c, struct tcp_seg *
         tcp_challenge(core, c);
         return -TCP_DROP_ACK_OLD;
     }
+    heard(core, c);
     take_timestamp(c, seg);
-    if (WEIR_UNLIKELY(seg->flags & WIRE_TCP_ECE))
-        tcp_ecn_echo(core, c, seg->ack);
     return take_ack(core, c, seg) ? NEXT : TCP_SEG_FREE;
 }
 

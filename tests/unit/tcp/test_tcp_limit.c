@@ -105,6 +105,32 @@ Test(tcp_limit, resets_of_one_source) {
     harness_core_free(core);
 }
 
+/* Which bucket a source shares tells nothing of the key: how far two addresses are apart says nothing of whether they
+ * share one. */
+static unsigned class_of(struct tcp_core *core, uint32_t source) {
+    uint64_t before[TCP_RESET_SOURCES];
+    core->now_us += 10 * 1000000;
+    memcpy(before, core->reset_sources, sizeof before);
+    cr_assert(tcp_reset_allowed(core, rte_cpu_to_be_32(source)));
+    unsigned at = 0;
+    while (core->reset_sources[at] == before[at])
+        at++;
+    return at;
+}
+
+Test(tcp_limit, classes_are_no_pattern) {
+    struct tcp_core *core = harness_core(NULL);
+    uint64_t steps[4] = {0};
+    unsigned different = 0;
+    for (uint32_t source = 0xc6120001; source < 0xc6120001 + 200; source++) {
+        unsigned step = (class_of(core, source + 1) - class_of(core, source)) % TCP_RESET_SOURCES;
+        different += !(steps[step / 64] & 1ull << step % 64);
+        steps[step / 64] |= 1ull << step % 64;
+    }
+    cr_assert_geq(different, 80, "%u", different);
+    harness_core_free(core);
+}
+
 /* All sources together; and a bucket that was full for long holds no more than a second's. */
 Test(tcp_limit, resets_of_all_sources) {
     struct tcp_core *core = harness_core(NULL);
