@@ -39,9 +39,10 @@
  * given up; ropes only while data waits.
  *
  * Limits: handshake messages, certificate chains among them, of at most 16 KB (tls_limits.c); record of at most 16,384
- * + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32 KeyUpdates or tickets in a row; a
- * KeyUpdate must fill a record of its own or follow tickets; a ticket of at most 16,384 bytes, in however many records;
- * renegotiation refused.
+ * + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32 KeyUpdates or tickets in a row;
+ * however many KeyUpdates ask for ours, one goes out, before our next data (RFC 8446 4.6.3), so that a peer that takes
+ * nothing gets no answers piled up; a KeyUpdate must fill a record of its own or follow tickets; a ticket of at most
+ * 16,384 bytes, in however many records; renegotiation refused.
  *
  * Threading: a tls_core belongs to one worker. struct tls_ctx is immutable and may be shared. */
 #ifndef WEIR_TLS_H
@@ -358,8 +359,8 @@ enum tls_verdict {                    /* bits; 0: nothing happened but "more byt
 };
 
 /* Take whole records off `wire_in`: at most `budget_bytes` of plaintext (at least one record) is appended to `plain`;
- * handshake answers, KeyUpdate answers and alerts to `wire_out`. Returns verdict bits, or minus an enum tls_drop: the
- * connection is dead, `wire_out` may hold the alert to send before closing. Bytes of an incomplete record stay on
+ * handshake answers, KeyUpdates of our own and alerts to `wire_out`. Returns verdict bits, or minus an enum tls_drop:
+ * the connection is dead, `wire_out` may hold the alert to send before closing. Bytes of an incomplete record stay on
  * wire_in. */
 int tls_input(struct tls_core *core, tls_id id, struct rope *wire_in, struct rope *plain, struct rope *wire_out,
               uint32_t budget_bytes);

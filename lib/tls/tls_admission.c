@@ -4,12 +4,13 @@
 #include "tls_msg.h"
 #include "tls_source.h"
 
-#define FULL_SHARE  3u  /* so many that hope to resume begin while a full one waits; then it is its turn */
-#define STALL_LOOK  8u  /* of those that were answered first, so many are looked at for one that may go */
-#define CROWD_SHARE 8u  /* an address that holds such a part of all places, */
-#define CROWD_LEAST 16u /* and so many, has many handshakes: */
-#define CROWD_HASTE 4u  /* they get such a part of the time that others may take */
-#define KEPT_SHARE  4u  /* of the SSL objects one in so many is kept from those who would hold them for long */
+#define FULL_SHARE   3u  /* so many that hope to resume begin while a full one waits; then it is its turn */
+#define STALL_LOOK   8u  /* of those that were answered first, so many are looked at for one that may go */
+#define CROWD_SHARE  8u  /* an address that holds such a part of all places, */
+#define CROWD_LEAST  16u /* and so many, has many handshakes: */
+#define CROWD_HASTE  4u  /* they get such a part of the time that others may take */
+#define SERVED_GRACE 2u  /* so many times that, while the engine has, or has just had, something of it */
+#define KEPT_SHARE   4u  /* of the SSL objects one in so many is kept from those who would hold them for long */
 
 /* --- queues --- */
 
@@ -64,30 +65,42 @@ static bool overloaded(const struct tls_core *core, const struct tls_queue *q) {
 
 /* --- hellos of those that wait --- */
 
-/* Take the first record off `wire`. Returns false where it is too large, and too many of those wait. */
+/* Of the first record on `wire`. */
+static uint32_t hello_bytes(const struct rope *wire) {
+    struct tls_frame f = {0};
+
+    return tls_frame_peek(wire, TLS_RECORD_WIRE_MAX, &f) == 1 ? TLS_HEADER_BYTES + f.body_bytes : UINT32_MAX;
+}
+
+/* Take it off. Returns false where there is no place for it, and too many of those wait. */
 static bool hello_keep(struct tls_core *core, struct tls_conn *c, struct rope *wire) {
     struct tls_admission *a = &core->admission;
-    struct tls_frame f = {0};
-    uint32_t n = tls_frame_peek(wire, TLS_RECORD_WIRE_MAX, &f) == 1 ? TLS_HEADER_BYTES + f.body_bytes : UINT32_MAX;
+    uint32_t n = hello_bytes(wire);
 
     if (c->is_client)
         return true;
-    if (n <= TLS_HELLO_KEPT)
-        c->hs.hello = pool_alloc_dirty(&a->hellos);
-    if (c->hs.hello == POOL_NONE) {
-        c->hs.large = a->large < a->max_large;
-        a->large += c->hs.large;
-        return c->hs.large;
+    if (n <= TLS_HELLO_KEPT && (n - 1) / TLS_HELLO_PART < a->hellos.capacity - a->hellos.used) {
+        for (uint32_t end = n; end > 0;) { /* the last part first */
+            uint32_t part = (end - 1) % TLS_HELLO_PART + 1, index = pool_alloc_dirty(&a->hellos);
+            struct tls_hello *h = pool_get(&a->hellos, index);
+            end -= part;
+            h->n = (uint16_t)rope_copy(wire, end, h->record, part);
+            h->next = c->hs.hello;
+            c->hs.hello = index;
+        }
+        rope_trim(wire, n);
+        return true;
     }
-    struct tls_hello *h = pool_get(&a->hellos, c->hs.hello);
-    h->n = (uint16_t)rope_copy(wire, 0, h->record, n);
-    rope_trim(wire, n);
-    return true;
+    c->hs.large = a->large < a->max_large;
+    a->large += c->hs.large;
+    return c->hs.large;
 }
 
 static void hello_forget(struct tls_core *core, struct tls_conn *c) {
-    if (c->hs.hello)
-        pool_free(&core->admission.hellos, c->hs.hello);
+    for (uint32_t part = c->hs.hello, next; part != POOL_NONE; part = next) {
+        next = ((const struct tls_hello *)pool_get(&core->admission.hellos, part))->next;
+        pool_free(&core->admission.hellos, part);
+    }
     c->hs.hello = POOL_NONE;
     core->admission.large -= c->hs.large;
     c->hs.large = false;
@@ -96,10 +109,13 @@ static void hello_forget(struct tls_core *core, struct tls_conn *c) {
 int tls_admission_hello(struct tls_core *core, struct tls_conn *c, struct rope *in) {
     bool kept = c->hs.hello != POOL_NONE;
 
-    if (kept) {
-        const struct tls_hello *h = pool_get(&core->admission.hellos, c->hs.hello);
-        if (rope_append(in, core->pool, h->record, h->n) < 0)
+    for (uint32_t part = c->hs.hello; part != POOL_NONE;) {
+        const struct tls_hello *h = pool_get(&core->admission.hellos, part);
+        if (rope_append(in, core->pool, h->record, h->n) < 0) {
+            rope_clear(in);
             return WEIR_ENOMEM;
+        }
+        part = h->next;
     }
     hello_forget(core, c);
     return kept;
@@ -117,23 +133,43 @@ static void refuse(struct tls_core *core, tls_id id, enum tls_drop why) {
     queue_join(core, c, id, TLS_CLASS_REFUSED);
 }
 
-/* The queue is full: somebody goes, so that the newcomer can stay, or the newcomer itself. Classes are in the order of
- * what they are worth. */
-static bool make_room(struct tls_core *core, enum tls_class newcomer) {
-    struct tls_queue *same = &core->admission.queue[newcomer];
+/* Who makes room for a newcomer, where anybody does. Classes are in the order of what they are worth; but a hello hopes
+ * to resume because it says so: against that, full ones have a share of the queue, as they have of the turns. */
+static struct tls_queue *victims(struct tls_admission *a, enum tls_class newcomer) {
+    struct tls_queue *resumed = &a->queue[TLS_CLASS_RESUMED], *full = &a->queue[TLS_CLASS_FULL];
+    uint32_t kept = a->max_waiting / (FULL_SHARE + 1);
 
-    if (waiting(&core->admission) < core->admission.max_waiting)
-        return true;
-    for (int which = TLS_CLASS_FULL; which > (int)newcomer; which--) {
-        struct tls_queue *q = &core->admission.queue[which];
-        if (q->n == 0)
-            continue;
-        refuse(core, overloaded(core, q) ? q->first : q->last, TLS_DROP_HS_QUEUE_FULL);
-        return true;
-    }
-    if (!overloaded(core, same))
+    if (newcomer == TLS_CLASS_FULL)
+        return full->n < kept && resumed->n > 0 ? resumed : NULL;
+    if (full->n > (newcomer == TLS_CLASS_CLIENT && resumed->n == 0 ? 0 : kept))
+        return full;
+    return newcomer == TLS_CLASS_CLIENT && resumed->n > 0 ? resumed : NULL;
+}
+
+/* Somebody goes, so that a newcomer can stay. Returns false where it is the newcomer who has to. */
+static bool make_room(struct tls_core *core, enum tls_class newcomer) {
+    struct tls_admission *a = &core->admission;
+    struct tls_queue *q = victims(a, newcomer), *same = &a->queue[newcomer];
+
+    if (q == NULL && !overloaded(core, same))
         return false;
-    refuse(core, same->first, TLS_DROP_HS_QUEUE_FULL);
+    if (q == NULL)
+        q = same;
+    refuse(core, overloaded(core, q) ? q->first : q->last, TLS_DROP_HS_QUEUE_FULL);
+    return true;
+}
+
+/* The hello may wait, in place of others where the queue, or what hellos are kept in, is full. */
+static bool may_wait(struct tls_core *core, struct tls_conn *c, enum tls_class which, struct rope *wire) {
+    const struct tls_admission *a = &core->admission;
+    bool kept = hello_keep(core, c, wire);
+
+    for (uint32_t gone = 0; !kept || waiting(a) >= a->max_waiting; gone++) {
+        bool helps = kept || hello_bytes(wire) <= TLS_HELLO_KEPT; /* nobody goes for one that is refused all the same */
+        if (!helps || gone == TLS_HELLO_KEPT / TLS_HELLO_PART || !make_room(core, which))
+            return false;
+        kept = kept || hello_keep(core, c, wire);
+    }
     return true;
 }
 
@@ -198,6 +234,7 @@ void tls_admission_costly(struct tls_core *core, struct tls_msg *msg) {
     msg->costly = true;
     msg->start = msg->awaited == TLS_AWAITED_HELLO;
     core->admission.starts += msg->start;
+    gauges(core);
 }
 
 void tls_admission_started(struct tls_core *core, struct tls_msg *msg) {
@@ -232,7 +269,7 @@ int tls_admission_ask(struct tls_core *core, struct tls_conn *c, tls_id id, stru
     enum tls_class which = c->is_client              ? TLS_CLASS_CLIENT
                            : tls_hello_resumes(wire) ? TLS_CLASS_RESUMED
                                                      : TLS_CLASS_FULL;
-    if (!make_room(core, which) || !hello_keep(core, c, wire))
+    if (!may_wait(core, c, which, wire))
         return -TLS_DROP_HS_QUEUE_FULL;
     queue_join(core, c, id, which);
     core->stats.handshakes_queued++;
@@ -251,32 +288,35 @@ void tls_admission_leave(struct tls_core *core, struct tls_conn *c) {
 
 /* --- those whose client is to speak --- */
 
-void tls_admission_answered(struct tls_core *core, struct tls_conn *c, tls_id id) {
-    if (c->is_client)
+void tls_admission_answered(struct tls_core *core, struct tls_conn *c, tls_id id, bool moved) {
+    bool queued = c->flags & TLS_F_WAITING;
+
+    if (c->is_client ||
+        (queued && !moved)) /* a message in drops gains its client no time, nor does a meaningless one */
         return;
+    if (queued)
+        queue_leave(core, c);
     c->hs.since_us = core->now_us;
     queue_join(core, c, id, TLS_CLASS_ANSWERED);
     gauges(core);
 }
 
-void tls_admission_heard(struct tls_core *core, struct tls_conn *c) {
-    if (c->flags & TLS_F_WAITING)
-        queue_leave(core, c);
-    gauges(core);
-}
-
 /* How long it may keep an SSL object that others need. A device that takes its time for a signature has patience_us; an
- * address that fills the places with such as say nothing has less for each. */
+ * address that fills the places with such as say nothing has less for each. What lies with the engine may be just what
+ * was awaited: it is not our delay that counts. */
 static uint64_t silence_us(const struct tls_core *core, const struct tls_conn *c) {
     const struct tls_admission *a = &core->admission;
     uint32_t many = weir_max_u32(core->max_places / CROWD_SHARE, CROWD_LEAST);
     bool crowd = c->hs.counted && tls_sources_count(a->sources, c->hs.source_be) > many;
+    uint64_t us = crowd ? a->patience_us / CROWD_HASTE : a->patience_us;
+    const struct tls_msg *msg = pool_get(&core->places, c->place);
+    bool served = c->flags & TLS_F_IN_FLIGHT || msg->unread;
 
-    return crowd ? a->patience_us / CROWD_HASTE : a->patience_us;
+    return served ? us * SERVED_GRACE : us;
 }
 
-/* One goes whose client has been silent for too long, if somebody waits for its place. One a turn: by the next its
- * place is free. */
+/* One goes whose client has been silent, or has come no further, for too long, if somebody waits for its place. One a
+ * turn: by the next its place is free. */
 static void stalled_refuse(struct tls_core *core) {
     tls_id id = core->admission.queue[TLS_CLASS_ANSWERED].first;
 

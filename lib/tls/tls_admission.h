@@ -2,15 +2,16 @@
 /* Which handshake begins next, and which never does. A server's connection asks when its first record is whole; until
  * its turn comes it costs its state and the record, no SSL object.
  *
- *   memory    a hello of usual size moves from its buffer of 2 KB to a place of its own, so that a storm that waits
- *             takes no buffers from those who are served; of larger ones fewer may wait
+ *   memory    a hello moves from its buffers of 2 KB to places of its own, so that a storm that waits takes no buffers
+ *             from those who are served: mostly one, two or three with a post-quantum key share, or a ticket that
+ *             holds a certificate. Of still larger ones, or when places are short, fewer may wait
  *   bounds    so many wait (max_waiting), so many have an SSL object (max_places), so many hellos are with the engine
  *             (max_starts: few, so that order and second thoughts stay here), so many are from one address
  *             (tls_source.h)
  *   order     handshakes towards servers first, as somebody who is through with his own waits for them; then hellos
- *             that hope to resume (tls_hello.c), then full ones, which get every fourth turn all the same; the oldest
- *             first, but the newest first once the oldest has waited longer than patience_us: those behind it can
- *             still be served in time, while it may well have gone
+ *             that hope to resume (tls_hello.c), then full ones, which get every fourth turn and a fourth of the queue
+ *             all the same; the oldest first, but the newest first once the oldest has waited longer than patience_us:
+ *             those behind it can still be served in time, while it may well have gone
  *   shares    connections whose records libssl carries keep their SSL objects for as long as they live: in both roles
  *             together they get three quarters of max_places, or nobody would shake hands any more. Servers that never
  *             answer hold theirs as long as the owner lets them: of what the former leave, a quarter is kept for
@@ -20,9 +21,10 @@
  *             queue is full of listeners' handshakes, one of those makes room for one towards a server
  *   gone      the owner is asked before each expensive step whether its client is still there (struct tls_config): a
  *             hello, the second one after a HelloRetryRequest, the key exchange of a full handshake of 1.2
- *   stalled   who was answered and says nothing keeps its SSL object only while nobody else needs it: then the one that
- *             has been silent for longest goes, after patience_us; a client whose address holds an eighth of all
- *             places, after a quarter of that
+ *   stalled   who was answered and does not send its next message keeps its SSL object only while nobody else needs it:
+ *             then the one that owes it for longest goes, after patience_us; a client whose address holds an eighth of
+ *             all places, after a quarter of that. A message that comes in drops, or records that mean nothing, are as
+ *             good as silence
  *
  * A refused one stays in a list of its own until tls_poll has named it; tls_input then returns why. */
 #ifndef WEIR_TLS_ADMISSION_H
@@ -42,11 +44,14 @@ enum tls_class {
     TLS_CLASSES
 };
 
-#define TLS_HELLO_KEPT 766u /* bytes of a record that moves; with a ticket they are mostly shorter */
-struct tls_hello {
+#define TLS_HELLO_PART 762u
+#define TLS_HELLO_KEPT (4 * TLS_HELLO_PART) /* bytes of a record that moves */
+struct tls_hello {                          /* a part of one */
+    uint32_t next;                          /* index of the next part, 0: none */
     uint16_t n;
-    uint8_t record[TLS_HELLO_KEPT];
+    uint8_t record[TLS_HELLO_PART];
 };
+static_assert(sizeof(struct tls_hello) == 768, "memory of those that wait");
 
 struct tls_queue { /* linked by struct tls_hs_state */
     tls_id first, last;

@@ -86,7 +86,7 @@ static int conn_drop(struct tls_turn *t, enum tls_drop drop) {
     else if (tls_drop_is_refusal(drop))
         t->core->stats.handshakes_refused++;
     else if (drop == TLS_DROP_HS_STALLED)
-        t->core->stats.handshakes_wasted++;
+        tls_handshake_lost(t->core, t->c);
     else if (t->c->phase == TLS_PHASE_HANDSHAKE || drop == TLS_DROP_HS_TRAILING)
         t->core->stats.handshakes_failed++;
     conn_release(t->core, t->c, t->id);
@@ -144,15 +144,6 @@ static int alert_in(struct tls_turn *t, const uint8_t *body, uint32_t n) {
     return TLS_STEP_AGAIN;
 }
 
-/* Pay an owed KeyUpdate; for want of an mbuf it stays owed. */
-static int update_pay(struct tls_turn *t) {
-    int rc = tls_key_update_send(t->core, t->c, t->id, false, t->wire_out);
-
-    if (rc == 0)
-        t->verdict |= TLS_WIRE;
-    return rc == 0 || rc == WEIR_ENOMEM ? TLS_STEP_AGAIN : -TLS_DROP_NO_MEMORY;
-}
-
 /* Handshake messages after the handshake: of 1.3 a whole KeyUpdate, and tickets to a client; of 1.2 none. */
 static int handshake_in(struct tls_turn *t, struct rope *content) {
     enum { HELLO_REQUEST = 0, CLIENT_HELLO = 1, KEY_UPDATE = 24, KEY_UPDATE_BYTES = 5 };
@@ -188,13 +179,13 @@ static int handshake_in(struct tls_turn *t, struct rope *content) {
     if (++c->update_run > TLS_UPDATE_RUN_MAX)
         return -TLS_DROP_UPDATE_FLOOD;
     t->core->stats.key_updates_in++;
+    t->spent_bytes += TLS_REKEY_COST;
     c->flags &= (uint8_t)~TLS_F_UPDATE_ASKED;
     if (tls_conn_rekey(t->core, c, t->id, TLS_READ) < 0)
         return -TLS_DROP_NO_MEMORY;
-    if (!request || c->flags & TLS_F_WRITE_CLOSED)
-        return TLS_STEP_AGAIN;
-    c->flags |= TLS_F_UPDATE_OWED;
-    return update_pay(t);
+    if (request && !(c->flags & TLS_F_WRITE_CLOSED))
+        c->flags |= TLS_F_UPDATE_OWED;
+    return TLS_STEP_AGAIN;
 }
 
 static int content_in(struct tls_turn *t, uint8_t type, struct rope *content) {
@@ -277,8 +268,6 @@ static int step_open(struct tls_turn *t) {
         rope_clear(t->wire_in);
         return TLS_STEP_STOP;
     }
-    if (c->flags & TLS_F_UPDATE_OWED && update_pay(t) < 0)
-        return -TLS_DROP_NO_MEMORY;
     int rc = tls_frame_peek(t->wire_in, s->version == TLS_V13 ? TLS_RECORD_WIRE_MAX13 : TLS_RECORD_WIRE_MAX, &f);
     if (rc <= 0)
         return rc < 0 ? rc : TLS_STEP_STOP;
@@ -456,9 +445,8 @@ int tls_input(struct tls_core *core, tls_id id, struct rope *wire_in, struct rop
               uint32_t budget_bytes) {
     const struct tls_conn *c = tls_conn_get(core, id);
 
-    if (WEIR_UNLIKELY(wire_in->head == NULL || c->phase != TLS_PHASE_OPEN ||
-                      c->flags & (TLS_F_READ_CLOSED | TLS_F_UPDATE_OWED) || c->ticket || c->lingers ||
-                      c->fragment_code))
+    if (WEIR_UNLIKELY(wire_in->head == NULL || c->phase != TLS_PHASE_OPEN || c->flags & TLS_F_READ_CLOSED ||
+                      c->ticket || c->lingers || c->fragment_code))
         return input_any(core, id, wire_in, plain, wire_out, budget_bytes, 0);
     bool v13 = tls_conn_suite(c)->version == TLS_V13;
     if (WEIR_LIKELY(wire_in->mbufs == 1 && plain->head == NULL))

@@ -17,10 +17,11 @@
 #include <rte_ring.h>
 #include <stdlib.h>
 
-#define LONG_STEP_US  100u  /* a signature or a key exchange: after one of these, packets go first */
-#define USUAL_RECORD  4096u /* bytes of one of a handshake */
-#define STARTS_INLINE 1u    /* hellos that lie in an engine's ring for one worker: as many as a turn begins, ... */
-#define STARTS_CORE   4u    /* ... or as it takes for a handshake core to be busy while the worker turns once */
+#define LONG_STEP_US  100u           /* a signature or a key exchange: after one of these, packets go first */
+#define USUAL_RECORD  4096u          /* bytes of one of a handshake */
+#define IDLE_BYTES    TLS_RECORD_MAX /* of data that libssl opens for each record without any */
+#define STARTS_INLINE 1u /* hellos that lie in an engine's ring for one worker: as many as a turn begins, ... */
+#define STARTS_CORE   4u /* ... or as it takes for a handshake core to be busy while the worker turns once */
 
 struct tls_engine *tls_engine_new(uint32_t max_handshakes) {
     bool locked = true;
@@ -37,6 +38,7 @@ struct tls_engine *tls_engine_new(uint32_t max_handshakes) {
         tls_engine_free(engine);
         return NULL;
     }
+    engine->record_limit = TLS_CCM_RECORD_LIMIT;
     engine->long_step_tsc = rte_get_tsc_hz() * LONG_STEP_US / 1000000;
     return engine;
 }
@@ -250,13 +252,16 @@ static enum tls_drop failure(const SSL *ssl, const struct tls_msg *msg) {
     }
 }
 
-/* libssl answers each attempt to renegotiate, and each KeyUpdate, for ever. A peer that sends many such records without
- * a byte of data has nothing else in mind. */
+/* libssl answers each attempt to renegotiate, and each KeyUpdate, at once and for ever: the answers would pile up where
+ * the peer takes none. A few are free, further ones are paid for with data. */
 static enum tls_drop idle_drop(struct tls_msg *msg, uint8_t type, uint32_t plain_bytes) {
-    if (plain_bytes > 0)
-        msg->idle_run = 0;
-    else if (++msg->idle_run > TLS_UPDATE_RUN_MAX && type == TLS_CT_HANDSHAKE)
+    if (plain_bytes > 0) {
+        msg->idle_paid += plain_bytes;
+        msg->idle_run -= (uint8_t)weir_min_u32(msg->idle_run, msg->idle_paid / IDLE_BYTES);
+        msg->idle_paid %= IDLE_BYTES;
+    } else if (++msg->idle_run > TLS_UPDATE_RUN_MAX && type == TLS_CT_HANDSHAKE) {
         return TLS_DROP_RENEGOTIATION;
+    }
     return msg->idle_run > TLS_UPDATE_RUN_MAX ? TLS_DROP_UPDATE_FLOOD : TLS_DROP_NONE;
 }
 
@@ -265,6 +270,17 @@ static enum tls_drop record_drop(struct tls_msg *msg, int error, uint8_t type) {
     if (error == SSL_ERROR_WANT_READ)
         return idle_drop(msg, type, msg->plain.len_bytes);
     return is_peer_alert(ERR_GET_REASON(ERR_peek_error())) ? TLS_DROP_PEER_ALERT : TLS_DROP_LIBSSL;
+}
+
+/* One more under the present key of a suite of 1.3 that libssl carries, which does not count them: a new one in time
+ * (RFC 8446 section 5.5, RFC 9147 section 4.5.3), or the peer is asked for one. It goes with what is written next. */
+static void record_count(const struct tls_engine *engine, struct tls_msg *msg, enum tls_dir dir) {
+    if (msg->version != TLS_V13 || ++msg->records[dir] < engine->record_limit)
+        return;
+    (void)SSL_key_update(msg->ssl, dir == TLS_READ ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
+    if (dir == TLS_READ)
+        (void)SSL_do_handshake(msg->ssl); /* nothing may be written for long */
+    msg->records[TLS_WRITE] = msg->records[dir] = 0;
 }
 
 /* A record of a connection that stays with libssl. */
@@ -291,6 +307,8 @@ static void record_in(struct tls_engine *engine, struct tls_msg *msg) {
         else
             drop = record_drop(msg, error, type);
     }
+    if (drop == TLS_DROP_NONE)
+        record_count(engine, msg, TLS_READ);
     if (!output_take(msg))
         drop = TLS_DROP_NO_MEMORY;
     if (drop != TLS_DROP_NONE)
@@ -370,6 +388,8 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
     tls_vault_leave(); /* where it failed in the middle of a ticket */
     int error = SSL_get_error(msg->ssl, rc);
     msg->awaited = awaited(msg);
+    msg->moved = msg->state != (int)SSL_get_state(msg->ssl);
+    msg->state = (int)SSL_get_state(msg->ssl);
 
     uint32_t n = output_peek(msg, &out);
     tls_handover_watch(msg, out, n);
@@ -389,10 +409,18 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
     ERR_clear_error();
 }
 
-/* The header of a record that may not be; libssl finds so too, and writes the alert. */
+/* The header of a record that may not be; libssl finds so too, and writes the alert. Or a connection that may not stay:
+ * all that libssl can be told to say then is close_notify. */
 static void refuse(struct tls_engine *engine, struct tls_msg *msg) {
     uint8_t record[TLS_HEADER_BYTES + 1] = {0};
 
+    if (msg->refused == TLS_DROP_HS_LIBSSL_FULL) {
+        (void)SSL_shutdown(msg->ssl);
+        (void)output_take(msg);
+        msg_drop(msg, msg->refused);
+        ERR_clear_error();
+        return;
+    }
     rope_copy(&msg->in, 0, record, TLS_HEADER_BYTES);
     rope_clear(&msg->in);
     if (msg->refused == TLS_DROP_BAD_TYPE) { /* it looks at the type of whole records: let it be one */
@@ -417,6 +445,7 @@ static void plain_out(struct tls_engine *engine, struct tls_msg *msg) {
     for (uint32_t at = 0; ok && at < n; at += part) { /* libssl itself can keep to 512 bytes and more */
         part = weir_min_u32(n - at, most);
         ok = SSL_write(msg->ssl, engine->scratch + at, (int)part) == (int)part;
+        record_count(engine, msg, TLS_WRITE);
     }
     explicit_bzero(engine->scratch, n);
     msg->result = TLS_RES_LIBSSL;

@@ -85,8 +85,17 @@ void tls_handshake_abandon(struct tls_core *core, const struct tls_conn *c) {
         return;
     if (c->phase == TLS_PHASE_NEW)
         core->stats.handshakes_spared += c->flags & TLS_F_WAITING || c->place != POOL_NONE || c->hs.refused;
-    else if (!msg_of(core, c)->costly) /* else we learn it when the message comes home */
-        core->stats.handshakes_wasted++;
+    else
+        tls_handshake_lost(core, c);
+}
+
+void tls_handshake_lost(struct tls_core *core, const struct tls_conn *c) {
+    const struct tls_msg *msg = msg_of(core, c);
+
+    if (msg->costly) /* the engine has it: we learn it when it comes home */
+        return;
+    bool begun = c->flags & TLS_F_IN_FLIGHT || msg->awaited != TLS_AWAITED_HELLO; /* the expensive step, or behind it */
+    *(begun ? &core->stats.handshakes_wasted : &core->stats.handshakes_spared) += 1;
 }
 
 void tls_handshake_leave(struct tls_core *core, struct tls_conn *c, tls_id id) {
@@ -158,7 +167,6 @@ static int record_request(struct tls_turn *t) {
     }
     if (costly)
         tls_admission_costly(t->core, msg);
-    tls_admission_heard(t->core, t->c);
     request(t->core, t->c, TLS_REQ_RECORD);
     return TLS_STEP_AGAIN;
 }
@@ -204,7 +212,7 @@ static void identity_take(struct tls_core *core, struct tls_conn *c, tls_id id, 
 static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
     bool resumed = msg->resumed, tls12 = msg->version == TLS_V12;
 
-    tls_admission_done(t->core, t->c);
+    tls_admission_leave(t->core, t->c);
     tls_client_session_keep(t->core, t->c, msg);
     identity_take(t->core, t->c, t->id, msg);
     if (msg->result == TLS_RES_OPEN) {
@@ -214,8 +222,10 @@ static int handshake_done(struct tls_turn *t, struct tls_msg *msg) {
             return rc;
         if (trailing) /* it went with libssl; and no message may be there. The alert goes out under the new keys. */
             return -TLS_DROP_HS_TRAILING;
-    } else if (!tls_admission_stay(t->core, msg)) {
-        return -TLS_DROP_HS_LIBSSL_FULL;
+    } else if (!tls_admission_stay(t->core, msg)) { /* it is told */
+        msg->refused = TLS_DROP_HS_LIBSSL_FULL;
+        request(t->core, t->c, TLS_REQ_REFUSE);
+        return TLS_STEP_AGAIN;
     } else {
         t->c->phase = TLS_PHASE_LIBSSL;
     }
@@ -284,7 +294,7 @@ int tls_step_handshake(struct tls_turn *t) {
     output_take(t, msg);
     switch (msg->result) {
     case TLS_RES_MORE:
-        tls_admission_answered(t->core, t->c, t->id);
+        tls_admission_answered(t->core, t->c, t->id, msg->moved);
         return TLS_STEP_AGAIN;
     case TLS_RES_DROPPED:
         return -(int)msg->drop;

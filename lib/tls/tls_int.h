@@ -19,11 +19,13 @@
 #define TLS_RECORD_WIRE_MAX   (TLS_RECORD_MAX + 2048u) /* header excluded, any version (RFC 5246 section 6.2.3) */
 #define TLS_RECORD_WIRE_MAX13 (TLS_RECORD_MAX + 256u)  /* RFC 8446 section 5.2 */
 #define TLS_GCM_RECORD_LIMIT  23726566ull              /* 2^24.5, RFC 8446 section 5.5 */
+#define TLS_CCM_RECORD_LIMIT  (1ull << 23)             /* RFC 9147 section 4.5.3 */
 #define TLS_UPDATE_PATIENCE   (1ull << 20)             /* records beyond it, for a peer that was asked for a new key */
 #define TLS_CLIENT_BITS       26
 #define TLS_EMPTY_RUN_MAX     32u
 #define TLS_WARNING_RUN_MAX   4u
 #define TLS_UPDATE_RUN_MAX    32u
+#define TLS_REKEY_COST        2048u          /* of a turn's budget, in bytes that could have been opened instead */
 #define TLS_TICKET_MAX        TLS_RECORD_MAX /* a NewSessionTicket with its header, in however many records */
 #define TLS_TICKETS_PARTIAL   255u           /* of one core's that have come in part at a time */
 
@@ -217,7 +219,7 @@ enum tls_flag {
     TLS_F_READ_CLOSED = 4,  /* close_notify came */
     TLS_F_WRITE_CLOSED = 8, /* close_notify went */
     TLS_F_RESUMED = 16,
-    TLS_F_UPDATE_OWED = 32,  /* the peer asked for a KeyUpdate, no mbuf yet */
+    TLS_F_UPDATE_OWED = 32,  /* the peer asked for a KeyUpdate: it goes out before our next data, as one for them all */
     TLS_F_UPDATE_ASKED = 64, /* we asked the peer for one in this epoch */
     TLS_F_CLOSE_OWED = 128,  /* close_notify waits for libssl */
 };
@@ -225,7 +227,7 @@ enum tls_flag {
 struct tls_hs_state { /* a connection before it has keys */
     struct tls_ctx *ctx;
     uint32_t next, prev; /* in the queue of its class (tls_admission.h) */
-    uint64_t since_us;   /* its hello was whole, or it was answered last */
+    uint64_t since_us;   /* its hello was whole, or its last whole message was answered */
     uint32_t hello;      /* index in admission.hellos, 0: none there */
     uint32_t source_be;  /* the client's address; 0: not told */
     uint8_t queue;       /* enum tls_class: which one it is in */
@@ -569,9 +571,8 @@ static inline bool tls_admission_waits(const struct tls_core *core) {
 /* It ends before or during its handshake; it has ended its handshake. */
 void tls_admission_leave(struct tls_core *core, struct tls_conn *c);
 void tls_admission_done(struct tls_core *core, struct tls_conn *c);
-/* Its client was answered, and is to speak; it has spoken. */
-void tls_admission_answered(struct tls_core *core, struct tls_conn *c, tls_id id);
-void tls_admission_heard(struct tls_core *core, struct tls_conn *c);
+/* Its client was answered, and is to speak. `moved`: the next message, not more of the one that was awaited before. */
+void tls_admission_answered(struct tls_core *core, struct tls_conn *c, tls_id id, bool moved);
 /* Does somebody wait for an SSL object? */
 bool tls_admission_wants_place(const struct tls_core *core);
 /* Is nobody left to shake hands with? `reset`: as struct tls_config says. */
@@ -589,8 +590,9 @@ int tls_step_libssl(struct tls_turn *t);
 int tls_libssl_seal(struct tls_core *core, struct tls_conn *c, struct rope *plain, struct rope *wire,
                     uint32_t max_bytes);
 int tls_libssl_close(struct tls_core *core, struct tls_conn *c, struct rope *wire);
-/* The owner lets go of a handshake that is not complete: count what it cost. */
+/* The owner lets go of a handshake that is not complete; its client is too slow: count what it cost. */
 void tls_handshake_abandon(struct tls_core *core, const struct tls_conn *c);
+void tls_handshake_lost(struct tls_core *core, const struct tls_conn *c);
 /* Leave the list of those that wait, give back or cancel the place, drop the reference on the context. */
 void tls_handshake_leave(struct tls_core *core, struct tls_conn *c, tls_id id);
 

@@ -20,27 +20,32 @@ Test(tls_admission, few_are_with_the_engine) {
     queue_fini(&q);
 }
 
-/* Hellos that wait lie in places of their own; long ones keep their mbufs, so only so many may wait. All begin. */
+/* Hellos that wait lie in places of their own, long ones in several; those for which there is none keep their mbufs, so
+ * only so many may wait. All begin. */
 Test(tls_admission, hellos_that_wait_hold_no_mbuf) {
     struct queue q;
     uint32_t order[ROOM];
 
-    queue_init(&q, (struct tls_config){.max_waiting_large = 2}, false);
+    queue_init(&q, (struct tls_config){.max_waiting = 20, .max_waiting_large = 2}, false);
     for (uint32_t i = 0; i < 4; i++)
         arrive(&q, i, FULL, 0);
     cr_assert_eq(harness_mbufs_out(), 4, "with the engine");
     for (uint32_t i = 4; i < 20; i++)
         cr_assert_eq(arrive(&q, i, i % 2 ? RESUMES : FULL, 0), TLS_BUSY);
+    cr_assert_eq(arrive(&q, 20, LARGE, 0), TLS_BUSY);
+    cr_assert_eq(q.core.admission.hellos.used, 18);
+    cr_assert_eq(arrive(&q, 21, LARGE, 0), TLS_BUSY);
+    cr_assert_eq(q.core.admission.hellos.used, 20);
     cr_assert_eq(harness_mbufs_out(), 4);
-    for (uint32_t i = 20; i < 22; i++)
-        cr_assert_eq(arrive(&q, i, LARGE, 0), TLS_BUSY);
-    cr_assert_eq(harness_mbufs_out(), 6);
-    cr_assert_eq(arrive(&q, 22, LARGE, 0), -TLS_DROP_HS_QUEUE_FULL);
-    rope_clear(&q.out);
-    leave(&q, 5);
     leave(&q, 21);
-    cr_assert_eq(arrive(&q, 23, LARGE, 0), TLS_BUSY, "in place of one that left");
-    cr_assert_eq(order_of(&q, order), 17);
+    cr_assert_eq(arrive(&q, 22, FULL, 0), TLS_BUSY);
+    for (uint32_t i = 23; i < 24; i++)
+        cr_assert_eq(arrive(&q, i, LARGE, 0), TLS_BUSY, "one place is left, and it takes two");
+    cr_assert_eq(harness_mbufs_out(), 5);
+    leave(&q, 23);
+    cr_assert_eq(arrive(&q, 24, LARGE, 0), TLS_BUSY, "in place of one that left");
+    cr_assert_eq(harness_mbufs_out(), 5);
+    cr_assert_eq(order_of(&q, order), 19);
     cr_assert_eq(stats(&q)->handshakes_failed, 0, "libssl had all of each hello");
     cr_assert_eq(q.core.admission.hellos.used, 0);
     cr_assert_eq(q.core.admission.large, 0);
@@ -260,20 +265,136 @@ Test(tls_admission, a_crowd_makes_room_sooner) {
     queue_fini(&q);
 }
 
-/* Who has spoken again is not silent. */
-Test(tls_admission, the_slow_are_not_the_silent) {
+/* Records that take it no further gain a client no time: a ChangeCipherSpec of 1.3, a message in single bytes. What
+ * lies with the engine is given a little longer. */
+Test(tls_admission, drops_gain_no_time) {
+    static const uint8_t ccs[] = {TLS_CT_CCS, 3, 3, 0, 1, 1};
     struct queue q;
-    uint32_t order[16], refused[16];
+
+    queue_init(&q, (struct tls_config){.max_handshakes = 2, .patience_ms = 1000}, false);
+    answer(&q, 0, 1);
+    tls_core_now(&q.core, 1500000);
+    answer(&q, 1, 2);
+    arrive(&q, 2, FULL, 3);
+    tls_core_now(&q.core, 2000001);
+    harness_push(&q.in[0], ccs, sizeof(ccs), false);
+    cr_assert_eq(input(&q, 0), TLS_BUSY);
+    uint32_t news[16];
+    cr_assert_eq(tls_poll(&q.core, 0, news, 16), 0, "it may be what was awaited");
+    tls_engine_run(q.engine, 16);
+    cr_assert_eq(tls_poll(&q.core, 0, news, 16), 1);
+    cr_assert_eq(input(&q, 0), 0);
+    expect_exchange(&q, 0, 2);
+    cr_assert_eq(stats(&q)->drops[TLS_DROP_HS_STALLED], 1);
+    queue_fini(&q);
+}
+
+/* Nor may a client keep its place by keeping the engine busy. */
+Test(tls_admission, with_the_engine_for_ever) {
+    static const uint8_t ccs[] = {TLS_CT_CCS, 3, 3, 0, 1, 1};
+    struct queue q;
+    uint32_t news[16];
 
     queue_init(&q, (struct tls_config){.max_handshakes = 1, .patience_ms = 1000}, false);
     answer(&q, 0, 1);
-    arrive(&q, 1, FULL, 2);
-    tls_core_now(&q.core, 3000000);
-    static const uint8_t ccs[] = {TLS_CT_CCS, 3, 3, 0, 1, 1};
+    arrive(&q, 1, FULL, 3);
     harness_push(&q.in[0], ccs, sizeof(ccs), false);
     cr_assert_eq(input(&q, 0), TLS_BUSY);
-    cr_assert_eq(turn(&q, order, refused), 0);
-    cr_assert_eq(stats(&q)->drops[TLS_DROP_HS_STALLED], 0);
+    tls_core_now(&q.core, 3000000);
+    cr_assert_eq(tls_poll(&q.core, 0, news, 16), 0);
+    tls_core_now(&q.core, 3000001);
+    cr_assert_eq(tls_poll(&q.core, 0, news, 16), 1);
+    cr_assert_eq(input(&q, 0), -TLS_DROP_HS_STALLED);
+    cr_assert_eq(stats(&q)->handshakes_wasted, 1);
+    queue_fini(&q);
+}
+
+/* Who sends its next message has time again for the one behind it. */
+Test(tls_admission, the_slow_are_not_the_silent) {
+    struct harness h;
+    struct tls_frame f;
+    uint8_t flight[1024];
+    uint32_t news[4];
+
+    harness_init(&h, &(struct harness_options){.version = TLS_V12, .suite = "ECDHE-ECDSA-AES128-GCM-SHA256"});
+    tls_core_now(&h.core, 1000000);
+    SSL_do_handshake(h.client);
+    harness_client_flush(&h);
+    for (int i = 0; i < 3; i++)
+        harness_turn(&h);
+    SSL_do_handshake(h.client);
+    int n = BIO_read(SSL_get_wbio(h.client), flight, sizeof(flight));
+    const struct tls_conn *c = tls_conn_get(&h.core, h.id);
+    cr_assert_eq(c->hs.since_us, 1000000);
+    tls_core_now(&h.core, 1900000);
+    harness_inject(&h, flight, TLS_HEADER_BYTES + (uint32_t)(flight[3] << 8 | flight[4])); /* ClientKeyExchange */
+    cr_assert_eq(tls_frame_peek(&h.wire_in, TLS_RECORD_WIRE_MAX, &f), 1);
+    cr_assert_lt((int)f.body_bytes, n - 5);
+    for (int i = 0; i < 3; i++)
+        harness_turn(&h);
+    cr_assert_eq(tls_poll(&h.core, 0, news, 4), 0);
+    cr_assert_eq(h.error, 0);
+    cr_assert_eq(c->phase, TLS_PHASE_HANDSHAKE);
+    cr_assert_eq(c->hs.since_us, 1900000);
+    harness_fini(&h);
+}
+
+/* A record that hopes to resume says so itself: a flood of them leaves full handshakes a fourth of the queue. */
+Test(tls_admission, hopes_do_not_fill_the_queue) {
+    struct queue q;
+
+    queue_init(&q, (struct tls_config){.max_waiting = 8, .patience_ms = 1000}, false);
+    for (uint32_t i = 0; i < 4; i++)
+        arrive(&q, i, FULL, 0);
+    for (uint32_t i = 4; i < 12; i++)
+        cr_assert_eq(arrive(&q, i, RESUMES, 0), TLS_BUSY);
+    for (uint32_t i = 12; i < 14; i++)
+        cr_assert_eq(arrive(&q, i, FULL, 0), TLS_BUSY, "the newest that hopes makes room");
+    cr_assert_eq(arrive(&q, 14, FULL, 0), -TLS_DROP_HS_QUEUE_FULL);
+    cr_assert_eq(arrive(&q, 15, RESUMES, 0), -TLS_DROP_HS_QUEUE_FULL, "two are its share");
+    cr_assert_eq(stats(&q)->handshakes_waiting, 8);
+    static const uint32_t begin[] = {4, 5, 6, 12, 7, 8, 9, 13};
+    expect_order(&q, begin, 8);
+    queue_fini(&q);
+}
+
+/* Where the places for hellos run out, as many go as a newcomer needs; but nobody for one that is too large anyway. */
+Test(tls_admission, a_newcomer_of_several_parts) {
+    struct queue q;
+
+    queue_init(&q, (struct tls_config){.max_waiting = 4, .max_waiting_large = 1, .patience_ms = 1000}, false);
+    for (uint32_t i = 0; i < 8; i++)
+        cr_assert_eq(arrive(&q, i, FULL, 0), TLS_BUSY);
+    q.core.admission.large = 1;
+    cr_assert_eq(arrive(&q, 8, LARGE, 0), TLS_BUSY);
+    cr_assert_eq(stats(&q)->handshakes_waiting, 3, "two full ones went");
+    q.id[9] = tls_conn_new(&q.core, q.ctx, 9);
+    uint8_t huge[TLS_HELLO_KEPT + 1] = {TLS_CT_HANDSHAKE, 3, 1, (TLS_HELLO_KEPT - 4) >> 8, (TLS_HELLO_KEPT - 4) & 255};
+    rope_append(&q.in[9], harness_pool(), huge, sizeof(huge));
+    tls_core_now(&q.core, 3000000);
+    cr_assert_eq(input(&q, 9), -TLS_DROP_HS_QUEUE_FULL);
+    cr_assert_eq(stats(&q)->handshakes_waiting, 3);
+    q.core.admission.large = 0;
+    queue_fini(&q);
+}
+
+/* A client that goes with half of its hello said has cost nothing yet. */
+Test(tls_admission, half_a_hello_is_not_wasted) {
+    struct queue q;
+    uint32_t news[16];
+
+    queue_init(&q, (struct tls_config){0}, false);
+    uint32_t half = q.hello_bytes[FULL] / 2;
+    q.id[0] = tls_conn_new(&q.core, q.ctx, 0);
+    tls_header_put(q.hello[FULL], TLS_CT_HANDSHAKE, half - 5);
+    harness_push(&q.in[0], q.hello[FULL], half, false);
+    cr_assert_eq(input(&q, 0), TLS_BUSY);
+    tls_engine_run(q.engine, 16);
+    cr_assert_eq(tls_poll(&q.core, 0, news, 16), 1);
+    cr_assert_eq(input(&q, 0), 0);
+    leave(&q, 0);
+    cr_assert_eq(stats(&q)->handshakes_wasted, 0);
+    cr_assert_eq(stats(&q)->handshakes_spared, 1);
     queue_fini(&q);
 }
 

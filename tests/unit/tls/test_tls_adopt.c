@@ -49,7 +49,7 @@ static void say(struct ends *e, int from, const char *text) {
 
     cr_assert_eq(rope_append(&plain, harness_pool(), text, n), 0);
     cr_assert_eq(tls_seal(&e->core[from], e->id[from], &plain, &e->wire[from], 100, 0), (int)n);
-    cr_assert(tls_input(&e->core[to], e->id[to], &e->wire[from], &plain, &e->wire[to], 1000) & TLS_PLAIN);
+    cr_assert(tls_input(&e->core[to], e->id[to], &e->wire[from], &plain, &e->wire[to], 8000) & TLS_PLAIN);
     cr_assert_eq(rope_copy(&plain, 0, got, sizeof(got)), n);
     cr_assert_arr_eq(got, text, n);
     cr_assert_geq(tls_input(&e->core[from], e->id[from], &e->wire[to], &none, &e->wire[from], 1000), 0);

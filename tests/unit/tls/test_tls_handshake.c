@@ -196,6 +196,45 @@ Test(tls_handshake, suites_that_stay_with_libssl) {
     }
 }
 
+static struct updates { uint32_t n, asking; } updates;
+
+static void update_note(int write, int version, int type, const void *data, size_t n, SSL *ssl, void *arg) {
+    const uint8_t *message = data;
+
+    (void)version, (void)ssl, (void)arg;
+    if (write || type != SSL3_RT_HANDSHAKE || n != 5 || message[0] != SSL3_MT_KEY_UPDATE)
+        return;
+    updates.n++;
+    updates.asking += message[4];
+}
+
+/* libssl does not count the records under a key: we do, in both directions (RFC 9147 4.5.3: 2^23 with CCM). */
+Test(tls_handshake, keys_of_libssl_wear_out) {
+    struct harness h;
+
+    updates = (struct updates){0};
+    harness_init(&h, &(struct harness_options){.version = TLS_V13, .suite = "TLS_AES_128_CCM_SHA256"});
+    cr_assert(harness_handshake(&h));
+    cr_assert_eq(h.engine->record_limit, 1u << 23);
+    h.engine->record_limit = 10;
+    SSL_set_msg_callback(h.client, update_note);
+    for (int i = 0; i < 35; i++)
+        harness_receive(&h, 100);
+    cr_expect_eq(updates.n, 3);
+    cr_expect_eq(updates.asking, 0);
+    for (int i = 0; i < 35; i++) {
+        harness_send(&h, 100, 100);
+        for (int turn = 0; turn < 2; turn++)
+            harness_turn(&h);
+        uint8_t byte;
+        cr_assert_eq(SSL_get_error(h.client, SSL_read(h.client, &byte, 1)), SSL_ERROR_WANT_READ);
+    }
+    cr_expect_eq(updates.asking, 3, "%u", updates.asking);
+    harness_receive(&h, 100);
+    cr_expect_eq(h.error, 0);
+    harness_fini(&h);
+}
+
 /* Theirs are SSL objects for as long as the connection lives. Three of four may go that way: others still shake hands.
  */
 Test(tls_handshake, suites_that_stay_with_libssl_leave_places) {
@@ -218,6 +257,8 @@ Test(tls_handshake, suites_that_stay_with_libssl_leave_places) {
             continue;
         }
         cr_expect_eq(h.error, -TLS_DROP_HS_LIBSSL_FULL, "%d: %d", i, h.error);
+        uint8_t byte;
+        cr_expect_eq(SSL_get_error(h.client, SSL_read(h.client, &byte, 1)), SSL_ERROR_ZERO_RETURN, "it is told");
         harness_disconnect(&h);
     }
     SSL_CTX_set_cipher_list(h.client_ctx, gcm);
