@@ -53,11 +53,14 @@ def wire(running_lab):
 
 @pytest.fixture
 def witness(lab):
-    """A connection that behaves, before, during and after."""
+    """A connection that behaves, before, during and after. Then the next client is served, and nothing is held any more."""
+    before = lab.metrics()
     with clients.open_mqtt(lab, "witness", 8883, tls=True) as sock:
         clients.ping(sock)
         yield sock
         clients.ping(sock)
+    clients.leave(clients.open_mqtt(lab, "next", 8883, tls=True))
+    lab.wait_quiet(before)
 
 
 def quote(packet):
