@@ -166,6 +166,8 @@ void health_tls(struct worker *w, uint32_t index) {
     if (waited && !tls_client_waits(&w->tls, p->tls)) /* what it waited is not the server's time */
         probe_deadline(w, index);
     tcp_conn_consumed(&w->tcp, p->flow);
+    if (verdict & TLS_MORE_WORK)
+        tcp_conn_again(&w->tcp, p->flow, TCP_EV_READABLE);
     bool over = tcp_conn_peer_fin(&w->tcp, p->flow) || tcp_conn_state(&w->tcp, p->flow) == TCP_CLOSED;
     if (verdict & TLS_DONE) {
         server_tls_done(w, server_of(w, p), false);

@@ -11,7 +11,7 @@ static void walk_handshakes(struct walk *k) {
         WALK_GAUGE(struct tls_stats, handshakes_begun, "weir_tls_handshakes_begun",
                    "ClientHellos with the handshake engine, or about to be."),
         WALK_GAUGE(struct tls_stats, handshakes_answered, "weir_tls_handshakes_answered",
-                   "Handshakes that wait for their client's next message."),
+                   "Handshakes that were answered once, and are not over."),
         WALK_GAUGE(struct tls_stats, identities, "weir_tls_identities",
                    "Connections of whose client more is known than keys."),
         WALK_GAUGE(struct tls_stats, identity_bytes, "weir_tls_identity_bytes", "Memory of what is known of clients."),

@@ -39,7 +39,8 @@
  * given up; ropes only while data waits.
  *
  * Limits: handshake messages, certificate chains among them, of at most 16 KB (tls_limits.c); record of at most 16,384
- * + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32 KeyUpdates or tickets in a row;
+ * + 256 (2,048 in 1.2) bytes of ciphertext; 32 empty records, 4 warning alerts, 32 KeyUpdates or tickets in a row
+ * (where libssl carries the records 32 that hold no data, and one more for each 16 KB of it, or each minute);
  * however many KeyUpdates ask for ours, one goes out, before our next data (RFC 8446 4.6.3), so that a peer that takes
  * nothing gets no answers piled up; a KeyUpdate must fill a record of its own or follow tickets; a ticket of at most
  * 16,384 bytes, in however many records; renegotiation refused.
@@ -189,7 +190,7 @@ const char *tls_alerted_name(enum tls_alerted a); /* "unknown_ca" */
     X(handshakes_tls12, "Handshakes completed in TLS 1.2, where the client has no 1.3.")                               \
     X(handshakes_queued, "Handshakes that had to wait for their turn.")                                                \
     X(handshakes_refused, "Handshakes refused before they began, by limits or because they had waited too long.")     \
-    X(handshakes_spared, "Handshakes given up before their expensive step because the client had gone.")               \
+    X(handshakes_spared, "Handshakes given up before their expensive step: the client had gone, or was too slow.")     \
     X(handshakes_wasted, "Handshakes whose client went, or was too slow, after their expensive step.")                 \
     X(handshake_steps, "Messages that handshake engines worked on.")                                                   \
     X(taken_over, "Connections whose records IPsec-MB carries.")                                                       \
@@ -217,7 +218,7 @@ struct tls_stats {
     /* handshakes (tls_admission.h) */
     uint32_t handshakes_waiting;        /* gauge: for their turn */
     uint32_t handshakes_begun;          /* gauge: hellos with the engine */
-    uint32_t handshakes_answered;       /* gauge: for their client's next message */
+    uint32_t handshakes_answered;       /* gauge: for their client's next message, or for what becomes of it */
     uint64_t handshakes_wait_us;        /* of all that waited, in sum */
     uint64_t handshake_longest_wait_us; /* of any */
     uint64_t handshake_step_tsc;        /* cycles of all steps */
@@ -240,7 +241,7 @@ struct tls_config {
     /* Handshakes that wait for their turn (tls_admission.h). 0 of each: max_conns, max_waiting, no limit,
      * TLS_PATIENCE_MS, TLS_MAX_WAIT_MS. */
     uint32_t max_waiting;
-    uint32_t max_waiting_large; /* with a hello that is larger than usual, and so keeps its buffers */
+    uint32_t max_waiting_large; /* with a hello that keeps its buffers (tls_admission.h) */
     uint32_t max_per_source;    /* from one address, waiting and under way */
     uint32_t patience_ms;       /* the oldest has waited longer: newest first from now on; a client may be silent for so
                                    long before it loses an SSL object that others need */

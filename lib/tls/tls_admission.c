@@ -9,7 +9,7 @@
 #define CROWD_SHARE  8u  /* an address that holds such a part of all places, */
 #define CROWD_LEAST  16u /* and so many, has many handshakes: */
 #define CROWD_HASTE  4u  /* they get such a part of the time that others may take */
-#define SERVED_GRACE 2u  /* so many times that, while the engine has, or has just had, something of it */
+#define SERVED_GRACE 2u  /* so many times that, while the engine has something of it */
 #define KEPT_SHARE   4u  /* of the SSL objects one in so many is kept from those who would hold them for long */
 
 /* --- queues --- */
@@ -165,7 +165,7 @@ static bool may_wait(struct tls_core *core, struct tls_conn *c, enum tls_class w
     bool kept = hello_keep(core, c, wire);
 
     for (uint32_t gone = 0; !kept || waiting(a) >= a->max_waiting; gone++) {
-        bool helps = kept || hello_bytes(wire) <= TLS_HELLO_KEPT; /* nobody goes for one that is refused all the same */
+        bool helps = kept || hello_bytes(wire) <= TLS_HELLO_KEPT; /* nobody goes for one that is too large anyway */
         if (!helps || gone == TLS_HELLO_KEPT / TLS_HELLO_PART || !make_room(core, which))
             return false;
         kept = kept || hello_keep(core, c, wire);
@@ -309,10 +309,8 @@ static uint64_t silence_us(const struct tls_core *core, const struct tls_conn *c
     uint32_t many = weir_max_u32(core->max_places / CROWD_SHARE, CROWD_LEAST);
     bool crowd = c->hs.counted && tls_sources_count(a->sources, c->hs.source_be) > many;
     uint64_t us = crowd ? a->patience_us / CROWD_HASTE : a->patience_us;
-    const struct tls_msg *msg = pool_get(&core->places, c->place);
-    bool served = c->flags & TLS_F_IN_FLIGHT || msg->unread;
 
-    return served ? us * SERVED_GRACE : us;
+    return c->flags & TLS_F_IN_FLIGHT ? us * SERVED_GRACE : us;
 }
 
 /* One goes whose client has been silent, or has come no further, for too long, if somebody waits for its place. One a
@@ -322,7 +320,8 @@ static void stalled_refuse(struct tls_core *core) {
 
     for (uint32_t i = 0; i < STALL_LOOK && id != 0; i++) {
         const struct tls_conn *c = tls_conn_get(core, id);
-        if (waited_us(core, id) > silence_us(core, c)) {
+        const struct tls_msg *msg = pool_get(&core->places, c->place);
+        if (!msg->unread && waited_us(core, id) > silence_us(core, c)) { /* else it may be through with it */
             refuse(core, id, TLS_DROP_HS_STALLED);
             return;
         }

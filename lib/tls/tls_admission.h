@@ -23,8 +23,8 @@
  *             hello, the second one after a HelloRetryRequest, the key exchange of a full handshake of 1.2
  *   stalled   who was answered and does not send its next message keeps its SSL object only while nobody else needs it:
  *             then the one that owes it for longest goes, after patience_us; a client whose address holds an eighth of
- *             all places, after a quarter of that. A message that comes in drops, or records that mean nothing, are as
- *             good as silence
+ *             all places, after a quarter of that. One that comes in drops gains time once, with the
+ *             first of them; records that mean nothing gain none
  *
  * A refused one stays in a list of its own until tls_poll has named it; tls_input then returns why. */
 #ifndef WEIR_TLS_ADMISSION_H

@@ -39,6 +39,7 @@ struct tls_engine *tls_engine_new(uint32_t max_handshakes) {
         return NULL;
     }
     engine->record_limit = TLS_CCM_RECORD_LIMIT;
+    engine->minute_tsc = rte_get_tsc_hz() * 60;
     engine->long_step_tsc = rte_get_tsc_hz() * LONG_STEP_US / 1000000;
     return engine;
 }
@@ -253,8 +254,15 @@ static enum tls_drop failure(const SSL *ssl, const struct tls_msg *msg) {
 }
 
 /* libssl answers each attempt to renegotiate, and each KeyUpdate, at once and for ever: the answers would pile up where
- * the peer takes none. A few are free, further ones are paid for with data. */
-static enum tls_drop idle_drop(struct tls_msg *msg, uint8_t type, uint32_t plain_bytes) {
+ * the peer takes none. A few are free, further ones are paid for with data, or time. */
+static enum tls_drop idle_drop(const struct tls_engine *engine, struct tls_msg *msg, uint8_t type,
+                               uint32_t plain_bytes) {
+    uint64_t now_tsc = rte_rdtsc(), minutes = (now_tsc - msg->idle_tsc) / engine->minute_tsc;
+
+    if (minutes > 0) {
+        msg->idle_run -= (uint8_t)RTE_MIN((uint64_t)msg->idle_run, minutes);
+        msg->idle_tsc = now_tsc;
+    }
     if (plain_bytes > 0) {
         msg->idle_paid += plain_bytes;
         msg->idle_run -= (uint8_t)weir_min_u32(msg->idle_run, msg->idle_paid / IDLE_BYTES);
@@ -266,20 +274,21 @@ static enum tls_drop idle_drop(struct tls_msg *msg, uint8_t type, uint32_t plain
 }
 
 /* What SSL_read's last `error` on a record of that type means. */
-static enum tls_drop record_drop(struct tls_msg *msg, int error, uint8_t type) {
+static enum tls_drop record_drop(const struct tls_engine *engine, struct tls_msg *msg, int error, uint8_t type) {
     if (error == SSL_ERROR_WANT_READ)
-        return idle_drop(msg, type, msg->plain.len_bytes);
+        return idle_drop(engine, msg, type, msg->plain.len_bytes);
     return is_peer_alert(ERR_GET_REASON(ERR_peek_error())) ? TLS_DROP_PEER_ALERT : TLS_DROP_LIBSSL;
 }
 
 /* One more under the present key of a suite of 1.3 that libssl carries, which does not count them: a new one in time
- * (RFC 8446 section 5.5, RFC 9147 section 4.5.3), or the peer is asked for one. It goes with what is written next. */
+ * (RFC 8446 section 5.5, RFC 9147 section 4.5.3), or the peer is asked for one. */
 static void record_count(const struct tls_engine *engine, struct tls_msg *msg, enum tls_dir dir) {
-    if (msg->version != TLS_V13 || ++msg->records[dir] < engine->record_limit)
+    bool over = SSL_get_shutdown(msg->ssl) != 0;
+
+    if (msg->version != TLS_V13 || ++msg->records[dir] < engine->record_limit || over)
         return;
     (void)SSL_key_update(msg->ssl, dir == TLS_READ ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
-    if (dir == TLS_READ)
-        (void)SSL_do_handshake(msg->ssl); /* nothing may be written for long */
+    (void)SSL_do_handshake(msg->ssl); /* at once: as long as it is pending libssl neither closes nor sends alerts */
     msg->records[TLS_WRITE] = msg->records[dir] = 0;
 }
 
@@ -305,7 +314,7 @@ static void record_in(struct tls_engine *engine, struct tls_msg *msg) {
         if (error == SSL_ERROR_ZERO_RETURN)
             msg->result = TLS_RES_CLOSED;
         else
-            drop = record_drop(msg, error, type);
+            drop = record_drop(engine, msg, error, type);
     }
     if (drop == TLS_DROP_NONE)
         record_count(engine, msg, TLS_READ);
@@ -387,8 +396,9 @@ static void handshake(struct tls_engine *engine, struct tls_msg *msg) {
     int rc = SSL_do_handshake(msg->ssl);
     tls_vault_leave(); /* where it failed in the middle of a ticket */
     int error = SSL_get_error(msg->ssl, rc);
+    enum tls_awaited before = msg->awaited;
     msg->awaited = awaited(msg);
-    msg->moved = msg->state != (int)SSL_get_state(msg->ssl);
+    msg->moved = msg->awaited != before || msg->state != (int)SSL_get_state(msg->ssl);
     msg->state = (int)SSL_get_state(msg->ssl);
 
     uint32_t n = output_peek(msg, &out);

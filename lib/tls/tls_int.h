@@ -227,7 +227,7 @@ enum tls_flag {
 struct tls_hs_state { /* a connection before it has keys */
     struct tls_ctx *ctx;
     uint32_t next, prev; /* in the queue of its class (tls_admission.h) */
-    uint64_t since_us;   /* its hello was whole, or its last whole message was answered */
+    uint64_t since_us;   /* its hello was whole, or it came to its present message */
     uint32_t hello;      /* index in admission.hellos, 0: none there */
     uint32_t source_be;  /* the client's address; 0: not told */
     uint8_t queue;       /* enum tls_class: which one it is in */

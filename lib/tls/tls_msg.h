@@ -73,7 +73,7 @@ struct tls_msg {
     enum tls_result result;
     enum tls_drop drop;
     enum tls_awaited awaited;
-    bool moved;            /* MORE: another message is awaited than before */
+    bool moved;            /* MORE: another message, or more of a new one, is awaited than before */
     struct rope wire;      /* to be sent */
     struct rope plain;     /* LIBSSL: opened */
     uint8_t suite;         /* OPEN: row + 1 of tls_suites */
@@ -102,8 +102,9 @@ struct tls_msg {
     char psk[TLS_PSK_NAME_MAX + 1]; /* identity of the pre-shared key, or SRP user, in use; "" none */
     bool psk_new;                   /* found by name, not in a ticket */
     bool named;                     /* the client's server name picked the certificate */
-    uint8_t idle_run;               /* LIBSSL: records that held no data, less those that data has paid for */
+    uint8_t idle_run;               /* LIBSSL: records that held no data, less those that are paid for */
     uint32_t idle_paid;             /* bytes of data on account of the next one */
+    uint64_t idle_tsc;              /* since when a minute pays for one */
     uint64_t records[2];            /* LIBSSL: under the present key, by enum tls_dir */
     bool limit_agreed;              /* record_size_limit: the client is to be told ours */
     uint8_t ccs_sent;               /* 1.2: what we send is encrypted */
@@ -127,7 +128,8 @@ struct tls_engine {
     uint32_t max_handshakes, given; /* places in all, and how many the attached cores have */
     uint32_t cores, next;           /* attached; where the next run begins */
     struct tls_core *core[64];
-    uint64_t record_limit;  /* under one key of a suite of 1.3 that libssl carries */
+    uint64_t record_limit; /* under one key of a suite of 1.3 that libssl carries */
+    uint64_t minute_tsc;
     uint64_t long_step_tsc; /* a step that took longer is the last one of an inline run */
     uint8_t scratch[TLS_RECORD_WIRE_MAX + TLS_HEADER_BYTES];
     uint8_t aead_ctx[TLS_AEAD_CTX_BYTES] __attribute__((aligned(WEIR_CACHE_LINE)));

@@ -122,9 +122,11 @@ static void deliver(struct run *r, uint32_t n, uint32_t piece) {
     n = rope_copy(&r->held, 0, bytes, weir_min_u32(n, sizeof(bytes)));
     rope_trim(&r->held, n);
     push(&r->wire, bytes, n, piece);
+    uint32_t before = r->wire.len_bytes;
     int rc = tls_input(&core, r->server, &r->wire, &r->plain, &r->answer, 1000);
-    while (rc >= 0 && rc & TLS_MORE_WORK && r->plain.len_bytes > 0) {
+    while (rc >= 0 && rc & TLS_MORE_WORK && r->wire.len_bytes < before) { /* else mbufs ran out */
         check_plain(r);
+        before = r->wire.len_bytes;
         rc = tls_input(&core, r->server, &r->wire, &r->plain, &r->answer, 1000);
     }
     if (rc < 0 && rc > -(int)TLS_DROP_COUNT)

@@ -224,6 +224,22 @@ Test(tls_gone, second_hellos_are_hellos) {
     harness_fini(&h);
 }
 
+/* libssl's state is the same behind its first answer and behind all that it says: the client has gone on all the same.
+ */
+Test(tls_gone, a_second_hello_gains_time) {
+    struct harness h;
+
+    answered(&h, &retries, false);
+    const struct tls_conn *c = tls_conn_get(&h.core, h.id);
+    uint64_t now_us = h.core.now_us + 700000;
+    cr_assert_lt(c->hs.since_us, now_us);
+    tls_core_now(&h.core, now_us);
+    turns(&h, 5);
+    cr_assert_eq(c->phase, TLS_PHASE_HANDSHAKE);
+    cr_assert_eq(c->hs.since_us, now_us);
+    harness_fini(&h);
+}
+
 /* Who has said all of it may close: a client's last message costs little, and its data may be right behind. */
 Test(tls_gone, behind_its_last_message) {
     struct harness h;

@@ -232,6 +232,12 @@ Test(tls_handshake, keys_of_libssl_wear_out) {
     cr_expect_eq(updates.asking, 3, "%u", updates.asking);
     harness_receive(&h, 100);
     cr_expect_eq(h.error, 0);
+    h.engine->record_limit = 1; /* the last one before the end: it is told all the same */
+    harness_receive(&h, 100);
+    cr_assert_eq(tls_close(&h.core, h.id, &h.wire_out), 0);
+    harness_turn(&h);
+    uint8_t byte;
+    cr_assert_eq(SSL_get_error(h.client, SSL_read(h.client, &byte, 1)), SSL_ERROR_ZERO_RETURN);
     harness_fini(&h);
 }
 
