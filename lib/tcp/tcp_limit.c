@@ -50,9 +50,11 @@ static bool has_token(uint64_t *spent_us, uint64_t now_us, uint32_t cost_us) {
 bool tcp_reset_allowed(struct tcp_core *core, uint32_t source_be) {
     static_assert(TCP_RESET_SOURCES == 256, "a byte of the hash");
     const uint32_t cost_us = BUCKET_US / TCP_RESETS_PER_S, source_cost_us = BUCKET_US / TCP_RESETS_A_SOURCE;
+    if (!has_token(&core->reset_bucket, core->now_us, cost_us)) /* first: a flood is not hashed */
+        return false;
     const uint32_t label[2] = {source_be, TCP_RESETS_A_SOURCE}; /* nothing else is hashed like it */
     uint64_t *source = &core->reset_sources[tcp_siphash(core->cfg.secret, label, sizeof label) >> 56];
-    if (!has_token(source, core->now_us, source_cost_us) || !has_token(&core->reset_bucket, core->now_us, cost_us))
+    if (!has_token(source, core->now_us, source_cost_us))
         return false;
     *source += source_cost_us;
     core->reset_bucket += cost_us;

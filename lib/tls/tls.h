@@ -294,9 +294,9 @@ bool tls_core_locked(const struct tls_core *core);
 void tls_core_now(struct tls_core *core, uint64_t now_us);
 
 /* One call a turn: run the inline engine for at most `max_inline` messages, of which a long one is the last; take
- * completions; begin, or refuse, handshakes that wait. `news` gets the `user`
- * values of connections that tls_input should be called for again, and of clients that have a session to take (at most
- * max). Returns how many. */
+ * completions; begin, or refuse, handshakes that wait. `news` gets the `user` values of connections that tls_input
+ * should be called for again, and of clients that have a session to take (at most max, perhaps one twice). Returns how
+ * many. */
 uint32_t tls_poll(struct tls_core *core, uint32_t max_inline, uint32_t *news, uint32_t max);
 
 /* Has an inline engine anything to do in the next tls_poll? */
