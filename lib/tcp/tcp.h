@@ -257,7 +257,7 @@ int tcp_validate(const struct rte_mbuf *m);
 /* An ICMP error about a segment of ours (RFC 5927: sequence checked; hard errors are soft once established). */
 void tcp_icmp_error(struct tcp_core *core, const struct icmp_error *err, uint64_t now_us);
 
-/* Fire what is due, bounded. */
+/* Fire what is due: so many flows, and so many records of theirs, a call. The next one goes on; until then tcp_busy. */
 void tcp_timers(struct tcp_core *core, uint64_t now_us);
 
 /* Cut segments for flows with something to send, round robin, at most 64 KB a flow a call, and RST or challenge
@@ -265,7 +265,7 @@ void tcp_timers(struct tcp_core *core, uint64_t now_us);
  * ol_flags and l2_len/l3_len/l4_len set for offload. Returns how many, at most `max`. */
 uint16_t tcp_output(struct tcp_core *core, struct rte_mbuf **out, uint16_t max, uint64_t now_us);
 
-/* Is anything READY, or PENDING to be sent? (the worker's idle back-off asks) */
+/* Is anything READY, PENDING to be sent, or due and not fired yet? (the worker's idle back-off asks) */
 bool tcp_busy(const struct tcp_core *core);
 
 /* Next READY flow, or 0. Each is returned once per call to tcp_input_burst/tcp_timers that gave it news. */

@@ -119,7 +119,8 @@ uint32_t tcp_conn_bytes(void) {
 }
 
 bool tcp_busy(const struct tcp_core *core) {
-    bool busy = core->ready.head || tcp_replies_wait(core) || tcp_reclaim_reopens(core);
+    bool busy =
+        core->ready.head || core->due.next != core->due.count || tcp_replies_wait(core) || tcp_reclaim_reopens(core);
     for (unsigned p = 0; p < TCP_MAX_PORTS; p++)
         busy |= core->pending[p].head != 0;
     return busy;

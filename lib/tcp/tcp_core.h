@@ -238,6 +238,15 @@ struct tcp_cookies {
 
 #define TCP_LISTENER_SLOTS (2u * TCP_MAX_LISTENERS) /* a power of two */
 
+#define TCP_TIMERS_FIRED 256u /* flows a tcp_timers call wakes: bounded work a turn */
+
+/* Flows whose timers have fired. Who is beyond the budget of a call (TCP_TIMERS_WALKED) is first in the next; one that
+ * is over by then is found not to be used, and whoever has its place fires for nothing. */
+struct tcp_due {
+    uint32_t next, count; /* of ids */
+    tcp_id ids[TCP_TIMERS_FIRED];
+};
+
 struct tcp_core {
     struct tcp_config cfg; /* defaults filled in */
     uint64_t now_us;       /* of the last call that carried the time */
@@ -277,6 +286,7 @@ struct tcp_core {
     uint8_t next_port; /* tcp_output begins with it, or the next one that has something */
     uint8_t rcv_wscale;
     struct tcp_stats stats;
+    struct tcp_due due;
 };
 
 #endif

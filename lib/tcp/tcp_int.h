@@ -65,7 +65,7 @@
 #define TCP_QUICK_ACKS        16u           /* first segments acknowledged at once: the peer is in slow start */
 #define TCP_DUP_THRESHOLD     3u            /* RFC 5681 3.2 */
 #define TCP_REASM_MAX         64u           /* runs of out-of-order data, that is holes, a flow may have */
-#define TCP_TIMERS_FIRED      256u          /* flows a tcp_timers call wakes: bounded work a turn */
+#define TCP_TIMERS_WALKED     4096u         /* records and mbufs they may walk, with those of one flow on top */
 #define TCP_OUT_VISITS        1024u         /* flows of a port a tcp_output call asks, whether they send or not */
 #define TCP_QUANTUM_BYTES     65536u        /* a flow a tcp_output call */
 #define TCP_COPY_MAX          ROPE_COPY_MAX /* payloads up to this are copied behind the header */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Deadlines. Each flow keeps its own (rexmit_ms, ack_ms, life_ms, and the keep-alive that follows from last_rx_ms); its
  * one wheel node is armed for the earliest and never moved later: when it fires too early, the flow looks and arms
- * again. So the restart of a timer by every ACK costs one store. */
+ * again. So the restart of a timer by every ACK costs one store. A call wakes a number of flows, and walks a number of
+ * records: however many flows with many segments out time out at once, others are served in between. */
 #include "tcp_int.h"
 
 static uint32_t *deadline_of(struct tcp_conn *c, enum tcp_timer_id id) {
@@ -145,12 +146,26 @@ static void fired(struct tcp_core *core, struct tcp_conn *c) {
     rearm(core, c);
 }
 
+/* What its timer may have to walk: a timeout all records, an end what is queued as well. */
+static uint32_t weight(const struct tcp_core *core, const struct tcp_conn *c) {
+    uint32_t now_ms = tcp_now_ms(core);
+    return is_due(c->rexmit_ms, now_ms) || is_due(c->life_ms, now_ms) ? c->sent_count + c->tx.mbufs : 0;
+}
+
 void tcp_timers(struct tcp_core *core, uint64_t now_us) {
-    uint32_t ids[TCP_TIMERS_FIRED];
+    struct tcp_due *due = &core->due;
     core->now_us = now_us;
-    uint32_t n = timer_wheel_advance(&core->wheel, clock_ms(now_us), ids, TCP_TIMERS_FIRED);
-    for (uint32_t i = 0; i < n; i++)
-        if (core->used[ids[i] / 64] & 1ull << (ids[i] % 64))
-            fired(core, tcp_conn_of(core, ids[i]));
+    if (due->next == due->count) {
+        due->next = 0;
+        due->count = timer_wheel_advance(&core->wheel, clock_ms(now_us), due->ids, TCP_TIMERS_FIRED);
+    }
+    for (uint32_t walked = 0; due->next < due->count && walked < TCP_TIMERS_WALKED;) {
+        tcp_id id = due->ids[due->next++];
+        if (!(core->used[id / 64] & 1ull << (id % 64)))
+            continue;
+        struct tcp_conn *c = tcp_conn_of(core, id);
+        walked += weight(core, c);
+        fired(core, c);
+    }
     tcp_reclaim(core);
 }

@@ -117,3 +117,51 @@ Test(tcp_timer, bounded_work) {
     cr_assert_eq(core->half_open, 0);
     harness_core_free(core);
 }
+
+/* Many segments are out on each of a few flows, and all of them time out in the same millisecond: a call walks a part
+ * of them, the next goes on there, and a flow that is over by then is left alone. */
+#define HEAVY       10u
+#define SEGMENT     88u
+#define SEGMENTS    700u
+#define HEAVY_FIRST ((TCP_TIMERS_WALKED + SEGMENTS - 1) / SEGMENTS)
+
+static tcp_id heavy_flow(struct tcp_core *core, uint16_t n) {
+    struct craft syn = {.mss = SEGMENT, .remote_port = (uint16_t)(40000 + n)};
+    tcp_id id = establish(core, &syn);
+    tcp_conn_of(core, id)->cwnd = SEGMENTS * SEGMENT;
+    send_bytes(core, id, SEGMENTS * SEGMENT);
+    while (drain_all(core))
+        ;
+    cr_assert_eq(tcp_conn_of(core, id)->sent_count, SEGMENTS);
+    return id;
+}
+
+Test(tcp_timer, flows_with_much_outstanding_share_a_budget) {
+    struct tcp_config config = {.tx_budget_mbufs = 8192};
+    struct tcp_core *core = harness_core(&config);
+    tcp_id ids[HEAVY];
+    for (uint16_t i = 0; i < HEAVY; i++)
+        ids[i] = heavy_flow(core, i);
+    core->now_us += 3000000;
+    tcp_timers(core, core->now_us);
+    cr_assert_leq(core->stats.rto_fired, HEAVY_FIRST);
+    cr_assert_geq(core->stats.rto_fired, HEAVY_FIRST / 2);
+    while (drain_all(core))
+        ;
+    cr_assert(tcp_busy(core), "a worker must not lie down");
+    uint32_t waiting = 0;
+    while (tcp_conn_of(core, ids[waiting])->backoff)
+        waiting++;
+    tcp_conn_abort(core, ids[waiting]);
+    ids[waiting] = ids[HEAVY - 1];
+    for (uint32_t i = 0; i < HEAVY; i++)
+        tcp_timers(core, core->now_us);
+    cr_assert_eq(core->stats.rto_fired, HEAVY - 1, "each once");
+    while (drain_all(core))
+        ;
+    cr_assert_not(tcp_busy(core));
+    for (uint32_t i = 0; i < HEAVY - 1; i++)
+        tcp_conn_abort(core, ids[i]);
+    drain_all(core);
+    harness_core_free(core);
+}
