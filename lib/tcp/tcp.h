@@ -257,7 +257,7 @@ int tcp_validate(const struct rte_mbuf *m);
 /* An ICMP error about a segment of ours (RFC 5927: sequence checked; hard errors are soft once established). */
 void tcp_icmp_error(struct tcp_core *core, const struct icmp_error *err, uint64_t now_us);
 
-/* Fire what is due: so many flows, and so many records of theirs, a call. The next one goes on; until then tcp_busy. */
+/* Fire what is due: so many flows, and so many records and mbufs of what they send, a call. The next one goes on. */
 void tcp_timers(struct tcp_core *core, uint64_t now_us);
 
 /* Cut segments for flows with something to send, round robin, at most 64 KB a flow a call, and RST or challenge

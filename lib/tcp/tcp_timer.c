@@ -146,7 +146,7 @@ static void fired(struct tcp_core *core, struct tcp_conn *c) {
     rearm(core, c);
 }
 
-/* What its timer may have to walk: a timeout all records, an end what is queued as well. */
+/* What its timer may have to walk: a timeout all records, an end what is queued to be sent as well. */
 static uint32_t weight(const struct tcp_core *core, const struct tcp_conn *c) {
     uint32_t now_ms = tcp_now_ms(core);
     return is_due(c->rexmit_ms, now_ms) || is_due(c->life_ms, now_ms) ? c->sent_count + c->tx.mbufs : 0;

@@ -118,14 +118,15 @@ Test(tcp_timer, bounded_work) {
     harness_core_free(core);
 }
 
-/* Many segments are out on each of a few flows, and all of them time out in the same millisecond: a call walks a part
- * of them, the next goes on there, and a flow that is over by then is left alone. */
-#define HEAVY       10u
-#define SEGMENT     88u
-#define SEGMENTS    700u
-#define HEAVY_FIRST ((TCP_TIMERS_WALKED + SEGMENTS - 1) / SEGMENTS)
+/* Much is held by each of a few flows, and all of them time out in the same millisecond: a call walks a part of it, the
+ * next goes on there. */
+#define HEAVY           10u
+#define SEGMENT         88u
+#define SEGMENTS        700u
+#define MBUFS           600u
+#define AT_ONCE(weight) ((TCP_TIMERS_WALKED + (weight)-1) / (weight))
 
-static tcp_id heavy_flow(struct tcp_core *core, uint16_t n) {
+static tcp_id small_segments_flow(struct tcp_core *core, uint16_t n) {
     struct craft syn = {.mss = SEGMENT, .remote_port = (uint16_t)(40000 + n)};
     tcp_id id = establish(core, &syn);
     tcp_conn_of(core, id)->cwnd = SEGMENTS * SEGMENT;
@@ -136,23 +137,23 @@ static tcp_id heavy_flow(struct tcp_core *core, uint16_t n) {
     return id;
 }
 
-Test(tcp_timer, flows_with_much_outstanding_share_a_budget) {
+Test(tcp_timer, timeouts_of_many_records_share_a_budget) {
     struct tcp_config config = {.tx_budget_mbufs = 8192};
     struct tcp_core *core = harness_core(&config);
     tcp_id ids[HEAVY];
     for (uint16_t i = 0; i < HEAVY; i++)
-        ids[i] = heavy_flow(core, i);
+        ids[i] = small_segments_flow(core, i);
     core->now_us += 3000000;
     tcp_timers(core, core->now_us);
-    cr_assert_leq(core->stats.rto_fired, HEAVY_FIRST);
-    cr_assert_geq(core->stats.rto_fired, HEAVY_FIRST / 2);
+    cr_assert_leq(core->stats.rto_fired, AT_ONCE(SEGMENTS));
+    cr_assert_geq(core->stats.rto_fired, AT_ONCE(SEGMENTS) / 2);
     while (drain_all(core))
         ;
     cr_assert(tcp_busy(core), "a worker must not lie down");
     uint32_t waiting = 0;
     while (tcp_conn_of(core, ids[waiting])->backoff)
         waiting++;
-    tcp_conn_abort(core, ids[waiting]);
+    tcp_conn_abort(core, ids[waiting]); /* its place in the queue says nothing any more */
     ids[waiting] = ids[HEAVY - 1];
     for (uint32_t i = 0; i < HEAVY; i++)
         tcp_timers(core, core->now_us);
@@ -160,8 +161,47 @@ Test(tcp_timer, flows_with_much_outstanding_share_a_budget) {
     while (drain_all(core))
         ;
     cr_assert_not(tcp_busy(core));
+    cr_assert_eq(core->wheel.armed, HEAVY - 1);
     for (uint32_t i = 0; i < HEAVY - 1; i++)
         tcp_conn_abort(core, ids[i]);
     drain_all(core);
+    cr_assert_eq(core->wheel.armed, 0);
+    harness_core_free(core);
+}
+
+/* Who has not taken a byte for as long as the user timeout ends, and all that was queued for him is freed. */
+static void fill(struct tcp_core *core, uint16_t n) {
+    struct craft syn = {.mss = SEGMENT, .wnd = SEGMENT, .remote_port = (uint16_t)(40000 + n)};
+    tcp_id id = establish(core, &syn);
+    struct rope queued = {0};
+    for (uint32_t i = 0; i < MBUFS; i++) {
+        struct rte_mbuf *m = rte_pktmbuf_alloc(harness_pool());
+        cr_assert_not_null(m);
+        memset(rte_pktmbuf_append(m, 300), 0, 300);
+        rope_link(&queued, m);
+    }
+    cr_assert_eq(tcp_conn_send(core, id, &queued), 0);
+    cr_assert_eq(drain_all(core), 1);
+}
+
+static void disowned_all(struct tcp_core *core) {
+    for (tcp_id id; (id = tcp_ready_next(core)) != 0;)
+        tcp_conn_release(core, id);
+}
+
+Test(tcp_timer, ends_with_much_queued_share_a_budget) {
+    struct tcp_config config = {.tx_budget_mbufs = 16384, .user_timeout_ms = 2000};
+    struct tcp_core *core = harness_core(&config);
+    for (uint16_t i = 0; i < HEAVY; i++)
+        fill(core, i);
+    core->now_us += 3000000;
+    tcp_timers(core, core->now_us);
+    uint64_t ended = core->stats.ends[TCP_END_RTO_TIMEOUT];
+    cr_assert(ended >= AT_ONCE(MBUFS) / 2 && ended <= AT_ONCE(MBUFS), "%lu", ended);
+    for (uint32_t i = 0; i < HEAVY; i++)
+        tcp_timers(core, core->now_us);
+    cr_assert_eq(core->stats.ends[TCP_END_RTO_TIMEOUT], HEAVY);
+    drain_all(core);
+    disowned_all(core);
     harness_core_free(core);
 }
