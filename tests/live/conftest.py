@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Options, the matrix of variants, and the laboratory as fixtures.
 
-A test module says how much of the matrix it takes with MATRIX ("arms", "all", "ends", "one"; "later" and "measured" leave
-the quick depth out), changes the configuration with
+A test module says how much of the matrix it takes with MATRIX ("arms", "all", "ends", "one"; "later", "once" and "measured"
+leave the quick depth out), changes the configuration with
 configure(config, lab), and starts its peers in prepare(lab), both optional. One weir serves a (module, variant)."""
 import os
 import resource
@@ -19,14 +19,15 @@ import netns  # noqa: E402
 TWO_PORTS = ["tap-1", "af_xdp-1", "tap-2", "af_xdp-2"]
 ONE_ARM = ["tap-1-onearm", "af_xdp-2-onearm"]
 MATRIX = {  # depth: what a module's MATRIX means
-    "quick": {"arms": ["tap-1"], "all": ["af_xdp-2"], "ends": ["tap-1"], "one": ["tap-1"], "later": [], "measured": []},
+    "quick": {"arms": ["tap-1"], "all": ["af_xdp-2"], "ends": ["tap-1"], "one": ["tap-1"], "later": [], "once": [],
+              "measured": []},
     # As deep as quick, over more of the matrix: what the sanitizer build runs in a plain test.
     "broad": {"arms": ["tap-1", "af_xdp-2-onearm"], "all": ["tap-1", "af_xdp-2"], "ends": ["tap-1"], "one": ["tap-1"],
-              "later": ["tap-1"], "measured": []},
+              "later": ["tap-1"], "once": ["tap-1"], "measured": []},
     "plain": {"arms": TWO_PORTS + ONE_ARM, "all": TWO_PORTS, "ends": ["tap-1", "af_xdp-2"], "one": ["tap-1"],
-              "later": ["tap-1", "af_xdp-2"], "measured": ["tap-1"]},
+              "later": ["tap-1", "af_xdp-2"], "once": ["tap-1"], "measured": ["tap-1"]},
     "nightly": {"arms": TWO_PORTS + ONE_ARM, "all": TWO_PORTS + ONE_ARM, "ends": TWO_PORTS + ONE_ARM, "one": ["tap-1"],
-                "later": TWO_PORTS + ONE_ARM, "measured": ["tap-1"]},
+                "later": TWO_PORTS + ONE_ARM, "once": ["tap-1"], "measured": ["tap-1"]},
 }
 
 
@@ -52,7 +53,7 @@ def pytest_generate_tests(metafunc):
     if "variant" in metafunc.fixturenames:
         extent = getattr(metafunc.module, "MATRIX", "ends")
         wanted = MATRIX[metafunc.config.getoption("depth")][extent]
-        if extent not in ("one", "measured"):  # those hold for their own variant alone
+        if extent not in ("one", "once", "measured"):  # those hold for their own variant alone
             wanted = metafunc.config.getoption("variant") or wanted
         metafunc.parametrize("variant", wanted, indirect=True, scope="module")
 

@@ -14,7 +14,7 @@ import garbage
 import lab as laboratory
 import peers
 
-MATRIX = "ends"
+MATRIX = "later"
 COUNT = {"quick": 4000, "plain": 20000, "nightly": 400000}
 SEED = 77
 SIZE = 200_000

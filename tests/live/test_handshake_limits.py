@@ -10,7 +10,7 @@ import peers
 from crowd import Crowd
 from lab import wait_for
 
-MATRIX = "one"
+MATRIX = "once"
 SHARE = 3
 PLACES = 100       # SSL objects at once
 STALLED = 2000     # clients that would each keep one

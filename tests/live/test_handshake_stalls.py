@@ -7,7 +7,7 @@ import peers
 from crowd import Crowd
 from lab import wait_for
 
-MATRIX = "one"
+MATRIX = "once"
 PLACES = 100       # SSL objects at once, a worker
 STALLED = 2000
 HANDSHAKE_S = 20

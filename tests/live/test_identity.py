@@ -16,7 +16,7 @@ from lab import wait_for
 from netns import run
 from sessions import resumed, session_make
 
-MATRIX = "one"
+MATRIX = "once"
 REQUIRED, TOLD, PSK, FLEET, ROTATED, LOGGED, OWNED, SRP, WHOLE = range(7201, 7210)
 KEY = "000102030405060708090a0b0c0d0e0f"
 VERSIONS = ["-tls1_2", "-tls1_3"]
